@@ -1,0 +1,320 @@
+"""Configuration: YAML plus `a.b=value` overrides, checked at once and then frozen.
+
+Every section is a frozen pydantic model that refuses unknown keys. A family adds its own sections
+by subclassing `RunConfig` (see `genkit/families/dcgan.py`); this file holds what all of them share.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from genkit.errors import ConfigError
+
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, unknown keys refused, defaults checked too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+# -- data ------------------------------------------------------------------------------------------
+
+
+class DataSection(Section):
+    """What every reader has: how images arrive, whatever their files look like."""
+
+    provides: ClassVar[frozenset[str]] = frozenset({"image", "label"})
+
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 32  # px, square
+    channels: Literal[1, 3] = 3
+    batch_size: Positive = 64  # per process and micro-batch
+    limit: Positive | None = None  # use only the first so many training images; None = all
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how another shape becomes a square
+    flip: bool = False  # mirror left-right at random
+    shift: NonNegative = 0  # random crop after padding by so many px
+    memory: Literal["auto", "always", "never"] = "auto"  # hold the set as uint8; auto = below 2 GB
+    workers: NonNegative = 0  # processes that decode, when the set streams
+    on_error: Literal["raise", "skip"] = "raise"  # a broken file: stop, or count and leave it out
+
+
+class SyntheticData(DataSection):
+    """Images drawn by our own code from (seed, index), cached in the user's cache folder."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    name: Literal["glyphs"] = "glyphs"
+    characters: Annotated[str, Field(min_length=1)] = "0123456789"  # one class each
+    train_count: Positive = 10_000
+    test_count: Positive = 2_000
+    seed: int = 0
+    channels: Literal[1, 3] = 1
+
+    @model_validator(mode="after")
+    def _characters_differ(self) -> SyntheticData:
+        if len(set(self.characters)) != len(self.characters):
+            raise ValueError(f"characters must all differ, got {self.characters!r}")
+        return self
+
+
+class MnistData(DataSection):
+    """The four IDX files, gzipped or not, from `root` or downloaded once to the user's cache."""
+
+    kind: Literal["mnist"]
+    root: Path | None = None  # folder with the files, may be read-only; None = user cache
+    channels: Literal[1, 3] = 1
+
+
+class Cifar10Data(DataSection):
+    """CIFAR-10: the published python archive, or the shards described in the docs, in `root`."""
+
+    kind: Literal["cifar10"]
+    root: Path | None = None  # None = user cache, downloaded once
+
+
+class FolderData(DataSection):
+    """A folder of images: plain, one sub-folder per class, or with `metadata.jsonl`."""
+
+    kind: Literal["folder"]
+    root: Path
+    label: str | None = None  # metadata.jsonl: the column that holds the class
+
+
+class ShardsData(DataSection):
+    """Local WebDataset shards, .tar or .tar.gz: KEY.png|jpg with KEY.cls or KEY.json beside it."""
+
+    kind: Literal["shards"]
+    root: Path  # a folder, one file, or a pattern such as data/train-*.tar
+
+
+class CustomData(DataSection):
+    """One's own torch `Dataset`, handed over in Python: `genkit.train(config, dataset=...)`."""
+
+    kind: Literal["custom"]
+
+
+DataConfig = Annotated[
+    SyntheticData | MnistData | Cifar10Data | FolderData | ShardsData | CustomData,
+    Field(discriminator="kind"),
+]
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+class OptimConfig(Section):
+    """Adam and its learning-rate schedule."""
+
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"  # the two others fall to 0
+    warmup_steps: NonNegative = 0  # linear rise from 0
+    constant_steps: NonNegative = 0  # linear, cosine: steps at full rate before the fall
+
+
+class TrainerConfig(Section):
+    """Length, precision and cadence of a run. Every interval counts optimizer steps."""
+
+    steps: Positive = 100_000
+    seed: int = 0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    grad_accumulation: Positive = 1  # micro-batches per optimizer step
+    grad_clip: Annotated[float, Field(gt=0)] | None = None  # max global L2 norm; None = no clipping
+    ema_decay: Fraction | None = 0.999  # None = keep no average
+    ema_warmup: bool = True  # decay at step t is at most (1 + t) / (10 + t)
+    log_every: Positive = 50
+    preview_every: Positive = 1_000
+    preview_count: Positive = 64
+    save_every: Positive = 5_000
+    keep_last: Positive = 3  # checkpoints kept
+    deterministic: bool = False  # GPUs: bit-identical runs, slower
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+
+    @model_validator(mode="after")
+    def _intervals_fit(self) -> TrainerConfig:
+        if self.save_every % self.log_every:
+            raise ValueError(
+                f"save_every={self.save_every} must be a multiple of log_every={self.log_every}, "
+                "so that losses are checked before every checkpoint"
+            )
+        return self
+
+
+class EvaluationConfig(Section):
+    """Metrics during training, on samples of the averaged weights."""
+
+    every: Positive | None = None  # optimizer steps; None = only after training, by hand
+    count: Annotated[int, Field(ge=100)] = 2_000
+    extractor: Literal["digits", "inception"] = "digits"
+
+
+class RunConfig(Section):
+    """One training run. A family subclasses it and adds `model` and, if it must, more sections."""
+
+    family: str
+    data: DataConfig = SyntheticData()
+    optim: OptimConfig = OptimConfig()
+    trainer: TrainerConfig = TrainerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+# Settings that a resumed run may change: they don't alter what was computed so far.
+RESUMABLE = frozenset(
+    {
+        "data.root",
+        "data.memory",
+        "data.workers",
+        "evaluation.every",
+        "evaluation.count",
+        "evaluation.extractor",
+        "trainer.steps",
+        "trainer.log_every",
+        "trainer.preview_every",
+        "trainer.save_every",
+        "trainer.keep_last",
+        "trainer.trackers",
+    }
+)
+
+C = TypeVar("C", bound=RunConfig)
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def read_tree(path: Path | str, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The YAML file with `a.b=value` overrides laid over it, as plain dicts, not yet validated."""
+    path = Path(path)
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file; `ls configs/*/` shows the shipped ones") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines, got {type(tree).__name__}")
+    for override in overrides:
+        _apply(tree, override)
+    return tree
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"override {override!r}: write it as section.key=value")
+    *sections, leaf = dotted.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"override {override!r}: {section!r} is a value, not a section")
+    try:
+        tree[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
+
+
+def validate(kind: type[C], tree: Mapping[str, Any], where: str) -> C:
+    """The tree as a frozen config, or one `ConfigError` that lists every problem with its path."""
+    try:
+        return kind.model_validate(dict(tree))
+    except ValidationError as error:
+        problems = [_describe(kind, problem) for problem in error.errors()]
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError("\n  ".join([f"{where}: {count}", *problems])) from None
+
+
+def _describe(kind: type[BaseModel], problem: Mapping[str, Any]) -> str:
+    keys = [key for key in problem["loc"] if isinstance(key, str | int)]
+    section, path = _walk(kind, keys)
+    dotted = ".".join(str(key) for key in path) or "config"
+    if problem["type"] == "extra_forbidden":
+        return f"{dotted}: unknown key; {_nearest(str(path[-1]), section)}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        return f"{dotted}: missing; give it a value"
+    if problem["type"] == "value_error" or isinstance(problem["input"], Mapping | BaseModel):
+        return f"{dotted}: {message}"
+    return f"{dotted}: {message} (got {problem['input']!r})"
+
+
+def _walk(kind: type[BaseModel], keys: Sequence[str | int]) -> tuple[type[BaseModel], list[str | int]]:
+    """The section that holds the last key, and the path without pydantic's union tags."""
+    section, path = kind, []
+    current: Any = kind
+    for position, key in enumerate(keys):
+        options = _sections(current)
+        tagged = [o for o in options if len(options) > 1 and key in _tags(o)]
+        if tagged:
+            current = tagged[0]
+            continue
+        path.append(key)
+        if not options:
+            continue
+        section = options[0]
+        field = section.model_fields.get(str(key))
+        if field is not None and position + 1 < len(keys):
+            current = field.annotation
+    return section, path
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return [s for argument in get_args(annotation) for s in _sections(argument)]
+    return []
+
+
+def _tags(section: type[BaseModel]) -> tuple[str, ...]:
+    field = section.model_fields.get("kind")
+    return get_args(field.annotation) if field is not None else ()
+
+
+def _nearest(key: str, section: type[BaseModel]) -> str:
+    known = list(section.model_fields)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    if not close:  # batchsize -> batch_size scores well; lr_rate -> lr does not
+        close = [name for name in known if key.startswith(name) or name.startswith(key)][:1]
+    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+
+
+# -- writing and comparing -------------------------------------------------------------------------
+
+
+def to_tree(config: RunConfig) -> dict[str, Any]:
+    """Every resolved value as plain dicts, lists and scalars; `validate` reads it back."""
+    return config.model_dump(mode="json")
+
+
+def to_yaml(config: RunConfig) -> str:
+    """Every resolved value as YAML."""
+    return yaml.safe_dump(to_tree(config), sort_keys=False)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as {"a.b": value}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ between two trees: {"a.b": (old, new)}."""
+    a, b = flatten(old), flatten(new)
+    return {k: (a.get(k), b.get(k)) for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)}

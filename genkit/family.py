@@ -1,0 +1,83 @@
+"""Families: one module each. The file name is the registry.
+
+`load("dcgan")` imports `genkit/families/dcgan.py` and returns its `FAMILY`; `names()` lists the
+folder and the families that other installed packages offer through the entry point group
+`genkit.families` (`mygan = "mypackage.mygan"`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genkit.config import RunConfig, read_tree, validate
+from genkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from genkit.training.trainer import Trainer
+
+GROUP = "genkit.families"
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a family module offers to the rest of genkit.
+
+    Attributes:
+        config: Its settings, a subclass of `RunConfig`.
+        trainer: Its trainer, a subclass of `Trainer`.
+        needs: Keys of the batch contract that its step reads, checked before the first batch.
+        tiny: Settings of a run that takes seconds; the contract tests over all families use it.
+    """
+
+    config: type[RunConfig]
+    trainer: type[Trainer[Any]]
+    needs: frozenset[str] = frozenset({"image"})
+    tiny: Mapping[str, Any] = field(default_factory=dict)
+
+
+def names() -> list[str]:
+    """Every family that can be loaded, sorted."""
+    import genkit.families
+
+    own = {module.name for module in pkgutil.iter_modules(genkit.families.__path__)}
+    return sorted(own | set(_foreign()))
+
+
+def load(name: str) -> Family:
+    """The family of that name, or a `ConfigError` with the nearest one."""
+    foreign = _foreign()
+    if name not in names():
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names())}"
+        raise ConfigError(f"family {name!r}: no such family; {hint}")
+    module = foreign[name].module if name in foreign else f"genkit.families.{name}"
+    loaded = importlib.import_module(module)
+    if not isinstance(getattr(loaded, "FAMILY", None), Family):
+        raise ConfigError(f"family {name!r}: module {module} has no `FAMILY = Family(...)`")
+    family: Family = loaded.FAMILY
+    return family
+
+
+def load_config(path: Path | str, overrides: tuple[str, ...] | list[str] = ()) -> RunConfig:
+    """The config of a run: YAML, overrides, defaults of its family, everything checked."""
+    tree = read_tree(path, overrides)
+    return resolve(tree, str(path))
+
+
+def resolve(tree: Mapping[str, Any], where: str) -> RunConfig:
+    """A plain tree as the config class of the family that it names."""
+    name = tree.get("family")
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: `family` is missing; there are: {', '.join(names())}")
+    return validate(load(name).config, tree, where)
+
+
+def _foreign() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

@@ -1,0 +1,134 @@
+"""Images as tensors, arrays, pictures and files: the one place where ranges and modes change.
+
+Inside genkit an image is float32 in [-1, 1]; a pipeline gives [0, 1] tensors, uint8 arrays or PIL
+pictures; on disk it is uint8. C is 1 or 3.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from genkit.errors import DataError
+
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+Fit = Literal["crop", "pad", "stretch"]
+
+
+def to_float(images: Tensor) -> Tensor:
+    """(..., C, H, W) uint8 -> float32 in [-1, 1]; 0 -> -1, 255 -> 1."""
+    return images.to(torch.float32).mul_(2 / 255).sub_(1)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """(..., C, H, W) float in [-1, 1], clipped -> uint8, to the nearest level."""
+    return images.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """(..., C, H, W) float in [-1, 1], clipped -> float32 in [0, 1]."""
+    return images.float().clamp(-1, 1).add(1).div(2)
+
+
+def to_numpy(images: Tensor) -> NDArray[np.uint8]:
+    """(B, C, H, W) uint8 tensor -> (B, H, W, C) uint8 array, as npz files hold them."""
+    return np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
+
+
+def from_numpy(images: NDArray[np.uint8]) -> Tensor:
+    """(B, H, W, C) uint8 array -> (B, C, H, W) uint8 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """One (C, H, W) uint8 tensor -> a grey (C = 1) or RGB picture."""
+    array = image.cpu().permute(1, 2, 0).numpy()  # (H, W, C)
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def png_bytes(image: Tensor) -> bytes:
+    """One (C, H, W) uint8 tensor as a PNG file."""
+    buffer = io.BytesIO()
+    to_pil(image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def grid(images: Tensor, columns: int, *, gap: int = 2, scale: int = 1) -> Tensor:
+    """(B, C, H, W) uint8 -> one (C, h, w) uint8 sheet, row by row on white, `gap` px apart."""
+    count, channels, height, width = images.shape
+    lines = -(-count // columns)
+    sheet = torch.full((channels, lines * (height + gap) + gap, columns * (width + gap) + gap), 255)
+    sheet = sheet.to(torch.uint8)
+    for i, image in enumerate(images.cpu()):
+        top, left = gap + (i // columns) * (height + gap), gap + (i % columns) * (width + gap)
+        sheet[:, top : top + height, left : left + width] = image
+    return sheet.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+
+
+def decode(source: bytes | Path, where: str) -> Image.Image:
+    """A picture from a file or its bytes, turned upright by its EXIF mark and fully read.
+
+    Raises:
+        DataError: It is broken, cut short, no image, or too large to be meant; `where` is named.
+    """
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{where}: not a readable image ({error}); replace or delete it, "
+            "or set data.on_error=skip to leave such files out"
+        ) from None
+
+
+def to_mode(picture: Image.Image, channels: int) -> Image.Image:
+    """Any mode -> "L" (channels = 1) or "RGB": 16 bit scaled to 8, alpha laid on white."""
+    if picture.mode.startswith("I") or picture.mode == "F":
+        array = np.asarray(picture, dtype=np.float64)
+        top = 65535.0 if array.max(initial=0) > 255 or picture.mode.startswith("I;16") else 255.0
+        picture = Image.fromarray(np.clip(array / top * 255, 0, 255).round().astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        picture = Image.new("RGBA", layer.size, "white")
+        picture.alpha_composite(layer)
+    return picture.convert("L" if channels == 1 else "RGB")
+
+
+def to_square(picture: Image.Image, size: int, fit: Fit) -> Image.Image:
+    """Resized to size x size px: centre crop, white or edge-coloured padding, or stretching."""
+    width, height = picture.size
+    if fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side)) if width != height else picture
+    elif fit == "pad" and width != height:
+        side = max(width, height)
+        corner = picture.getpixel((0, 0))
+        canvas = Image.new(picture.mode, (side, side), corner)
+        canvas.paste(picture, ((side - width) // 2, (side - height) // 2))
+        picture = canvas
+    if picture.size == (size, size):
+        return picture
+    return picture.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def to_array(picture: Image.Image, size: int, channels: int, fit: Fit) -> Tensor:
+    """Any picture as configured: (C, size, size) uint8."""
+    square = to_square(to_mode(picture, channels), size, fit)
+    array = np.array(square, dtype=np.uint8).reshape(size, size, channels)
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+
+
+def stack(pictures: Sequence[Image.Image]) -> Tensor:
+    """Pictures of one size and mode ("L" or "RGB") -> (B, C, H, W) uint8."""
+    arrays = [np.atleast_3d(np.array(p, dtype=np.uint8)) for p in pictures]
+    return from_numpy(np.stack(arrays))
