@@ -198,7 +198,9 @@ def read_tree(path: Path | str, overrides: Iterable[str] = ()) -> dict[str, Any]
     try:
         tree = yaml.safe_load(path.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such config file; `ls configs/*/` shows the shipped ones") from None
+        raise ConfigError(
+            f"{path}: no such config file; `ls configs/*/` shows the shipped ones"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: can't be read: {error}") from None
     except yaml.YAMLError as error:
@@ -249,7 +251,9 @@ def _describe(kind: type[BaseModel], problem: Mapping[str, Any]) -> str:
     return f"{dotted}: {message} (got {problem['input']!r})"
 
 
-def _walk(kind: type[BaseModel], keys: Sequence[str | int]) -> tuple[type[BaseModel], list[str | int]]:
+def _walk(
+    kind: type[BaseModel], keys: Sequence[str | int]
+) -> tuple[type[BaseModel], list[str | int]]:
     """The section that holds the last key, and the path without pydantic's union tags."""
     section, path = kind, []
     current: Any = kind
