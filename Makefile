@@ -1,0 +1,51 @@
+# Works on a machine that has only Python, make and a package index.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+GENKIT := $(BIN)/genkit
+RUN := runs/quickstart
+# The pinned versions need Python 3.11 or newer; on 3.10 pip finds older ones that fit.
+PINS = $(shell $(BIN)/python -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
+
+.PHONY: help quickstart test test-slow lint format clean
+.DEFAULT_GOAL := help
+
+help:  ## show these lines
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.done: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "genkit needs Python 3.10 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PINS) -e '.[dev]'
+	touch $@
+
+quickstart: $(VENV)/.done  ## train, export, sample, evaluate and report a small model: about 6 minutes
+	@# A finished run starts anew; an interrupted one goes on from its newest checkpoint.
+	@if [ -e $(RUN)/report.html ]; then rm -rf $(RUN); fi
+	$(GENKIT) train configs/cgan/glyphs.yaml --out $(RUN) $$([ -d $(RUN)/checkpoints ] && echo --resume)
+	$(GENKIT) export $(RUN)
+	$(GENKIT) sample $(RUN) --count 2000 --labels 0-9 --out $(RUN)/samples.npz --grid $(RUN)/samples-grid.png
+	$(GENKIT) evaluate $(RUN)/samples.npz --reference synthetic:glyphs:test --train synthetic:glyphs:train
+	$(GENKIT) report $(RUN)
+	@echo
+	@echo "Images: $(RUN)/samples-grid.png"
+	@echo "Report: $(RUN)/report.html"
+
+test: $(VENV)/.done lint  ## lint, types and tests
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.done  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+lint: $(VENV)/.done  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.done  ## lay out the code and mend what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove the environment, caches and the quickstart's run
+	rm -rf $(VENV) $(RUN) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

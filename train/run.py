@@ -1,0 +1,7 @@
+"""Training under accelerate: `accelerate launch train/run.py CONFIG [a.b=value ...] [options]`."""
+
+import sys
+
+from genkit.cli import main
+
+main(["train", *sys.argv[1:]])
