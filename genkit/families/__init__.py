@@ -1,0 +1,1 @@
+"""One module per family; the file name is the family's name. See `genkit/family.py`."""

@@ -1,0 +1,113 @@
+"""Several CPU processes on this machine: start them, pass signals on, end them together.
+
+`accelerate launch --num_processes 2` starts one process on a CPU without saying so, and torchrun
+turns a SIGTERM that its workers have answered with a checkpoint and exit status 0 into a failure.
+On GPUs and over several machines use `accelerate launch train/run.py CONFIG`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+import torch
+
+from genkit.errors import TrainingError
+
+
+def launch(command: Sequence[str], processes: int) -> None:
+    """Run `python -m <command>` as `processes` ranks and wait for all.
+
+    Raises:
+        TrainingError: A rank failed; the others were ended. Its own message is already printed.
+    """
+    port = _free_port()
+    ranks = [
+        subprocess.Popen([sys.executable, "-m", *command], env=_environment(rank, processes, port))
+        for rank in range(processes)
+    ]
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        for process in ranks:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    before = {n: signal.signal(n, forward) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        failed = _wait(ranks)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if failed is not None:
+        status = ranks[failed].returncode
+        how = f"exit status {status}" if status > 0 else f"signal {-status}"
+        raise TrainingError(
+            f"process {failed} of {processes} ended with {how} (its message is above); "
+            "the others were stopped; checkpoints are intact: run again with --resume"
+        )
+
+
+def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> int | None:
+    """The first rank that failed, the rest ended; None if all did well."""
+    while True:
+        states = [process.poll() for process in ranks]
+        failed = next((i for i, state in enumerate(states) if state not in (None, 0)), None)
+        if failed is not None:
+            for process in ranks:
+                process.kill()
+                process.wait()
+            return failed
+        if all(state == 0 for state in states):
+            return None
+        time.sleep(0.05)
+
+
+def _environment(rank: int, processes: int, port: int) -> dict[str, str]:
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    own = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "WORLD_SIZE": processes,
+        "LOCAL_WORLD_SIZE": processes,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "OMP_NUM_THREADS": threads,
+        "ACCELERATE_USE_CPU": "true",
+    }
+    return os.environ | {name: str(value) for name, value in own.items()}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_launched() -> bool:
+    """Whether this process is one of several ranks."""
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
+def is_main() -> bool:
+    """Whether this process writes the run folder: rank 0, or the only one."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def leave(status: int = 0) -> None:
+    """End a launched rank at once, its output flushed.
+
+    Taking the interpreter down in order lets threads of the process group outlive what they use:
+    about one CPU run in three then aborts after its work is done.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+    os._exit(status)

@@ -1,0 +1,1 @@
+"""Networks and blocks that more than one family uses. Loadable without any training code."""

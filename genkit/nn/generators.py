@@ -1,0 +1,108 @@
+"""Generators: noise, and a label where there are classes, to images in [-1, 1].
+
+Legend: B batch, Z latent size, E label embedding size, K classes, C image channels, S size in px.
+"""
+
+import math
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+
+class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """The deep convolutional generator: z (B, Z) -> (B, C, S, S) in [-1, 1].
+
+    Radford et al. 2016 (arXiv:1511.06434): strided transposed convolutions, batch norm everywhere
+    but at the output, ReLU, tanh, all weights N(0, 0.02). S = 32, 64, 128, ... starts from 4 x 4
+    (the popular form, kernels of 4); S = 28 starts from 7 x 7 (kernels of 5, LeakyReLU).
+
+    With `num_classes` the label's embedding is joined to z: Mirza & Osindero 2014
+    (arXiv:1411.1784), figure 1.
+
+    Args:
+        latent_dim: Z.
+        channels: C.
+        image_size: S, 28 or a power of two from 16 on.
+        width: Channels before the last layer; each level below has twice as many.
+        num_classes: K, or None for an unconditional generator.
+        embed_dim: E, unused without classes.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_dim: int = 100,
+        channels: int = 3,
+        image_size: int = 64,
+        width: int = 64,
+        num_classes: int | None = None,
+        embed_dim: int = 50,
+    ) -> None:
+        super().__init__()
+        self.embed = None if num_classes is None else nn.Embedding(num_classes, embed_dim)
+        inputs = latent_dim + (0 if num_classes is None else embed_dim)
+        layers = _layers_28 if image_size == 28 else _layers_power_of_two
+        self.body = layers(inputs, channels, image_size, width)
+        self.apply(init_dcgan)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images (B, C, S, S) in [-1, 1] of z (B, Z) and, with classes, label (B,) int64."""
+        if self.embed is not None:
+            z = torch.cat([z, self.embed(label)], dim=1)  # (B, Z + E)
+        return torch.tanh(self.body(z))
+
+
+def image_size_problem(size: int) -> str | None:
+    """What is wrong with a size in px for these networks, or None."""
+    if size == 28 or (size >= 16 and size & (size - 1) == 0):
+        return None
+    return f"data.image_size={size}: these networks need 28 or a power of two from 16 on"
+
+
+def _layers_power_of_two(inputs: int, channels: int, size: int, width: int) -> nn.Sequential:
+    levels = int(math.log2(size)) - 3
+    top = width * 2**levels
+    blocks: list[nn.Module] = [nn.Unflatten(1, (inputs, 1, 1)), _up(inputs, top, 4, stride=1, padding=0)]
+    blocks += [_up(top >> i, top >> (i + 1), 4, stride=2, padding=1) for i in range(levels)]
+    to_image = nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1, bias=False)
+    return nn.Sequential(*blocks, to_image)
+
+
+def _up(inputs: int, outputs: int, kernel: int, *, stride: int, padding: int) -> nn.Sequential:
+    conv = nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+def _layers_28(inputs: int, channels: int, size: int, width: int) -> nn.Sequential:
+    start = 7 * 7 * 4 * width
+    return nn.Sequential(
+        nn.Linear(inputs, start, bias=False),
+        nn.BatchNorm1d(start),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.Unflatten(1, (4 * width, 7, 7)),
+        _up_28(4 * width, 2 * width, stride=1),
+        _up_28(2 * width, width, stride=2),
+        nn.ConvTranspose2d(width, channels, 5, 2, padding=2, output_padding=1, bias=False),
+    )
+
+
+def _up_28(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
+    conv = nn.ConvTranspose2d(
+        inputs, outputs, 5, stride, padding=2, output_padding=stride - 1, bias=False
+    )
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True))
+
+
+def init_dcgan(module: nn.Module) -> None:
+    """Weights ~ N(0, 0.02), batch-norm scales ~ N(1, 0.02), biases 0: section 4 of the paper.
+
+    Label embeddings keep unit variance: at 0.02 the label would drown in noise of variance 1.
+    """
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+    if isinstance(getattr(module, "bias", None), nn.Parameter):
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]

@@ -1,0 +1,388 @@
+"""Runs: the parts put together. Each function here is one arrow of the straight line.
+
+train -> run folder; export -> export folder; evaluate_samples -> evaluation.json.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+
+from genkit import images, launch
+from genkit.config import RESUMABLE, RunConfig, differences, to_tree, to_yaml
+from genkit.data import check_needs, open_reference, open_source
+from genkit.data.batch import DataInfo
+from genkit.data.loader import Loader
+from genkit.errors import CheckpointError, ConfigError
+from genkit.family import load, load_config, resolve
+from genkit.machine import keep_freed_memory
+from genkit.provenance import now, provenance
+from genkit.training import checkpoints
+from genkit.training.trainer import Evaluate, Trainer
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+    from genkit.data.sources import Source
+    from genkit.evaluation import Evaluation, ImageSet
+
+log = logging.getLogger("genkit")
+
+
+# -- train -----------------------------------------------------------------------------------------
+
+
+def train(
+    config: Path | str | RunConfig,
+    overrides: Sequence[str] = (),
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    init: str | None = None,
+    processes: int = 1,
+    dataset: Dataset[Any] | None = None,
+) -> Path:
+    """Train one run and export it; returns the run folder.
+
+    Args:
+        config: A YAML file, or a config object.
+        overrides: `section.key=value` settings laid over the file.
+        out: The run folder; runs/<family>-<name of the file> by default.
+        resume: Continue from the newest checkpoint in the folder; from the start if there is none.
+        init: An export (run, folder or Hub id) whose weights the run starts from.
+        processes: CPU processes to train with. On GPUs: `accelerate launch train/run.py CONFIG`.
+        dataset: One's own data set, for `data.kind: custom`.
+
+    Raises:
+        GenkitError: See `genkit/errors.py`; what was complete in the run folder stays usable.
+    """
+    name = "run" if isinstance(config, RunConfig) else Path(config).stem
+    if not isinstance(config, RunConfig):
+        config = load_config(config, list(overrides))
+    run_dir = Path(out) if out is not None else Path("runs") / f"{config.family}-{name}"
+    if processes == 1 or launch.is_launched():
+        return _train(config, run_dir, resume=resume, init=init, dataset=dataset)
+    if dataset is not None:
+        raise ConfigError("processes: a data set handed over in Python trains in one process here; "
+                          "use `accelerate launch` on a script that calls genkit.train")
+    with _locked(run_dir):
+        prepare_folder(config, run_dir, resume=resume)
+    options = ["--resume"] * resume + (["--init", init] if init else [])
+    launch.launch(["genkit.worker", str(run_dir), *options], processes)
+    return run_dir
+
+
+def _train(
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    resume: bool,
+    init: str | None,
+    dataset: Dataset[Any] | None,
+) -> Path:
+    keep_freed_memory()
+    family = load(config.family)
+    source = open_source(config.data, "train", dataset=dataset)
+    check_needs(source, family.needs, config.family)
+    info = describe(source)
+    with _locked(run_dir):
+        prepare_folder(config, run_dir, resume=resume)
+        loader = Loader(source, config.data, config.trainer.seed)
+        hook = _evaluation_hook(config) if config.evaluation.every else None
+        trainer = family.trainer(config, info, run_dir, loader=loader, evaluate=hook)
+        loader.device = trainer.device
+        if init is not None:
+            from genkit.pipelines import load_pipeline
+
+            trainer.warm_start(load_pipeline(init))
+        _resume(trainer, run_dir, asked=resume)
+        record = _start_record(trainer, info)
+        finished = trainer.fit()
+        if trainer.accelerator.is_main_process:
+            _finish(trainer, config, record, finished=finished)
+        trainer.accelerator.wait_for_everyone()
+    return run_dir
+
+
+def describe(source: Source) -> DataInfo:
+    """What a data set says of itself, as networks, exports and reports need it."""
+    return DataInfo(
+        name=source.name,
+        count=len(source),
+        fingerprint=source.fingerprint,
+        image_size=source.image_size,
+        channels=source.channels,
+        num_classes=source.num_classes,
+        class_names=source.class_names,
+    )
+
+
+def _resume(trainer: Trainer[Any], run_dir: Path, *, asked: bool) -> None:
+    if not asked:
+        return
+    if not checkpoints.steps(run_dir / "checkpoints"):
+        log.info("%s: no checkpoint yet, so the run starts from step 0", run_dir)
+        if trainer.accelerator.is_main_process:
+            (run_dir / "metrics.jsonl").unlink(missing_ok=True)
+        return
+    trainer.resume()
+    log.info("resumed at step %d", trainer.steps_done)
+
+
+def _start_record(trainer: Trainer[Any], info: DataInfo) -> dict[str, Any]:
+    """Write `provenance.json`; a resumed run keeps its first start and adds its seconds."""
+    path = trainer.run_dir / "provenance.json"
+    before = json.loads(path.read_text()) if path.exists() and trainer.steps_done else {}
+    record = provenance() | {
+        "steps": trainer.steps_done,
+        "seconds": before.get("seconds", 0.0),
+        "processes": trainer.processes,
+        "global_batch": trainer.global_batch,
+        "precision": None,
+        "data": asdict(info),
+        "parameters": {
+            name: sum(p.numel() for p in network.parameters())
+            for name, network in trainer.bare_networks.items()
+        },
+    }
+    record["started"] = before.get("started", record["started"])
+    if trainer.accelerator.is_main_process:
+        with checkpoints.explained(str(path)):
+            checkpoints.write_atomic(path, json.dumps(record, indent=1))
+    return record
+
+
+def _finish(
+    trainer: Trainer[Any], config: RunConfig, record: dict[str, Any], *, finished: bool
+) -> None:
+    """Complete the provenance and, at the end of the run, export it."""
+    rows = trainer.run_dir / "metrics.jsonl"
+    record |= {
+        "steps": trainer.steps_done,
+        "seconds": round(record["seconds"] + trainer.seconds, 1),
+        "precision": trainer.precision,
+        "finished": now() if finished else None,
+    }
+    path = trainer.run_dir / "provenance.json"
+    with checkpoints.explained(str(path)):
+        checkpoints.write_atomic(path, json.dumps(record, indent=1))
+    if not finished:
+        log.info("stopped at step %d; continue with --resume", trainer.steps_done)
+        return
+    _save_export(trainer, config, trainer.run_dir / "export", record)
+    log.info("done: %s and %s", rows.parent / "export", rows)
+
+
+def _evaluation_hook(config: RunConfig) -> Evaluate:
+    """Metrics of freshly drawn samples against the test part: for `evaluation.every`."""
+    from genkit.evaluation import ImageSet, evaluate
+
+    reference = image_set(open_source(config.data, "test"))
+    count = config.evaluation.count
+
+    def hook(pipeline: Any, step: int) -> dict[str, float]:
+        batches = list(pipeline.stream(range(count), seed=config.trainer.seed))
+        pixels = torch.cat([images for _, images, _ in batches])
+        labels = [labels for *_, labels in batches if labels is not None]
+        samples = ImageSet.from_arrays(
+            f"step-{step}", f"step-{step}", pixels, torch.cat(labels) if labels else None
+        )
+        found = evaluate(samples, reference, extractors=(config.evaluation.extractor,), resamples=0)
+        return {metric.name: metric.value for metric in found.metrics}
+
+    return hook
+
+
+# -- the run folder --------------------------------------------------------------------------------
+
+
+def prepare_folder(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
+    """Write `config.yaml`, after making sure that nobody else's results would be overwritten.
+
+    Raises:
+        CheckpointError: The folder holds results and `resume` is off, or of other settings.
+    """
+    path = run_dir / "config.yaml"
+    if path.exists():
+        changed = differences(yaml.safe_load(path.read_text()) or {}, to_tree(config))
+        if resume:
+            changed = {k: v for k, v in changed.items() if not _may_change(k, config)}
+        used = resume or (run_dir / "metrics.jsonl").exists() or (run_dir / "checkpoints").exists()
+        if used and (changed or not resume):
+            raise CheckpointError(_refusal(run_dir, changed, resume=resume))
+    if launch.is_main():
+        with checkpoints.explained(f"run folder {run_dir}"):
+            checkpoints.write_atomic(path, to_yaml(config))
+
+
+def _may_change(key: str, config: RunConfig) -> bool:
+    if key == "trainer.steps" and config.optim.schedule != "constant":
+        return False  # the schedule would have been another from the first step on
+    return key in RESUMABLE
+
+
+def _refusal(
+    run_dir: Path, changed: Mapping[str, tuple[Any, Any]], *, resume: bool
+) -> str:
+    lines = [f"{key}: {old!r} there, {new!r} here" for key, (old, new) in changed.items()]
+    if resume:
+        what = "a resumed run must keep its settings; undo these, or give another --out"
+    elif changed:
+        what = "holds a run of another config; give another --out"
+    else:
+        what = "holds a run of this config; add --resume to continue it, or give another --out"
+    return "\n  ".join([f"{run_dir}: {what}", *lines])
+
+
+@contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    """Keep a second training process out of the folder while this one runs."""
+    if not launch.is_main():
+        yield
+        return
+    with checkpoints.explained(f"run folder {run_dir}"):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        handle = os.open(run_dir / ".lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(handle, 32).decode() or "unknown"
+        os.close(handle)
+        raise CheckpointError(
+            f"{run_dir}: process {owner} is training there; wait for it, or give another --out"
+        ) from None
+    try:
+        os.truncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(handle)  # which unlocks it, as the end of the process would
+
+
+# -- evaluate --------------------------------------------------------------------------------------
+
+
+def evaluate_samples(
+    samples: Path,
+    reference: str,
+    *,
+    train: str | None = None,
+    root: Path | None = None,
+    extractors: Sequence[str] = ("digits",),
+    inception: Path | None = None,
+    out: Path | None = None,
+) -> Evaluation:
+    """Metrics of a folder, npz or tar of samples, written beside them; see `genkit evaluate`.
+
+    Args:
+        samples: PNG folder, .npz or .tar.
+        reference: "synthetic:glyphs:test", "mnist:test", "cifar10:test", a folder, npz or tar.
+        train: The same for the training images: adds near copies, floors and nearest neighbours.
+        root: Where `mnist` and `cifar10` lie; the user's cache by default.
+        extractors: "digits", "inception".
+        inception: The Inception file; the user's cache by default.
+        out: evaluation.json; by default in the run folder that holds the samples, or beside them.
+    """
+    from genkit.evaluation import ImageSet, evaluate, nearest_pairs
+
+    drawn = ImageSet.from_path(samples)
+    against, learned = _reference(reference, drawn, root), None
+    if train is not None:
+        learned = _reference(train, drawn, root)
+    result = evaluate(drawn, against, train=learned, extractors=extractors, inception=inception)
+    target = out or _beside(samples)
+    with checkpoints.explained(str(target)):
+        result.save(target)
+        if learned is not None:
+            picture = images.png_bytes(nearest_pairs(drawn, learned))
+            target.with_name("nearest.png").write_bytes(picture)
+    return result
+
+
+def _reference(name: str, drawn: ImageSet, root: Path | None) -> ImageSet:
+    """A named set at the size of the samples, or a path."""
+    from genkit.evaluation import ImageSet
+
+    if Path(name).exists():
+        return ImageSet.from_path(Path(name))
+    channels, size = drawn.shape[0], drawn.shape[1]
+    return image_set(open_reference(name, root=root, image_size=size, channels=channels))
+
+
+def image_set(source: Source) -> ImageSet:
+    """A data set as evaluation takes it."""
+    from genkit.evaluation import ImageSet
+
+    pixels = source.images(torch.arange(len(source)))
+    return ImageSet.from_arrays(source.name, source.fingerprint, pixels, source.labels)
+
+
+def _beside(samples: Path) -> Path:
+    if (samples.parent / "config.yaml").exists():
+        return samples.parent / "evaluation.json"
+    return samples.with_name(f"{samples.stem}-evaluation.json")
+
+
+# -- export ----------------------------------------------------------------------------------------
+
+
+def export(
+    run: Path, *, step: int | None = None, out: Path | None = None, push: str | None = None
+) -> Path:
+    """The averaged weights of a run's checkpoint as an export folder; returns the folder.
+
+    Args:
+        run: A run folder.
+        step: Which checkpoint; the newest whole one by default.
+        out: The export folder; `export/` in the run folder by default.
+        push: A Hub id to upload it to.
+    """
+    run = Path(run)
+    config, record = open_run(run)
+    data = record["data"]
+    info = DataInfo(**{**data, "class_names": data["class_names"] and tuple(data["class_names"])})
+    trainer = load(config.family).trainer(config, info, run)
+    trainer.resume(step)
+    record |= {"steps": trainer.steps_done}
+    folder = _save_export(trainer, config, out or run / "export", record)
+    if push is not None:
+        from genkit.pipelines.export import push as upload
+
+        upload(folder, push)
+    return folder
+
+
+def open_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """Config and provenance of a run folder."""
+    path = run / "config.yaml"
+    if not path.exists():
+        raise CheckpointError(f"{run}: not a run folder (no config.yaml); give one that train made")
+    record = run / "provenance.json"
+    if not record.exists():
+        raise CheckpointError(f"{record}: missing, so the run never began; train it first")
+    return resolve(yaml.safe_load(path.read_text()), str(path)), json.loads(record.read_text())
+
+
+def _save_export(
+    trainer: Trainer[Any], config: RunConfig, folder: Path, record: Mapping[str, Any]
+) -> Path:
+    from genkit.pipelines.export import save_export
+
+    with checkpoints.explained(f"export {folder}"):
+        save_export(
+            trainer.pipeline(),
+            folder,
+            provenance={"family": config.family, **record},
+            config_yaml=to_yaml(config),
+        )
+    return folder

@@ -1,0 +1,1 @@
+"""The trainer and what it leans on: averages, checkpoints, schedules, estimates, trackers."""

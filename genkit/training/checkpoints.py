@@ -1,0 +1,167 @@
+"""Checkpoints that survive a kill at any instant.
+
+`checkpoints/step-0000500/` holds `state.pt` (tensors and numbers only, loaded with
+`weights_only`) and `meta.json` with its SHA-256. It is written under a temporary name, synced and
+renamed, so a folder with the final name is complete unless the disk itself failed; loading checks.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import pickle
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genkit.errors import CheckpointError
+
+FORMAT = 1
+_NAME = re.compile(r"step-(\d+)$")
+log = logging.getLogger("genkit")
+
+
+def folder_of(root: Path, step: int) -> Path:
+    """The checkpoint folder of one step."""
+    return root / f"step-{step:07d}"
+
+
+def steps(root: Path) -> list[int]:
+    """Steps of the checkpoints under `root`, oldest first."""
+    found = (_NAME.match(p.name) for p in root.glob("step-*")) if root.is_dir() else iter(())
+    return sorted(int(match[1]) for match in found if match)
+
+
+def save(root: Path, step: int, state: Mapping[str, Any], meta: Mapping[str, Any]) -> Path:
+    """Write one checkpoint, all or nothing, and return its folder."""
+    final, temporary = folder_of(root, step), root / f".tmp-step-{step:07d}"
+    with explained(f"checkpoint {final}"):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            with (temporary / "state.pt").open("wb") as file:
+                torch.save(dict(state), file)
+                file.flush()
+                os.fsync(file.fileno())
+            digest = _sha256(temporary / "state.pt")
+            record = {"format": FORMAT, "step": step, "sha256": digest, **meta}
+            write_synced(temporary / "meta.json", json.dumps(record, indent=1))
+            shutil.rmtree(final, ignore_errors=True)
+            temporary.rename(final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)  # a full disk gets its space back
+            raise
+        sync_folder(root)
+    return final
+
+
+def load(root: Path, step: int, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
+    """State and meta of one checkpoint, its hash checked.
+
+    Raises:
+        CheckpointError: It is missing, damaged, or of a newer format.
+    """
+    folder = folder_of(root, step)
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        if meta["format"] > FORMAT:
+            raise CheckpointError(
+                f"{folder}: format {meta['format']}, this genkit reads up to {FORMAT}; "
+                "install a newer genkit"
+            )
+        if _sha256(folder / "state.pt") != meta["sha256"]:
+            size = (folder / "state.pt").stat().st_size
+            raise CheckpointError(
+                f"{folder / 'state.pt'}: damaged ({size} bytes, SHA-256 does not match meta.json); "
+                "delete the folder and resume from the one before"
+            )
+        state = torch.load(folder / "state.pt", map_location=device, weights_only=True)
+    except (OSError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{folder}: can't be read ({error}); delete the folder and resume from the one before"
+        ) from None
+    return state, meta
+
+
+def load_newest(root: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The newest checkpoint that is whole; damaged ones are named in the log and passed over."""
+    found = steps(root)
+    for step in reversed(found):
+        try:
+            return load(root, step, device)
+        except CheckpointError as error:
+            log.warning("%s", error)
+    if found:
+        raise CheckpointError(f"{root}: none of the {len(found)} checkpoints is whole; start anew")
+    raise CheckpointError(f"{root}: no checkpoint to resume from; start without --resume")
+
+
+def prune(root: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints, and what killed writes left behind."""
+    for step in steps(root)[:-keep]:
+        shutil.rmtree(folder_of(root, step), ignore_errors=True)
+    for leftover in root.glob(".tmp-step-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn the system's refusal to write into a message that says what to do."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        code = getattr(error, "errno", None)
+        full = code in (errno.ENOSPC, errno.EDQUOT) or (
+            isinstance(error, RuntimeError) and "file write failed" in str(error)
+        )
+        if full:
+            raise CheckpointError(
+                f"{what}: the disk is full; free some space and run again with --resume: "
+                "what was complete before is intact"
+            ) from None
+        if isinstance(error, OSError):
+            raise CheckpointError(
+                f"{what}: can't be written ({error.strerror or error}); "
+                "give another folder with --out or mend its permissions"
+            ) from None
+        raise
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Write a small file so that it is on the disk when this returns."""
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a small file as a whole: readers see the old or the new one, never a part."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    write_synced(temporary, text)
+    temporary.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside the folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,21 @@
+"""Learning-rate schedules as functions of the step, so that a resume has nothing to restore."""
+
+import math
+
+from genkit.config import OptimConfig
+
+
+def lr_factor(optim: OptimConfig, step: int, steps: int) -> float:
+    """What the base learning rate is multiplied by at `step` (from 0) of `steps`: in [0, 1].
+
+    Warm-up rises linearly to 1 over `warmup_steps`. After `constant_steps` more, `linear` and
+    `cosine` (half a period; Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5) fall so that the
+    step after the last would have 0.
+    """
+    if step < optim.warmup_steps:
+        return (step + 1) / (optim.warmup_steps + 1)
+    start = optim.warmup_steps + optim.constant_steps
+    if optim.schedule == "constant" or step < start:
+        return 1.0
+    done = min(1.0, (step - start) / max(1, steps - start))
+    return 1 - done if optim.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2

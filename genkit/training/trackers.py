@@ -1,0 +1,93 @@
+"""Where a run's numbers go: `metrics.jsonl` always, TensorBoard or W&B if asked."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from genkit.errors import ConfigError
+from genkit.training.checkpoints import explained, write_atomic
+
+
+class MetricsFile:
+    """`metrics.jsonl`: one JSON object per line, each with its `step`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add one line."""
+        with explained(f"metrics {self.path}"), self.path.open("a") as file:
+            file.write(json.dumps(dict(row)) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Drop what was logged after `step`, and a line that a kill cut short."""
+        if self.path.exists():
+            rows = [row for row in read_rows(self.path) if row["step"] <= step]
+            with explained(f"metrics {self.path}"):
+                write_atomic(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The complete lines of a metrics file."""
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break  # the line that a kill cut short; nothing follows it
+    return rows
+
+
+def start_trackers(accelerator: Accelerator, names: Sequence[str], config: Mapping[str, Any]) -> None:
+    """Open the trackers that the config names, on the main process."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise ConfigError(
+                f"trainer.trackers: {name} is not installed; pip install 'genkit[{name}]'"
+            )
+    if names:
+        scalars = {k: v for k, v in config.items() if isinstance(v, bool | int | float | str)}
+        accelerator.init_trackers("genkit", config=scalars)
+
+
+class Window:
+    """Metrics since the last log step, summed on the device so that no step waits for it."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._first_bad: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, metrics: Mapping[str, Tensor], step: int) -> None:
+        """Take in the scalars of one step."""
+        self._count += 1
+        for name, value in metrics.items():
+            value = value.detach().to(torch.float64 if value.device.type == "cpu" else torch.float32)
+            if name not in self._sums:
+                self._sums[name] = torch.zeros_like(value)
+                self._first_bad[name] = torch.full_like(value, math.inf)
+            self._sums[name] += value
+            bad = torch.where(torch.isfinite(value), math.inf, float(step))
+            self._first_bad[name] = torch.minimum(self._first_bad[name], bad)
+
+    def close(self, accelerator: Accelerator) -> tuple[dict[str, float], dict[str, int]]:
+        """Means over the window and all processes, and for non-finite ones the step it began."""
+        names = sorted(self._sums)
+        if not names:
+            return {}, {}
+        rows = [self._sums[n] / self._count for n in names] + [self._first_bad[n] for n in names]
+        table = accelerator.gather(torch.stack(rows)[None]).cpu()  # (processes, 2 * names)
+        means = table[:, : len(names)].mean(0).tolist()
+        first = table[:, len(names) :].amin(0).tolist()
+        self.__init__()  # type: ignore[misc]
+        bad = {n: int(step) for n, step in zip(names, first, strict=True) if math.isfinite(step)}
+        return dict(zip(names, means, strict=True)), bad

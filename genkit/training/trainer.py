@@ -1,0 +1,496 @@
+"""The trainer: one loop for every family, on Hugging Face Accelerate.
+
+A family writes `build`, `step`, `preview` and `pipeline`. This class owns precision, accumulation,
+clipping, averages, logs, previews, checkpoints, resume and signals.
+
+Three counts, and what they are called here:
+    data.batch_size            rows of one micro-batch on one process
+    trainer.grad_accumulation  micro-batches per optimizer step on one process
+    global_batch               rows per optimizer step over all processes: the product of both
+                               and the number of processes
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, broadcast
+from torch import Tensor, nn
+
+from genkit import images, random
+from genkit.config import C, flatten, to_tree
+from genkit.data.batch import Batch, DataInfo
+from genkit.errors import CheckpointError, TrainingError
+from genkit.training import checkpoints
+from genkit.training.ema import EMA
+from genkit.training.estimate import LESS_MEMORY, announce, choose_precision, rehearse
+from genkit.training.progress import RunProgress
+from genkit.training.schedules import lr_factor
+from genkit.training.signals import StopRequest
+from genkit.training.trackers import MetricsFile, Window, start_trackers
+
+log = logging.getLogger("genkit")
+
+Metrics = dict[str, Tensor]
+Evaluate = Callable[[Any, int], Mapping[str, float]]
+
+
+class Batches(Protocol):
+    """What a trainer asks of a loader."""
+
+    def steps(
+        self, first_step: int = 0, *, rank: int = 0, processes: int = 1, accumulation: int = 1
+    ) -> Iterator[list[Batch]]:
+        """Micro-batches of each optimizer step from `first_step` on."""
+
+
+class Trainer(ABC, Generic[C]):
+    """Trains one run into `run_dir`.
+
+    Args:
+        config: The run.
+        data: What the data set says of itself.
+        run_dir: Where metrics, previews and checkpoints go.
+        loader: Micro-batches by step; not needed to load a checkpoint and export it.
+        evaluate: Called with (pipeline, step) every `evaluation.every` steps on the main process.
+    """
+
+    averaged: ClassVar[tuple[str, ...]] = ("generator",)  # networks that EMA follows
+    channels_last: ClassVar[bool] = False  # faster where batch norm is used, slower elsewhere
+
+    def __init__(
+        self,
+        config: C,
+        data: DataInfo,
+        run_dir: Path,
+        *,
+        loader: Batches | None = None,
+        evaluate: Evaluate | None = None,
+    ) -> None:
+        self.config, self.data, self.run_dir = config, data, run_dir
+        self.loader, self.evaluate = loader, evaluate
+        self.accelerator = _accelerator(config.trainer.trackers, run_dir)
+        self.device = self.accelerator.device
+        self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
+        self.global_batch = (
+            config.data.batch_size * config.trainer.grad_accumulation * self.processes
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(random.key(config.trainer.seed, "init"))
+            self.bare_networks, self.optimizers = self.build()
+        layout = torch.channels_last if self.channels_last else torch.preserve_format
+        for network in self.bare_networks.values():
+            network.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.networks = dict(self.bare_networks)  # wrapped by `fit` where there are processes
+        decay = config.trainer.ema_decay
+        follow = {name: self.bare_networks[name] for name in self.averaged}
+        self.ema = EMA(follow, decay, warmup=config.trainer.ema_warmup) if decay else None
+        self.steps_done = 0
+        self.seconds = 0.0  # in `fit`, by the clock
+        self.precision = "fp32"
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=False)
+        self._rehearsing = False
+        self._draws: dict[str, Tensor] = {}
+
+    # -- what a family writes ----------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
+        """Networks by name, and an optimizer for each that is trained, under the same name."""
+
+    @abstractmethod
+    def step(self, micro_batches: Sequence[Batch]) -> Metrics:
+        """One optimizer step of every network, one `phase` each; returns "loss/<network>"."""
+
+    @abstractmethod
+    def preview(self) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] of the averaged weights, from a fixed seed."""
+
+    @abstractmethod
+    def pipeline(self) -> Any:
+        """The pipeline of the averaged weights: what an export folder holds."""
+
+    # -- what a family leans on --------------------------------------------------------------------
+
+    def phase(
+        self,
+        name: str,
+        micro_batches: Sequence[Batch],
+        loss: Callable[[Batch], Tensor],
+    ) -> Tensor:
+        """Update one network by the mean loss over ALL micro-batches; returns that mean.
+
+        Accumulating phase by phase equals one big batch to rounding; letting the networks take
+        turns per micro-batch does not.
+        """
+        total = torch.zeros((), device=self.device)
+        for i, batch in enumerate(micro_batches):
+            last = i + 1 == len(micro_batches)
+            with nullcontext() if last else self.accelerator.no_sync(self.networks[name]):
+                with self.autocast():
+                    value = loss(batch) / len(micro_batches)
+                self._scaler.scale(value).backward()
+            total += value.detach()
+        self._update(name)
+        return total
+
+    def _update(self, name: str) -> None:
+        """Clip, step, clear: after the backward passes of every micro-batch."""
+        optimizer, limit = self.optimizers[name], self.config.trainer.grad_clip
+        if not self._rehearsing:
+            if limit is not None:
+                self._scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(self.bare_networks[name].parameters(), limit)
+            self._scaler.step(optimizer)
+            self._scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[nn.Module]:
+        """Lend a network as a fixed critic: it passes gradients on and collects none itself.
+
+        Without this another network's backward leaves gradients in it, which its own next step
+        would add to. The bare network is lent: there is nothing to synchronize.
+        """
+        network = self.bare_networks[name].requires_grad_(False)
+        try:
+            yield network
+        finally:
+            network.requires_grad_(True)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The run's precision for forward passes."""
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32")
+
+    def full_precision(self) -> AbstractContextManager[Any]:
+        """fp32 inside an autocast region: for gradient penalties."""
+        return torch.autocast(self.device.type, enabled=False)
+
+    def noise(self, purpose: str, batch: Batch, shape: Sequence[int]) -> Tensor:
+        """Standard normal noise for the rows of a micro-batch: (B, *shape).
+
+        Drawn once per step for the global batch, each row by its position in it: the same on one
+        process and on many, for one batch and for many micro-batches.
+        """
+        if purpose not in self._draws:
+            keyed = random.generator(self.config.trainer.seed, purpose, self.steps_done)
+            self._draws[purpose] = torch.randn(self.global_batch, *shape, generator=keyed)
+        return self._draws[purpose][batch["position"].cpu()].to(self.device)
+
+    def averaged_network(self, name: str) -> nn.Module:
+        """The averaged weights of a network in eval mode, or a copy of the raw ones without EMA."""
+        if self.ema is not None:
+            return self.ema.networks[name]
+        return copy.deepcopy(self.bare_networks[name]).eval().requires_grad_(False)
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def fit(self) -> bool:
+        """Train up to `trainer.steps`; False if a signal ended it before, its state saved."""
+        trainer = self.config.trainer
+        if self.steps_done >= trainer.steps or self.loader is None:
+            return True
+        batches = self._batches()
+        first = next(batches)
+        self._prepare(first)
+        window, metrics = Window(), MetricsFile(self.run_dir / "metrics.jsonl")
+        progress = RunProgress(
+            done=self.steps_done,
+            steps=trainer.steps,
+            images_per_step=self.global_batch,
+            visible=self.accelerator.is_main_process,
+        )
+        with torch.random.fork_rng(), StopRequest() as stop, progress, self._memory_advice():
+            micro_batches: list[Batch] | None = first
+            while micro_batches is not None:
+                window.add(self._train_step(micro_batches), self.steps_done)
+                progress.advance()
+                stopping = self._agree(stop.asked)
+                last = stopping or self.steps_done == trainer.steps
+                self._after_step(window, metrics, progress, last=last)
+                micro_batches = None if last else next(batches)
+        self.seconds = progress.seconds
+        batches.close()
+        self._close()
+        return self.steps_done == trainer.steps
+
+    def _batches(self) -> Generator[list[Batch], None, None]:
+        assert self.loader is not None
+        return self.loader.steps(
+            self.steps_done,
+            rank=self.rank,
+            processes=self.processes,
+            accumulation=self.config.trainer.grad_accumulation,
+        )
+
+    def _prepare(self, micro_batches: list[Batch]) -> None:
+        """Choose the precision, say what the run will cost, wrap networks, open trackers."""
+        trainer = self.config.trainer
+        if trainer.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        launcher = os.environ.get("ACCELERATE_MIXED_PRECISION")
+        estimate = rehearse(self, micro_batches)
+        self.precision = choose_precision(
+            trainer.precision, launcher, self.device, estimate.flops
+        )
+        if self.precision == "fp16" and self.device.type == "cpu":
+            raise TrainingError("trainer.precision: fp16 needs a GPU; use auto, bf16 or fp32")
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self._load_scaler()
+        if self.precision != "fp32":
+            estimate = rehearse(self, micro_batches)
+        self.networks = {
+            name: self.accelerator.prepare_model(network) if name in self.optimizers else network
+            for name, network in self.bare_networks.items()
+        }
+        if self.accelerator.is_main_process:
+            size, parts = self.config.data.batch_size, trainer.grad_accumulation
+            log.info(
+                "%s on %s: %d images a step = %d a micro-batch x %d micro-batches x %d processes",
+                *(self.precision, self.device, self.global_batch, size, parts, self.processes),
+            )
+            announce(estimate, trainer.steps - self.steps_done, self.device)
+        start_trackers(self.accelerator, trainer.trackers, flatten(to_tree(self.config)))
+
+    def _train_step(self, micro_batches: list[Batch]) -> Metrics:
+        optim, trainer = self.config.optim, self.config.trainer
+        self._draws.clear()
+        factor = lr_factor(optim, self.steps_done, trainer.steps)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+        # Dropout is the one thing that draws from torch's own state: seeded per step and process.
+        torch.manual_seed(random.key(trainer.seed, "dropout", self.steps_done, self.rank))
+        metrics = self.step(micro_batches)
+        if self.ema is not None:
+            self.ema.update(self.bare_networks, self.steps_done)
+        self.steps_done += 1
+        return metrics
+
+    def _agree(self, asked: bool) -> bool:
+        """Whether any process was asked to stop. GPUs are polled rarely: asking makes them wait."""
+        if self.processes == 1:
+            return asked
+        if self.device.type != "cpu" and self.steps_done % 10:
+            return False
+        flag = torch.tensor([float(asked)], device=self.device)
+        return bool(self.accelerator.reduce(flag, "sum").item())
+
+    def _after_step(
+        self, window: Window, metrics: MetricsFile, progress: RunProgress, *, last: bool
+    ) -> None:
+        """Log, then preview and evaluate, then save: no checkpoint holds unchecked losses."""
+        step, trainer = self.steps_done, self.config.trainer
+        saving = last or step % trainer.save_every == 0
+        if saving or step % trainer.log_every == 0:
+            means, bad = window.close(self.accelerator)
+            self._refuse_non_finite(means, bad)
+            progress.report(step, means)
+            self._log(metrics, means, progress)
+        if last or step % trainer.preview_every == 0:
+            self.write_preview()
+        every = self.config.evaluation.every
+        if self.evaluate is not None and every is not None and step % every == 0:
+            self._evaluate(metrics)
+        if saving:
+            self.save()
+
+    def _log(self, file: MetricsFile, means: Mapping[str, float], progress: RunProgress) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        lr = next(iter(self.optimizers.values())).param_groups[0]["lr"]
+        row = {
+            "step": self.steps_done,
+            "images": self.steps_done * self.global_batch,
+            "seconds": round(progress.seconds, 3),
+            "images_per_s": round(progress.rate, 1),
+            "lr": lr,
+            **means,
+        }
+        file.append(row)
+        self.accelerator.log({**means, "lr": lr}, step=self.steps_done)
+
+    def _refuse_non_finite(self, means: Mapping[str, float], bad: Mapping[str, int]) -> None:
+        if not bad:
+            return
+        name, step = min(bad.items(), key=lambda item: item[1])
+        kept = checkpoints.steps(self.run_dir / "checkpoints")
+        rescue = (
+            f"the checkpoint of step {kept[-1]} is intact"
+            if kept
+            else "there is no checkpoint yet (lower trainer.save_every)"
+        )
+        raise TrainingError(
+            f"{name} is {means[name]} since step {step + 1}: network {name.rpartition('/')[2]!r} "
+            f"diverged; {rescue}; lower optim.lr, set trainer.grad_clip or trainer.precision=fp32"
+        )
+
+    def _evaluate(self, metrics: MetricsFile) -> None:
+        self._share_buffers()
+        if self.accelerator.is_main_process and self.evaluate is not None:
+            values = {f"eval/{k}": v for k, v in self.evaluate(self.pipeline(), self.steps_done).items()}
+            metrics.append({"step": self.steps_done, **values})
+            self.accelerator.log(values, step=self.steps_done)
+        self.accelerator.wait_for_everyone()
+
+    def write_preview(self) -> None:
+        """Write `previews/step-*.png` of the averaged weights."""
+        if not self.accelerator.is_main_process:
+            return
+        folder = self.run_dir / "previews"
+        with torch.no_grad(), checkpoints.explained(f"preview {folder}"):
+            folder.mkdir(exist_ok=True)
+            sheet = images.to_uint8(self.preview())
+            columns = max(1, round(len(sheet) ** 0.5))
+            temporary = folder / ".tmp.png"
+            temporary.write_bytes(images.png_bytes(images.grid(sheet, columns)))
+            temporary.replace(folder / f"step-{self.steps_done:07d}.png")
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a checkpoint of this step, and drop the oldest beyond `trainer.keep_last`."""
+        self._share_buffers()
+        self._refuse_non_finite_weights()
+        if self.accelerator.is_main_process:
+            root = self.run_dir / "checkpoints"
+            checkpoints.save(root, self.steps_done, self._state(), {"global_batch": self.global_batch})
+            checkpoints.prune(root, self.config.trainer.keep_last)
+        self.accelerator.wait_for_everyone()
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "networks": {n: m.state_dict() for n, m in self.bare_networks.items()},
+            "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
+            "ema": {n: m.state_dict() for n, m in self.ema.networks.items()} if self.ema else {},
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def _refuse_non_finite_weights(self) -> None:
+        for name, network in self.bare_networks.items():
+            norms = torch._foreach_norm([p.detach() for p in network.parameters()])
+            if not bool(torch.stack(norms).isfinite().all()):
+                self._refuse_non_finite({name: float("nan")}, {name: self.steps_done - 1})
+
+    def resume(self, step: int | None = None) -> None:
+        """Continue from the newest whole checkpoint, or from that of `step`."""
+        root = self.run_dir / "checkpoints"
+        load = checkpoints.load_newest if step is None else checkpoints.load
+        arguments = (root, self.device) if step is None else (root, step, self.device)
+        state, meta = load(*arguments)  # type: ignore[operator]
+        if self.loader is not None and meta["global_batch"] != self.global_batch:
+            raise CheckpointError(
+                f"{root}: was trained with {meta['global_batch']} images a step, this would be "
+                f"{self.global_batch}; set data.batch_size or trainer.grad_accumulation so that "
+                "with the number of processes the product stays the same"
+            )
+        for name, network in self.bare_networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        if self.ema is not None:
+            for name, average in self.ema.networks.items():
+                average.load_state_dict(state["ema"][name])
+        self._resumed_scaler = state["scaler"]
+        self.steps_done = meta["step"]
+        if self.loader is not None and self.accelerator.is_main_process:
+            MetricsFile(self.run_dir / "metrics.jsonl").rewind(self.steps_done)
+        self.accelerator.wait_for_everyone()
+
+    _resumed_scaler: dict[str, Any] | None = None
+
+    def _load_scaler(self) -> None:
+        if self._resumed_scaler and self._scaler.is_enabled():
+            self._scaler.load_state_dict(self._resumed_scaler)
+
+    def warm_start(self, pipeline: Any) -> None:
+        """Take the weights of an export's components for the networks of the same names."""
+        found = [name for name in self.bare_networks if hasattr(pipeline, name)]
+        if not found:
+            raise CheckpointError(
+                f"--init: the export has none of the networks {', '.join(self.bare_networks)}"
+            )
+        for name in found:
+            weights = getattr(pipeline, name).state_dict()
+            try:
+                self.bare_networks[name].load_state_dict(weights)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())[:300]
+                raise CheckpointError(
+                    f"--init: {name} does not fit this config ({reason}); "
+                    "give data and model the sizes of the export"
+                ) from None
+            if self.ema is not None and name in self.ema.networks:
+                self.ema.networks[name].load_state_dict(weights)
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """A step in here moves no weight and leaves no trace: for estimates."""
+        buffers = [b for n in self.bare_networks.values() for b in n.buffers()]
+        kept = [b.clone() for b in buffers]
+        self._rehearsing = True
+        try:
+            with torch.random.fork_rng():
+                yield
+        finally:
+            self._rehearsing = False
+            self._draws.clear()
+            with torch.no_grad():
+                for buffer, value in zip(buffers, kept, strict=True):
+                    buffer.copy_(value)
+
+    def _share_buffers(self) -> None:
+        """Give rank 0's batch-norm statistics to all: each process has seen other images."""
+        if self.processes == 1:
+            return
+        averages = self.ema.networks.values() if self.ema else ()
+        for network in (*self.bare_networks.values(), *averages):
+            for buffer in network.buffers():
+                buffer.copy_(broadcast(buffer))
+
+    @contextmanager
+    def _memory_advice(self) -> Iterator[None]:
+        try:
+            yield
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            ran_out = not isinstance(error, RuntimeError) or "DefaultCPUAllocator" in str(error)
+            if not ran_out and not isinstance(error, torch.OutOfMemoryError):
+                raise
+            step = self.steps_done + 1
+            raise TrainingError(f"step {step}: memory ran out; {LESS_MEMORY}") from None
+
+    def _close(self) -> None:
+        """End trackers, and drop the wrapped networks while every process is still there."""
+        self.networks = dict(self.bare_networks)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
+
+
+def _accelerator(trackers: Sequence[str], run_dir: Path) -> Accelerator:
+    # Buffers are shared when they are needed (`_share_buffers`), not at each forward pass, where
+    # it would overwrite batch-norm statistics between the critic's two passes.
+    wrapping = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    accelerator = Accelerator(
+        mixed_precision="no",  # autocast is ours: penalties leave it, see `full_precision`
+        kwargs_handlers=[wrapping],
+        log_with=list(trackers) or None,
+        project_dir=run_dir,
+    )
+    expected = int(os.environ.get("WORLD_SIZE", 1))
+    if accelerator.num_processes != expected:
+        raise TrainingError(
+            f"{expected} processes were launched but {accelerator.num_processes} take part; "
+            "on CPUs start with `genkit train CONFIG --processes N`"
+        )
+    return accelerator

@@ -1,0 +1,39 @@
+"""One rank of `genkit train --processes N`; started by `genkit/launch.py`, not by hand."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from genkit.errors import GenkitError
+from genkit.launch import is_main, leave
+
+
+def main() -> None:
+    """Train the run whose folder is already prepared."""
+    parser = argparse.ArgumentParser(prog="genkit.worker")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--init")
+    options = parser.parse_args()
+    level = logging.INFO if is_main() else logging.ERROR
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("genkit").setLevel(level)
+    try:
+        from genkit.runs import train
+
+        config = options.run / "config.yaml"
+        train(config, out=options.run, resume=options.resume, init=options.init)
+    except GenkitError as error:
+        print(f"genkit: {error}", file=sys.stderr)
+        sys.stderr.flush()
+        import os
+
+        os._exit(2)
+    leave()
+
+
+if __name__ == "__main__":
+    main()
