@@ -1,0 +1,151 @@
+"""What every family must keep, its own and those of other packages: found by their files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from families_at_hand import assert_same_state, source, state, tiny, trainer
+from torch import nn
+
+from genkit.config import to_tree
+from genkit.data import Loader
+from genkit.family import load, load_config, names, resolve
+from genkit.pipelines import load_pipeline
+from genkit.runs import export
+from genkit.training import checkpoints
+
+pytestmark = pytest.mark.parametrize("name", names())
+CONFIGS = sorted(Path("configs").glob("*/*.yaml"))
+
+
+def test_the_config_validates_and_round_trips(name):
+    config = tiny(name)
+    assert resolve(to_tree(config), "again") == config
+
+
+def test_one_step_moves_every_trained_weight_and_leaves_no_gradient(name, tmp_path):
+    run = trainer(tiny(name, trainer__steps=1, trainer__precision="fp32"), tmp_path)
+    before = {n: [p.clone() for p in run.bare_networks[n].parameters()] for n in run.optimizers}
+    run.fit()
+    for network, weights in before.items():
+        after = list(run.bare_networks[network].parameters())
+        still = sum(torch.equal(a, b) for a, b in zip(weights, after, strict=True))
+        assert still == 0, f"{network}: {still} of {len(weights)} parameters never moved"
+    for network in run.bare_networks.values():
+        assert all(p.grad is None for p in network.parameters())
+
+
+def test_a_lent_network_collects_no_gradient(name, tmp_path):
+    run = trainer(tiny(name), tmp_path)
+    for network in run.bare_networks:
+        with run.frozen(network) as lent:
+            assert not any(p.requires_grad for p in lent.parameters())
+        assert all(p.requires_grad for p in run.bare_networks[network].parameters())
+
+
+def test_the_same_seed_gives_the_same_run(name, tmp_path):
+    runs = [trainer(tiny(name), tmp_path / side) for side in "ab"]
+    for run in runs:
+        torch.manual_seed(hash(str(run.run_dir)) % 1000)  # the process-wide state plays no part
+        run.fit()
+    assert_same_state(state(runs[0]), state(runs[1]))
+    other = trainer(tiny(name, trainer__seed=1), tmp_path / "c")
+    other.fit()
+    assert any(not torch.equal(a, b) for a, b in zip(state(runs[0]).values(), state(other).values()))
+
+
+def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(name, tmp_path):
+    unbroken = trainer(tiny(name), tmp_path / "unbroken")
+    unbroken.fit()
+    trainer(tiny(name, trainer__steps=2), tmp_path / "broken").fit()
+    resumed = trainer(tiny(name), tmp_path / "broken")
+    resumed.resume()
+    assert resumed.steps_done == 2
+    resumed.fit()
+    assert_same_state(state(unbroken), state(resumed))
+    ours, theirs = (_numbers(tmp_path / side / "metrics.jsonl") for side in ("broken", "unbroken"))
+    assert ours == theirs
+
+
+def _numbers(path: Path) -> list[dict[str, float]]:
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{k: v for k, v in row.items() if "seconds" not in k and "per_s" not in k} for row in rows]
+
+
+def test_two_micro_batches_equal_one_batch_of_both(name, tmp_path):
+    # Batch norm's statistics are of a micro-batch, so it is exempt by name: it is held in eval mode.
+    # The rest must agree to rounding, seen on gradients: Adam's first step would hide their scale.
+    sizes = {"one": (8, 1), "two": (4, 2)}
+    gradients = {}
+    for side, (rows, parts) in sizes.items():
+        config = tiny(
+            name,
+            data__batch_size=rows,
+            trainer__grad_accumulation=parts,
+            trainer__precision="fp32",
+            trainer__steps=1,
+        )
+        run = trainer(config, tmp_path / side)
+        for network in run.bare_networks.values():
+            for module in network.modules():
+                if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.Dropout):
+                    module.eval()
+        gradients[side] = _gradients(run)
+    assert gradients["one"].keys() == gradients["two"].keys()
+    for key, value in gradients["one"].items():
+        torch.testing.assert_close(gradients["two"][key], value, rtol=2e-4, atol=1e-7, msg=key)
+
+
+def _gradients(run) -> dict[str, torch.Tensor]:
+    """What every update of one step was given, network by network."""
+    seen: dict[str, torch.Tensor] = {}
+    update = run._update
+
+    def record(network: str) -> None:
+        for key, parameter in run.bare_networks[network].named_parameters():
+            seen[f"{network}.{key}"] = parameter.grad.clone()
+        update(network)
+
+    run._update = record
+    batches = next(run.loader.steps(accumulation=run.config.trainer.grad_accumulation))
+    run.step(batches)
+    return seen
+
+
+def test_an_export_gives_the_images_of_the_averaged_weights(name, tmp_path):
+    run = trainer(tiny(name), tmp_path)
+    run.fit()
+    (tmp_path / "config.yaml").write_text(json.dumps(to_tree(run.config)))
+    record = {"data": vars(run.data) | {}}
+    (tmp_path / "provenance.json").write_text(json.dumps(record))
+    export(tmp_path)
+    loaded, own = load_pipeline(tmp_path), run.pipeline()
+    whole = loaded(6, seed=3, output="np", batch_size=6)
+    parts = loaded(6, seed=3, output="np", batch_size=4)
+    assert np.array_equal(whole, own(6, seed=3, output="np", batch_size=6))
+    assert np.abs(whole.astype(int) - parts.astype(int)).max() <= 1
+
+
+def test_a_preview_is_a_sheet_of_images_of_the_run(name, tmp_path):
+    run = trainer(tiny(name), tmp_path)
+    sheet = run.preview()
+    data = run.config.data
+    assert sheet.shape[1:] == (data.channels, data.image_size, data.image_size)
+    assert sheet.abs().max() <= 1
+    assert torch.equal(sheet, run.preview())
+
+
+def test_every_shipped_config_of_the_family_takes_a_step(name, tmp_path):
+    own = [path for path in CONFIGS if path.parent.name == name]
+    for path in own:
+        config = load_config(path, ["trainer.steps=1", "data.batch_size=4", "trainer.log_every=1",
+                                    "trainer.save_every=1", "trainer.preview_count=4"])
+        run = trainer(config, tmp_path / path.stem)
+        run.fit()
+        assert checkpoints.steps(run.run_dir / "checkpoints") == [1]
+    assert load(name).needs <= source(tiny(name)).provides
+    assert isinstance(Loader(source(tiny(name)), tiny(name).data, 0).source, object)

@@ -1,0 +1,84 @@
+"""Checkpoints: complete or absent, damage noticed, the newest whole one found."""
+
+import json
+
+import pytest
+import torch
+
+from genkit.errors import CheckpointError
+from genkit.training import checkpoints
+
+CPU = torch.device("cpu")
+
+
+def save(root, step):
+    return checkpoints.save(root, step, {"weight": torch.full((3,), float(step))}, {"global_batch": 8})
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    save(tmp_path, 7)
+    state, meta = checkpoints.load(tmp_path, 7, CPU)
+    assert torch.equal(state["weight"], torch.full((3,), 7.0))
+    assert (meta["step"], meta["global_batch"]) == (7, 8)
+
+
+def test_a_checkpoint_cut_in_half_is_passed_over_and_named(tmp_path, caplog):
+    save(tmp_path, 1)
+    broken = save(tmp_path, 2) / "state.pt"
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    state, meta = checkpoints.load_newest(tmp_path, CPU)
+    assert meta["step"] == 1
+    assert "damaged" in caplog.text
+    assert str(broken) in caplog.text
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoints.load(tmp_path, 2, CPU)
+
+
+def test_an_unfinished_write_is_no_checkpoint(tmp_path):
+    save(tmp_path, 1)
+    half = tmp_path / ".tmp-step-0000002"
+    half.mkdir()
+    (half / "state.pt").write_bytes(b"half")
+    assert checkpoints.steps(tmp_path) == [1]
+    checkpoints.prune(tmp_path, keep=3)
+    assert not half.exists()
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    meta = save(tmp_path, 1) / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format": 99}))
+    with pytest.raises(CheckpointError, match="format 99.*install a newer genkit"):
+        checkpoints.load(tmp_path, 1, CPU)
+
+
+def test_pruning_keeps_the_newest(tmp_path):
+    for step in (2, 10, 100, 20):
+        save(tmp_path, step)
+    checkpoints.prune(tmp_path, keep=2)
+    assert checkpoints.steps(tmp_path) == [20, 100]
+
+
+def test_nothing_to_resume_from_is_said(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint to resume from"):
+        checkpoints.load_newest(tmp_path, CPU)
+
+
+def test_a_file_where_the_folder_should_be_is_explained(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(CheckpointError, match="--out"):
+        save(tmp_path / "taken", 1)
+
+
+def test_code_hidden_in_a_checkpoint_does_not_run(tmp_path):
+    folder = save(tmp_path, 1)
+
+    class Trap:
+        def __reduce__(self):
+            return (print, ("the trap was sprung",))
+
+    torch.save({"x": Trap()}, folder / "state.pt")
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["sha256"] = checkpoints._sha256(folder / "state.pt")
+    (folder / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(CheckpointError):
+        checkpoints.load(tmp_path, 1, CPU)

@@ -1,0 +1,45 @@
+"""The moving average against its closed form."""
+
+import torch
+from torch import nn
+
+from genkit.training.ema import EMA
+
+
+def constant(value: float) -> nn.Module:
+    network = nn.BatchNorm1d(1)
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.fill_(value)
+    return network
+
+
+def test_the_average_of_a_jump_follows_a_geometric_series():
+    # From 0, with the weight at 1 for n steps: 1 - d^n.
+    ema = EMA({"net": constant(0.0)}, 0.9, warmup=False)
+    for step in range(7):
+        ema.update({"net": constant(1.0)}, step)
+    torch.testing.assert_close(ema.networks["net"].weight, torch.full((1,), 1 - 0.9**7))
+
+
+def test_floating_buffers_are_averaged_and_integer_ones_copied():
+    ema = EMA({"net": constant(0.0)}, 0.9, warmup=False)
+    ema.update({"net": constant(3.0)}, 0)
+    network = ema.networks["net"]
+    torch.testing.assert_close(network.running_var, torch.full((1,), 0.3))
+    assert network.num_batches_tracked.item() == 3
+
+
+def test_warm_up_limits_the_decay_of_early_steps():
+    ema = EMA({"net": constant(0.0)}, 0.999, warmup=True)
+    assert [ema.decay_at(t) for t in (0, 1, 90)] == [1 / 10, 2 / 11, 91 / 100]
+    assert ema.decay_at(10**6) == 0.999
+
+
+def test_the_average_is_apart_from_the_network_and_takes_no_gradient():
+    network = constant(1.0)
+    ema = EMA({"net": network}, 0.5, warmup=False)
+    assert not any(p.requires_grad for p in ema.networks["net"].parameters())
+    assert not ema.networks["net"].training
+    network.weight.data.fill_(9.0)
+    assert ema.networks["net"].weight.item() == 1.0
