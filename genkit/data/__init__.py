@@ -1,0 +1,94 @@
+"""Data sets as batches: `open_source` reads one, `Loader` makes its batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from torch.utils.data import Dataset
+
+from genkit.config import (
+    Cifar10Data,
+    CustomData,
+    DataConfig,
+    DataSection,
+    FolderData,
+    MnistData,
+    ShardsData,
+    SyntheticData,
+)
+from genkit.data.batch import Batch
+from genkit.data.loader import Loader, check_size
+from genkit.data.sources import MemorySource, Source, check_needs
+from genkit.errors import DataError
+
+__all__ = [
+    "Batch",
+    "Loader",
+    "MemorySource",
+    "Source",
+    "check_needs",
+    "check_size",
+    "open_reference",
+    "open_source",
+]
+
+Split = Literal["train", "test"]
+
+
+def open_source(
+    data: DataConfig, split: Split = "train", *, dataset: Dataset[Any] | None = None
+) -> Source:
+    """The data set that the config names, every image as configured.
+
+    Args:
+        data: The config's `data` section.
+        split: Which part; `data.limit` shortens the train part only.
+        dataset: One's own set of (image, label) pairs, when data.kind is "custom".
+    """
+    from genkit.data import mnist
+    from genkit.data.synthetic import glyphs
+
+    if isinstance(data, SyntheticData):
+        return glyphs.open_glyphs(data, split)
+    if isinstance(data, MnistData):
+        return mnist.open_mnist(data, split)
+    raise DataError(f"data.kind={data.kind}: unknown")
+
+
+def open_reference(
+    name: str, *, root: Path | None = None, like: DataConfig | None = None
+) -> Source:
+    """A named set to measure against: "synthetic:glyphs:test", "mnist:train", "cifar10:test".
+
+    Args:
+        name: Kind and split.
+        root: Where the files are; None = as `like` says, else the user's cache.
+        like: The config of a run: its size and channels are used, and, for the same kind of data,
+            its other settings too.
+    """
+    kind, _, split = name.removeprefix("synthetic:").partition(":")
+    if kind not in _REFERENCES or split not in ("train", "test"):
+        raise DataError(
+            f"reference {name!r}: no such set; there are synthetic:glyphs, mnist and cifar10, each "
+            "with :train or :test"
+        )
+    data = _like(_REFERENCES[kind], like)
+    if root is not None and "root" in type(data).model_fields:
+        data = data.model_copy(update={"root": root})
+    return open_source(data, split)  # type: ignore[arg-type]
+
+
+_REFERENCES: dict[str, DataSection] = {
+    "glyphs": SyntheticData(),
+    "mnist": MnistData(kind="mnist"),
+    "cifar10": Cifar10Data(kind="cifar10"),
+}
+
+
+def _like(data: DataSection, like: DataSection | None) -> DataSection:
+    if like is None:
+        return data
+    if type(like) is type(data):
+        return like
+    return data.model_copy(update={"image_size": like.image_size, "channels": like.channels})

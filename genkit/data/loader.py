@@ -1,0 +1,202 @@
+"""Batches of a run, in an order that depends on the seed alone.
+
+Step s has a global batch of G = batch_size * processes * accumulation rows. Row p of step s is
+sample n = s * G + p of an endless sequence: epoch n // N, place n % N in that epoch's permutation.
+Flips and shifts are drawn for the global batch of a step. So neither the order nor the augmentation
+depends on the number of processes, on loader workers or on where a run was resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from genkit import random
+from genkit.config import DataSection
+from genkit.data.batch import Batch
+from genkit.data.sources import MemorySource, Source
+from genkit.errors import DataError
+from genkit.images import to_float
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Which rows of every global batch this process reads."""
+
+    batch_size: int
+    rank: int
+    processes: int
+    accumulation: int
+
+    @property
+    def total(self) -> int:
+        return self.batch_size * self.processes * self.accumulation
+
+    def positions(self, micro_batch: int) -> Tensor:
+        start = (micro_batch * self.processes + self.rank) * self.batch_size
+        return torch.arange(start, start + self.batch_size)
+
+
+class Loader:
+    """Endless batches from a source, augmented as configured and put on a device.
+
+    A `MemorySource` is gathered, mirrored, shifted and normalised per batch on the device; any
+    other source is decoded by `data.workers` processes. Both give the same batches bit by bit.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        data: DataSection,
+        seed: int,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.source = source
+        self.data = data
+        self.seed = seed
+        self.device = torch.device(device)
+        self._order = lru_cache(maxsize=2)(self._epoch)
+
+    def steps(
+        self,
+        first_step: int = 0,
+        *,
+        rank: int = 0,
+        processes: int = 1,
+        accumulation: int = 1,
+    ) -> Iterator[list[Batch]]:
+        """The micro-batches of each optimizer step from `first_step` on, without end.
+
+        Raises:
+            DataError: At once, when the set is smaller than one global batch.
+        """
+        share = _Share(self.data.batch_size, rank, processes, accumulation)
+        check_size(self.source, share.total)
+        return self._steps(first_step, share)
+
+    def _steps(self, step: int, share: _Share) -> Iterator[list[Batch]]:
+        pixels = self._pixels(step, share)
+        while True:
+            yield [self._batch(step, share, a, pixels) for a in range(share.accumulation)]
+            step += 1
+
+    def _batch(self, step: int, share: _Share, micro_batch: int, pixels: Iterator[Tensor]) -> Batch:
+        positions = share.positions(micro_batch)
+        indices = self._indices(step, share.total, positions)
+        images = self._augment(next(pixels), step, share.total, positions)
+        batch = {"image": to_float(images), "index": indices, "position": positions}
+        if self.source.labels is not None:
+            batch["label"] = self.source.labels[indices]
+        return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+
+    # -- order -------------------------------------------------------------------------------------
+
+    def _epoch(self, epoch: int) -> Tensor:
+        return random.permutation(self.seed, epoch, len(self.source))
+
+    def _indices(self, step: int, total: int, positions: Tensor) -> Tensor:
+        numbers = positions + step * total
+        count = len(self.source)
+        indices = torch.empty_like(numbers)
+        for epoch in range(int(numbers[0]) // count, int(numbers[-1]) // count + 1):
+            here = numbers // count == epoch
+            indices[here] = self._order(epoch)[numbers[here] % count]
+        return indices
+
+    def _plan(self, step: int, share: _Share) -> Iterator[Tensor]:
+        """The indices of every micro-batch of this process, from `step` on."""
+        while True:
+            for a in range(share.accumulation):
+                yield self._indices(step, share.total, share.positions(a))
+            step += 1
+
+    # -- pixels ------------------------------------------------------------------------------------
+
+    def _pixels(self, step: int, share: _Share) -> Iterator[Tensor]:
+        plan = self._plan(step, share)
+        if isinstance(self.source, MemorySource) and self.data.memory != "never":
+            pixels = self.source.pixels.to(self.device)
+            return (pixels.index_select(0, i.to(self.device)) for i in plan)
+        return self._stream(plan)
+
+    def _stream(self, plan: Iterator[Tensor]) -> Iterator[Tensor]:
+        decoded: DataLoader[Tensor | str] = DataLoader(
+            _Decoder(self.source),
+            sampler=_Plan(plan),
+            batch_size=None,
+            num_workers=self.data.workers,
+            pin_memory=self.device.type == "cuda",
+            # Without one of its own, DataLoader draws from the process-wide generator.
+            generator=torch.Generator(),
+        )
+        for images in decoded:
+            if isinstance(images, str):
+                raise DataError(images)
+            yield images.to(self.device, non_blocking=True)
+
+    def _augment(self, images: Tensor, step: int, total: int, positions: Tensor) -> Tensor:
+        if self.data.flip:
+            drawn = torch.rand(total, generator=random.generator(self.seed, "flip", step))
+            mirrored = (drawn < 0.5)[positions].to(self.device)
+            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+        if self.data.shift:
+            reach = self.data.shift
+            generator = random.generator(self.seed, "shift", step)
+            drawn = torch.randint(-reach, reach + 1, (total, 2), generator=generator)
+            images = shifted(images, drawn[positions].to(self.device))
+        return images
+
+
+class _Decoder(Dataset[Tensor | str]):
+    """Micro-batches of pixels by their indices; runs in the loader's worker processes."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __getitem__(self, indices: Tensor) -> Tensor | str:
+        try:
+            return self.source.images(indices)
+        except DataError as error:
+            return str(error)  # raised by the reader: a worker's own error would bring a traceback
+
+
+class _Plan(torch.utils.data.Sampler[Tensor]):
+    def __init__(self, plan: Iterator[Tensor]) -> None:
+        self.plan = plan
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.plan
+
+
+def shifted(images: Tensor, offsets: Tensor) -> Tensor:
+    """Each image moved by its own offset, its border repeated.
+
+    Args:
+        images: (B, C, H, W).
+        offsets: (B, 2) int64, down and right in px.
+
+    Returns:
+        (B, C, H, W), what a random crop after edge padding gives.
+    """
+    b, c, h, w = images.shape
+    down, right = offsets[:, :1], offsets[:, 1:]
+    rows = (torch.arange(h, device=images.device) - down).clamp_(0, h - 1)  # (B, H)
+    columns = (torch.arange(w, device=images.device) - right).clamp_(0, w - 1)  # (B, W)
+    flat = (rows[:, :, None] * w + columns[:, None, :]).view(b, 1, h * w)
+    return images.flatten(2).gather(2, flat.expand(b, c, h * w)).view(b, c, h, w)
+
+
+def check_size(source: Source, global_batch: int) -> None:
+    """Raise a `DataError` when a set is smaller than the batch of one optimizer step."""
+    if len(source) < global_batch:
+        raise DataError(
+            f"{source.name}: {len(source)} images, but one optimizer step takes {global_batch} "
+            "(data.batch_size x processes x trainer.grad_accumulation); "
+            "lower data.batch_size or add images"
+        )

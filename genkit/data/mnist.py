@@ -1,0 +1,84 @@
+"""MNIST from the four IDX files, gzipped or not (LeCun, Cortes & Burges)."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genkit.config import MnistData
+from genkit.data.cache import cache_folder, download
+from genkit.data.resize import resized
+from genkit.data.sources import MemorySource
+from genkit.errors import DataError
+
+_ADDRESSES = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+_PART = {"train": "train", "test": "t10k"}
+_SHA256 = {
+    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+_IMAGES, _LABELS = 3, 1  # dimensions of the two kinds of file
+
+
+def open_mnist(data: MnistData, split: str) -> MemorySource:
+    """The 60,000 train or 10,000 test digits, at `data.image_size`."""
+    images = read_idx(_find(data.root, f"{_PART[split]}-images-idx3-ubyte"), _IMAGES)
+    labels = read_idx(_find(data.root, f"{_PART[split]}-labels-idx1-ubyte"), _LABELS)
+    limit = data.limit if split == "train" else None
+    pixels = resized(images[:limit, None], data)
+    names = [str(digit) for digit in range(10)]
+    return MemorySource(f"mnist:{split}", pixels, labels[:limit], class_names=names)
+
+
+def _find(root: Path | None, name: str) -> Path:
+    """The file in `root`, or in the user's cache, downloaded there if need be."""
+    cache = cache_folder() / "mnist"
+    folders = [cache] if root is None else [root, root / "MNIST" / "raw"]
+    for folder in folders:
+        for path in (folder / name, folder / f"{name}.gz"):
+            if path.is_file():
+                return path
+    if root is not None:
+        looked = " and ".join(str(folder) for folder in folders)
+        raise DataError(
+            f"data.root={root}: neither {name} nor {name}.gz in {looked}; "
+            "put the four IDX files there, or leave data.root out to download them"
+        )
+    path = cache / f"{name}.gz"
+    download([f"{address}{name}.gz" for address in _ADDRESSES], path, _SHA256[name])
+    return path
+
+
+def read_idx(path: Path, dimensions: int) -> Tensor:
+    """An IDX file of unsigned bytes with so many dimensions, as a uint8 tensor of its shape."""
+    content = _content(path)
+    head = 4 + 4 * dimensions
+    if len(content) < head or content[:4] != bytes([0, 0, 8, dimensions]):
+        raise DataError(f"{path}: not an IDX file of {dimensions}-dimensional bytes; get it anew")
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4).astype(int).tolist()
+    expected = head + int(np.prod(shape))
+    if len(content) != expected:
+        raise DataError(
+            f"{path}: {len(content):,} bytes (unpacked), its head promises {expected:,}; "
+            "it is cut short or damaged, get it anew"
+        )
+    values = np.frombuffer(content, np.uint8, offset=head).reshape(shape)
+    return torch.from_numpy(values.copy())
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: can't be read ({error}); get it anew") from None
