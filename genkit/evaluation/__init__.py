@@ -1,0 +1,21 @@
+"""How good are the samples: metrics on features, with intervals, floors and protocols."""
+
+from genkit.evaluation.extractors import Extractor, load_extractor
+from genkit.evaluation.nearest import nearest_pairs, save_nearest
+from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.statistics import ReferenceStatistics, read_reference, save_statistics
+from genkit.evaluation.suite import Evaluation, Metric, evaluate
+
+__all__ = [
+    "Evaluation",
+    "Extractor",
+    "ImageSet",
+    "Metric",
+    "ReferenceStatistics",
+    "evaluate",
+    "load_extractor",
+    "nearest_pairs",
+    "read_reference",
+    "save_nearest",
+    "save_statistics",
+]

@@ -1,0 +1,75 @@
+"""Precision, recall, density and coverage: do samples lie among real images, and on all of them?
+
+Precision and recall: Kynkäänniemi et al. 2019 (arXiv:1904.06991), eq. 1-2, k = 3. Density and
+coverage: Naeem et al. 2020 (arXiv:2002.09797), eq. 3-4, k = 5.
+
+The radius of a point is the distance to its k-th nearest *other* point of its own set: the smallest
+k + 1 distances of a set to itself start with the point itself, and taking the k-th of them would
+be k - 1. A point is inside a ball when it is strictly nearer than the radius, as in the reference
+code of Naeem et al. (Kynkäänniemi et al. use <=, which differs only on ties).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from genkit.errors import EvaluationError
+
+K_MANIFOLD = 3  # precision, recall
+K_DENSITY = 5  # density, coverage
+CHUNK = 1024  # rows of distances held at a time
+
+
+class Prdc(NamedTuple):
+    """One number per image; each metric is the mean of its tensor, float64."""
+
+    precision: Tensor  # (M,) 1 where the sample is inside a ball of a real image
+    recall: Tensor  # (N,) 1 where the real image is inside a ball of a sample
+    density: Tensor  # (M,) balls of real images that hold the sample, over k
+    coverage: Tensor  # (N,) 1 where the real image's ball holds a sample
+
+
+def prdc(real: Tensor, fake: Tensor) -> Prdc:
+    """The four metrics of features real (N, D) and fake (M, D), image by image."""
+    real, fake = real.to(torch.float64), fake.to(torch.float64)
+    near, wide = radii(real, K_MANIFOLD), radii(real, K_DENSITY)
+    near_fake = radii(fake, K_MANIFOLD)
+    precision, density = [], []
+    recall = torch.zeros(len(real), dtype=torch.bool)
+    coverage = torch.zeros(len(real), dtype=torch.bool)
+    for rows, radius in zip(torch.split(fake, CHUNK), torch.split(near_fake, CHUNK), strict=True):
+        distance = squared_distances(rows, real)  # (m, N)
+        precision.append((distance < near).any(1))
+        density.append((distance < wide).sum(1).double() / K_DENSITY)
+        recall |= (distance < radius[:, None]).any(0)
+        coverage |= (distance < wide).any(0)
+    return Prdc(
+        torch.cat(precision).double(),
+        recall.double(),
+        torch.cat(density).double(),
+        coverage.double(),
+    )
+
+
+def radii(points: Tensor, k: int) -> Tensor:
+    """(N,) squared distance from each of (N, D) points to its k-th nearest other point."""
+    if len(points) <= k:
+        raise EvaluationError(
+            f"the {k}-th nearest neighbour needs at least {k + 1} images, got {len(points)}"
+        )
+    parts = []
+    for start, rows in zip(range(0, len(points), CHUNK), torch.split(points, CHUNK), strict=True):
+        distance = squared_distances(rows, points)
+        own = torch.arange(len(rows))
+        distance[own, start + own] = torch.inf  # itself, whatever rounding made of the zero
+        parts.append(distance.topk(k, dim=1, largest=False).values[:, -1])
+    return torch.cat(parts)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """(n, D) and (m, D) -> (n, m), never negative."""
+    squares = a.square().sum(1)[:, None] + b.square().sum(1)
+    return squares.addmm_(a, b.T, alpha=-2).clamp_min_(0)

@@ -1,0 +1,341 @@
+"""Sets of images to be measured: a folder, an .npz or .tar file, or tensors in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genkit.errors import DataError, EvaluationError
+from genkit.images import EXTENSIONS, decode, from_numpy, stack, to_mode
+
+GREY_MODES = ("1", "L", "LA", "La", "I", "F")
+
+
+class ImageSet:
+    """Images in a fixed order, with or without labels; read when asked for, never all at once.
+
+    Attributes:
+        name: What reports call it.
+        labels: (N,) int64, or None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        images: Sequence[Tensor] | Tensor,
+        labels: Tensor | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
+        if labels is not None and len(labels) != len(images):
+            raise EvaluationError(f"{name}: {len(labels)} labels for {len(images)} images")
+        self.name = name
+        self.labels = None if labels is None else labels.to(torch.int64)
+        self._images = images
+        self._known = fingerprint
+
+    @classmethod
+    def from_arrays(
+        cls, name: str, fingerprint: str | None, images: Tensor, labels: Tensor | None = None
+    ) -> ImageSet:
+        """A set over images (N, C, H, W) uint8, C 1 or 3, and labels (N,).
+
+        `fingerprint` names the content; None has it computed from the pixels.
+        """
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+            raise EvaluationError(
+                f"{name}: images are {images.dtype} {tuple(images.shape)}, "
+                "expected uint8 (N, C, H, W) with C = 1 or 3"
+            )
+        return cls(name, images, labels, fingerprint)
+
+    @classmethod
+    def from_path(cls, path: Path | str) -> ImageSet:
+        """A folder (labels from metadata.jsonl or class sub-folders), an .npz or a .tar file."""
+        path = Path(path)
+        if path.is_dir():
+            return _from_folder(path)
+        if not path.is_file():
+            raise EvaluationError(f"{path}: no such folder or file of images")
+        if path.suffix == ".npz":
+            return _from_npz(path)
+        if path.suffix == ".tar":
+            return _from_tar(path)
+        raise EvaluationError(f"{path}: expected a folder of images, an .npz or a .tar file")
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """One image, (C, H, W) uint8."""
+        return self._images[index]
+
+    @property
+    def shape(self) -> torch.Size:
+        """(C, H, W) of the first image; others may differ."""
+        if not len(self):
+            raise EvaluationError(f"{self.name}: no images in this set")
+        return self[0].shape
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether every image has its class."""
+        return self.labels is not None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all pixels, shapes and labels, or the one that the set was given."""
+        if self._known is not None:
+            return self._known
+        digest = hashlib.sha256()
+        for i in range(len(self)):
+            image = self[i]
+            digest.update(str(tuple(image.shape)).encode())
+            digest.update(image.contiguous().numpy().tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.numpy().tobytes())
+        return digest.hexdigest()
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """In order, (B, C, H, W) uint8 with labels (B,); B <= size, as shapes in a batch agree."""
+        held: list[Tensor] = []
+        for i in range(len(self)):
+            image = self[i]
+            if held and (len(held) == size or image.shape != held[0].shape):
+                yield self._batch(held, i)
+                held = []
+            held.append(image)
+        if held:
+            yield self._batch(held, len(self))
+
+    def _batch(self, held: list[Tensor], stop: int) -> tuple[Tensor, Tensor | None]:
+        labels = None if self.labels is None else self.labels[stop - len(held) : stop]
+        return torch.stack(held), labels
+
+    def pick(self, indices: Tensor) -> ImageSet:
+        """The images at (n,) indices as a set of its own."""
+        digest = hashlib.sha256(self.fingerprint.encode() + indices.numpy().tobytes())
+        labels = None if self.labels is None else self.labels[indices]
+        images = _Picked(self._images, indices.tolist())
+        return ImageSet(f"{self.name} ({len(indices)})", images, labels, digest.hexdigest())
+
+
+class _Reader(Sequence[Tensor]):
+    """Images that are made one at a time by `read`."""
+
+    def __init__(self, keys: Sequence[Any]) -> None:
+        self.keys = keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tensor]: ...
+    def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+        if isinstance(index, slice):
+            return [self.read(key) for key in self.keys[index]]
+        return self.read(self.keys[index])
+
+    def read(self, key: Any) -> Tensor:
+        raise NotImplementedError
+
+
+class _Picked(_Reader):
+    def __init__(self, images: Sequence[Tensor] | Tensor, keys: Sequence[int]) -> None:
+        super().__init__(keys)
+        self.images = images
+
+    def read(self, key: int) -> Tensor:
+        return self.images[key]
+
+
+class _Files(_Reader):
+    def read(self, key: Path) -> Tensor:
+        return _decode(key, str(key))
+
+
+class _TarMembers(_Reader):
+    """Members of an uncompressed tar file by name, offset and size."""
+
+    def __init__(self, path: Path, keys: Sequence[tarfile.TarInfo]) -> None:
+        super().__init__(keys)
+        self.path = path
+
+    def read(self, key: tarfile.TarInfo) -> Tensor:
+        with self.path.open("rb") as file:
+            file.seek(key.offset_data)
+            return _decode(file.read(key.size), f"{self.path}:{key.name}")
+
+
+def _decode(source: bytes | Path, where: str) -> Tensor:
+    try:
+        picture = decode(source, where)
+    except DataError as error:
+        # The floor's advice is about training; here a file can only be replaced.
+        reason = str(error).split("; replace")[0]
+        raise EvaluationError(f"{reason}; replace or delete it") from None
+    grey = picture.mode in GREY_MODES or picture.mode.startswith("I;16")
+    return stack([to_mode(picture, 1 if grey else 3)])[0]
+
+
+# -- folders ---------------------------------------------------------------------------------------
+
+
+def _from_folder(path: Path) -> ImageSet:
+    metadata = path / "metadata.jsonl"
+    if metadata.is_file():
+        files, labels = _from_metadata(path, metadata)
+    else:
+        files, labels = _images_in(path), None
+        if not files:
+            files, labels = _from_classes(path)
+    if not files:
+        raise EvaluationError(f"{path}: no images in this folder")
+    return ImageSet(path.name, _Files(files), labels)
+
+
+def _images_in(path: Path) -> list[Path]:
+    return sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file())
+
+
+def _from_classes(path: Path) -> tuple[list[Path], Tensor]:
+    """Sub-folders as classes: their numbers if all names are numbers, else their sorted order."""
+    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    numbered = all(p.name.isdecimal() for p in folders)
+    files: list[Path] = []
+    labels: list[int] = []
+    for position, folder in enumerate(folders):
+        found = _images_in(folder)
+        files += found
+        labels += [int(folder.name) if numbered else position] * len(found)
+    return files, torch.tensor(labels, dtype=torch.int64)
+
+
+def _from_metadata(path: Path, metadata: Path) -> tuple[list[Path], Tensor | None]:
+    rows = [_metadata_row(metadata, n, line) for n, line in _lines(metadata)]
+    files = [path / name for name, _ in rows]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise EvaluationError(
+            f"{metadata}: names {len(missing)} files that are not there, first {missing[0].name!r}"
+        )
+    return files, _labels([label for _, label in rows], str(metadata))
+
+
+def _lines(metadata: Path) -> list[tuple[int, str]]:
+    try:
+        text = metadata.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"{metadata}: can't be read: {error}") from None
+    return [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+
+
+def _metadata_row(metadata: Path, number: int, line: str) -> tuple[str, int | None]:
+    where = f"{metadata}:{number}"
+    try:
+        row = json.loads(line)
+        name = row["file_name"]
+    except (ValueError, TypeError, KeyError):
+        raise EvaluationError(f'{where}: expected {{"file_name": ..., "label": ...}}') from None
+    _refuse_escape(str(name), where)
+    label = row.get("label")
+    if label is not None and (not isinstance(label, int) or isinstance(label, bool)):
+        raise EvaluationError(f"{where}: label {label!r} is not an integer class")
+    return str(name), label
+
+
+def _refuse_escape(name: str, where: str) -> None:
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts:
+        raise EvaluationError(f"{where}: the name {name!r} leads out of the set; not read")
+
+
+def _labels(labels: Sequence[int | None], where: str) -> Tensor | None:
+    known = [label for label in labels if label is not None]
+    if not known:
+        return None
+    if len(known) != len(labels):
+        lacking = len(labels) - len(known)
+        raise EvaluationError(f"{where}: {lacking} of {len(labels)} images have no label; give all")
+    return torch.tensor(known, dtype=torch.int64)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def open_arrays(path: Path, *, only_names: bool = False) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file by name; none that would need unpickling is read."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for name in archive.files:
+                _refuse_escape(name, str(path))
+            return {n: np.empty(0) if only_names else archive[n] for n in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise EvaluationError(f"{path}: not a readable .npz of plain arrays ({error})") from None
+
+
+def _from_npz(path: Path) -> ImageSet:
+    arrays = open_arrays(path)
+    images, labels = arrays.get("images"), arrays.get("labels")
+    if images is None:
+        raise EvaluationError(f"{path}: expected an array `images`, found {sorted(arrays)}")
+    if images.ndim == 3:
+        images = images[..., None]  # (N, H, W) -> (N, H, W, 1)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise EvaluationError(
+            f"{path}: images are {images.dtype} {images.shape}, "
+            "expected uint8 (N, H, W, C) with C = 1 or 3"
+        )
+    if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
+        raise EvaluationError(
+            f"{path}: labels are {labels.dtype} {labels.shape}, expected (N,) int"
+        )
+    known = None if labels is None else torch.from_numpy(labels.astype(np.int64))
+    return ImageSet.from_arrays(path.name, None, from_numpy(images), known)
+
+
+def _from_tar(path: Path) -> ImageSet:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            members = [m for m in archive if not m.isdir()]
+            labels = {_key(m): _tar_label(archive, m, path) for m in members if _is_label(m)}
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise EvaluationError(f"{path}: not a readable uncompressed .tar ({error})") from None
+    for member in members:
+        _refuse_escape(member.name, str(path))
+        if not member.isreg():
+            raise EvaluationError(f"{path}:{member.name}: links and devices are not read")
+    pictures = [m for m in members if Path(m.name).suffix.lower() in EXTENSIONS]
+    if not pictures:
+        raise EvaluationError(f"{path}: no images in this file")
+    found = _labels([labels.get(_key(m)) for m in pictures], str(path))
+    return ImageSet(path.name, _TarMembers(path, pictures), found)
+
+
+def _is_label(member: tarfile.TarInfo) -> bool:
+    return member.isreg() and member.name.endswith(".cls")
+
+
+def _key(member: tarfile.TarInfo) -> str:
+    return member.name.rpartition(".")[0]
+
+
+def _tar_label(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> int:
+    file = archive.extractfile(member)
+    text = b"" if file is None else file.read(32)
+    try:
+        return int(text)
+    except ValueError:
+        raise EvaluationError(f"{path}:{member.name}: {text!r} is not a class number") from None

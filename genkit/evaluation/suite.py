@@ -1,0 +1,341 @@
+"""Every metric of one set of samples, each with its interval, its floor and how it was computed."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from genkit.errors import EvaluationError
+from genkit.evaluation import near_copies
+from genkit.evaluation.accuracy import hits, per_class
+from genkit.evaluation.bootstrap import Bootstrap, interval
+from genkit.evaluation.cache import write_whole
+from genkit.evaluation.digits import DigitsExtractor
+from genkit.evaluation.extractors import Extractor, frechet_name, load_extractor
+from genkit.evaluation.frechet import frechet_distance, frechet_replicates
+from genkit.evaluation.prdc import K_DENSITY, K_MANIFOLD, Prdc, prdc
+from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.statistics import Gaussian, ReferenceStatistics, features_of, moments_of
+from genkit.random import generator
+
+FORMAT = 1
+KNOWN_DIGITS = 0.9  # accuracy on the reference below which its classes are not digits
+
+Reference = ImageSet | ReferenceStatistics
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number and what is needed to judge it.
+
+    Attributes:
+        name: Such as "fd-digits"; the extractor is part of it.
+        value: Of the samples.
+        low: Lower end of the 95 % bootstrap interval; None if there were no resamples.
+        high: Upper end, or None.
+        better: Which way is good.
+        floor: The same metric of real training images (for accuracy and near copies: of the real
+            reference images); None where there was nothing to compute it from.
+        note: What a reader must know; empty if nothing.
+        protocol: Extractor, resize, counts, reference: values compare only if these agree.
+    """
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    better: Literal["lower", "higher"]
+    floor: float | None
+    note: str
+    protocol: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found; `evaluation.json` holds the same."""
+
+    samples: dict[str, Any]
+    reference: dict[str, Any]
+    train: dict[str, Any] | None
+    metrics: tuple[Metric, ...]
+    classes: tuple[dict[str, Any], ...] | None
+    notes: tuple[str, ...]
+    seconds: float
+    versions: dict[str, str]
+
+    def __getitem__(self, name: str) -> Metric:
+        """The metric of that name."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise KeyError(name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, as written to evaluation.json."""
+        return {"format": FORMAT, **asdict(self)}
+
+    def save(self, path: Path | str) -> None:
+        """Write evaluation.json, whole or not at all."""
+        text = json.dumps(self.to_json(), indent=2, allow_nan=False)
+        write_whole(Path(path), (text + "\n").encode())
+
+
+def evaluate(
+    samples: ImageSet,
+    reference: Reference,
+    *,
+    train: ImageSet | None = None,
+    extractors: Sequence[str] = ("digits",),
+    inception: Path | None = None,
+    resamples: int = 200,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Evaluation:
+    """Every metric that these sets allow.
+
+    Args:
+        samples: Generated images. With labels, class accuracy is measured too.
+        reference: Real images that the model was not trained on, or their statistics.
+        train: What it was trained on: gives the floors and the near-copy rate.
+        extractors: "digits", "inception" or both.
+        inception: The Inception weights; None = the user's cache, fetched once.
+        resamples: Bootstrap resamples behind each interval; 0 = no intervals.
+        seed: Keys the resamples and the choice of training images for the floors.
+        device: Where the extractors run.
+    """
+    start = time.monotonic()
+    _check(samples, reference, train, extractors)
+    bench = _Bench(samples, reference, train, Bootstrap(resamples, seed))
+    for name in extractors:
+        path = inception if name == "inception" else None
+        bench.measure(load_extractor(name, path, device=device))
+    bench.near_copies()
+    return Evaluation(
+        samples=_identity(samples),
+        reference=_identity(reference),
+        train=None if train is None else _identity(train),
+        metrics=tuple(bench.metrics),
+        classes=None if bench.classes is None else tuple(bench.classes),
+        notes=tuple(bench.notes),
+        seconds=round(time.monotonic() - start, 2),
+        versions={n: version(n) for n in ("genkit", "torch", "numpy")}
+        | {"python": platform.python_version()},
+    )
+
+
+def _check(
+    samples: ImageSet, reference: Reference, train: ImageSet | None, extractors: Sequence[str]
+) -> None:
+    if not extractors:
+        raise EvaluationError("extractors: none given, expected 'digits', 'inception' or both")
+    needed = max(K_MANIFOLD, K_DENSITY) + 1
+    for images in (samples, reference, train):
+        if isinstance(images, ImageSet) and len(images) < needed:
+            raise EvaluationError(
+                f"{images.name}: {len(images)} images, expected at least {needed} "
+                f"(the {needed - 1} nearest neighbours of each are looked at); use more images"
+            )
+
+
+def _identity(images: Reference) -> dict[str, Any]:
+    count = len(images) if isinstance(images, ImageSet) else images.count
+    return {"name": images.name, "count": count, "sha256": images.fingerprint}
+
+
+class _Bench:
+    """The sets under measurement and the metrics found so far."""
+
+    def __init__(
+        self, samples: ImageSet, reference: Reference, train: ImageSet | None, draw: Bootstrap
+    ) -> None:
+        self.samples, self.reference, self.train, self.draw = samples, reference, train, draw
+        self.floor_set = None if train is None else self._as_many(train)
+        self.metrics: list[Metric] = []
+        self.classes: list[dict[str, Any]] | None = None
+        self.notes: list[str] = []
+
+    def _as_many(self, train: ImageSet) -> ImageSet:
+        """As many training images as there are samples, so that the floor has the same bias."""
+        count = min(len(self.samples), len(train))
+        draw = generator(self.draw.seed, "floor")
+        return train.pick(torch.randperm(len(train), generator=draw)[:count].sort().values)
+
+    def measure(self, extractor: Extractor) -> None:
+        """Every metric on the features of one extractor."""
+        features = features_of(self.samples, extractor)
+        floor = None
+        if self.floor_set is not None:
+            floor = features_of(self.floor_set, extractor, keep=True)
+        if isinstance(self.reference, ReferenceStatistics):
+            self._frechet(extractor, features, floor, _statistics_for(self.reference, extractor))
+            self.notes.append("the reference is statistics only: no precision, recall or accuracy")
+            return
+        real = features_of(self.reference, extractor, keep=True)
+        self._frechet(extractor, features, floor, moments_of(real).gaussian)
+        self._prdc(extractor, features, floor, real)
+        if isinstance(extractor, DigitsExtractor):
+            self._accuracy(extractor, features, real)
+
+    def _add(
+        self,
+        name: str,
+        value: float,
+        replicates: Tensor,
+        *,
+        better: Literal["lower", "higher"],
+        floor: float | None,
+        protocol: dict[str, Any],
+        note: str = "",
+        most: float = math.inf,
+    ) -> None:
+        low, high = interval(value, replicates, most=most)
+        self.metrics.append(Metric(name, value, low, high, better, floor, note, protocol))
+
+    def _frechet(
+        self, extractor: Extractor, features: Tensor, floor: Tensor | None, real: Gaussian
+    ) -> None:
+        if len(real.mean) != features.shape[1]:
+            raise EvaluationError(
+                f"{self.reference.name}: statistics of {len(real.mean)} features, but "
+                f"{extractor.name} gives {features.shape[1]}; compute them with this extractor"
+            )
+        weights = self.draw.weights("samples", len(features))
+        self._add(
+            frechet_name(extractor),
+            frechet_distance(moments_of(features).gaussian, real),
+            frechet_replicates(features, real, weights),
+            better="lower",
+            floor=None if floor is None else frechet_distance(moments_of(floor).gaussian, real),
+            note=self._frechet_note(features.shape[1]),
+            protocol=self._protocol(extractor, "resampled samples, reference held fixed"),
+        )
+
+    def _frechet_note(self, dimensions: int) -> str:
+        count = len(self.samples)
+        other = _identity(self.reference)["count"]
+        lines = []
+        if count <= dimensions or (other is not None and other <= dimensions):
+            lines.append(
+                f"fewer images than features ({dimensions}): the covariance is singular and the "
+                "distance far too large; use more samples"
+            )
+        if other != count:
+            lines.append(f"{count} samples against {other or 'an unknown number of'} images")
+        return "; ".join(lines)
+
+    def _prdc(
+        self, extractor: Extractor, features: Tensor, floor: Tensor | None, real: Tensor
+    ) -> None:
+        found = prdc(real, features)
+        base = None if floor is None else prdc(real, floor)
+        differ = len(features) != len(real)
+        for name in Prdc._fields:
+            per_image: Tensor = getattr(found, name)
+            over = "samples" if name in ("precision", "density") else "reference"
+            k = K_MANIFOLD if name in ("precision", "recall") else K_DENSITY
+            protocol = self._protocol(extractor, f"resampled {over} images, neighbourhoods fixed")
+            self._add(
+                f"{name}-{extractor.name}",
+                per_image.mean().item(),
+                self.draw.of_mean(per_image, over),
+                better="higher",
+                floor=None if base is None else getattr(base, name).mean().item(),
+                note=f"{len(features)} samples against {len(real)} images" if differ else "",
+                protocol=protocol | {"k": k, "inside": "strictly nearer than the k-th other point"},
+                most=math.inf if name == "density" else 1.0,
+            )
+
+    def _accuracy(self, extractor: DigitsExtractor, features: Tensor, real: Tensor) -> None:
+        if self.samples.labels is None or not isinstance(self.reference, ImageSet):
+            self.notes.append("the samples have no labels: no class accuracy")
+            return
+        if self.reference.labels is None:
+            self.notes.append("the reference has no labels: no class accuracy")
+            return
+        floor = hits(extractor.classify(real), self.reference.labels).mean().item()
+        if floor < KNOWN_DIGITS:
+            self.notes.append(
+                f"the digits classifier names {floor:.0%} of the reference rightly, so its classes "
+                "are not the ten digits: no class accuracy"
+            )
+            return
+        named = extractor.classify(features)
+        right = hits(named, self.samples.labels)
+        self._add(
+            "accuracy",
+            right.mean().item(),
+            self.draw.of_mean(right, "samples"),
+            better="higher",
+            floor=floor,
+            protocol=self._protocol(extractor, "resampled samples"),
+            most=1.0,
+        )
+        self.classes = per_class(named, self.samples.labels)
+
+    def near_copies(self) -> None:
+        """Near-copy rate, if there are training images and reference images to compare with."""
+        if self.train is None or not isinstance(self.reference, ImageSet):
+            self.notes.append("needs training and reference images: no near-copy rate")
+            return
+        samples = near_copies.closeness(self.samples, self.train)
+        reference = near_copies.closeness(self.reference, self.train)
+        for name, quantile in (("near-copy-rate", near_copies.QUANTILE), ("near-copy-half", 0.5)):
+            near, floor = near_copies.nearer_than(samples, reference, quantile)
+            protocol = {
+                "distance": "Euclidean between grey 32 px images, over the mean distance to the "
+                f"{near_copies.NEIGHBOURS} nearest training images",
+                "threshold": f"{quantile:.0%} quantile of the reference images",
+                "train": self.train.name,
+                "train_count": len(self.train),
+                **self._counts("resampled samples"),
+            }
+            self._add(
+                name,
+                near.mean().item(),
+                self.draw.of_mean(near, "samples"),
+                better="lower",
+                floor=floor,
+                protocol=protocol,
+                most=1.0,
+            )
+
+    def _protocol(self, extractor: Extractor, resampled: str) -> dict[str, Any]:
+        floor = {} if self.floor_set is None else {"floor_count": len(self.floor_set)}
+        return {
+            "extractor": extractor.name,
+            "extractor_sha256": extractor.sha256,
+            "layer": extractor.layer,
+            "resize": extractor.resize,
+            **self._counts(resampled),
+            **floor,
+        }
+
+    def _counts(self, resampled: str) -> dict[str, Any]:
+        reference = _identity(self.reference)
+        return {
+            "samples": len(self.samples),
+            "reference": reference["name"],
+            "reference_count": reference["count"],
+            "reference_sha256": reference["sha256"],
+            "interval": f"95 % bootstrap, {self.draw.resamples} resamples: {resampled}",
+        }
+
+
+def _statistics_for(reference: ReferenceStatistics, extractor: Extractor) -> Gaussian:
+    known = reference.extractor_sha256
+    if known is not None and known != extractor.sha256:
+        raise EvaluationError(
+            f"{reference.name}: these statistics come from the weights {known[:16]}…, and "
+            f"{extractor.name} has {extractor.sha256[:16]}…; compute them again"
+        )
+    return reference.gaussian

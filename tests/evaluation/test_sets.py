@@ -1,0 +1,189 @@
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+
+from genkit.errors import EvaluationError
+from genkit.evaluation import ImageSet
+from genkit.images import png_bytes, to_numpy
+from genkit.random import generator
+
+LABELS = torch.tensor([3, 1, 4, 1, 5])
+
+
+def pictures(count=5, channels=3, size=8):
+    drawn = torch.randint(256, (count, channels, size, size), generator=generator(0, "pictures"))
+    return drawn.to(torch.uint8)
+
+
+def contents(images):
+    batches = list(images.batches(2))
+    labels = torch.cat([y for _, y in batches]) if images.has_labels else None
+    return torch.cat([x for x, _ in batches]), labels
+
+
+def write_folder(path, images, labels=None):
+    path.mkdir()
+    rows = []
+    for i, image in enumerate(images):
+        (path / f"{i:06d}.png").write_bytes(png_bytes(image))
+        rows.append(
+            {"file_name": f"{i:06d}.png"} | ({} if labels is None else {"label": labels[i]})
+        )
+    (path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w") as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_folder_npz_tar_and_arrays_hold_the_same_set(tmp_path, channels):
+    images = pictures(channels=channels)
+    folder = write_folder(tmp_path / "folder", images, LABELS.tolist())
+    np.savez(tmp_path / "set.npz", images=to_numpy(images), labels=LABELS.numpy())
+    members = []
+    for i, image in enumerate(images):
+        members += [
+            (f"{i:06d}.png", png_bytes(image)),
+            (f"{i:06d}.cls", str(int(LABELS[i])).encode()),
+        ]
+    tar = write_tar(tmp_path / "set.tar", members)
+    sets = [ImageSet.from_path(p) for p in (folder, tmp_path / "set.npz", tar)]
+    sets.append(ImageSet.from_arrays("arrays", None, images, LABELS))
+    for each in sets:
+        found, labels = contents(each)
+        assert torch.equal(found, images)
+        assert torch.equal(labels, LABELS)
+        assert len(each) == 5
+        assert each.shape == (channels, 8, 8)
+    assert len({each.fingerprint for each in sets}) == 1
+
+
+def test_the_fingerprint_depends_on_pixels_labels_and_shape():
+    images = pictures()
+    other = images.clone()
+    other[4, 2, 7, 7] ^= 1
+    sets = [
+        ImageSet.from_arrays("s", None, images),
+        ImageSet.from_arrays("s", None, other),
+        ImageSet.from_arrays("s", None, images, LABELS),
+        ImageSet.from_arrays("s", None, images.reshape(5, 3, 4, 16)),
+        ImageSet.from_arrays("s", None, images).pick(torch.arange(4)),
+    ]
+    assert len({each.fingerprint for each in sets}) == len(sets)
+
+
+def test_class_folders_give_labels_by_number_or_by_order(tmp_path):
+    for names, expected in ((("3", "7"), [3, 7]), (("cat", "ape"), [0, 1])):
+        root = tmp_path / names[0]
+        for name in names:
+            (root / name).mkdir(parents=True)
+            (root / name / "x.png").write_bytes(png_bytes(pictures(1)[0]))
+        assert ImageSet.from_path(root).labels.tolist() == expected
+
+
+def test_images_of_other_sizes_and_modes_come_in_batches_of_their_own(tmp_path):
+    images = [pictures(1)[0], pictures(1)[0], pictures(1, 1)[0], pictures(1, 3, 12)[0]]
+    found = ImageSet.from_path(write_folder(tmp_path / "mixed", images))
+    shapes = [tuple(batch.shape) for batch, _ in found.batches(10)]
+    assert shapes == [(2, 3, 8, 8), (1, 1, 8, 8), (1, 3, 12, 12)]
+    assert not found.has_labels
+
+
+def test_npz_with_grey_images_without_channel_axis_is_read(tmp_path):
+    np.savez(tmp_path / "grey.npz", images=np.zeros((4, 8, 8), np.uint8))
+    assert ImageSet.from_path(tmp_path / "grey.npz").shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pictures": np.zeros((2, 8, 8, 3), np.uint8)}, "expected an array `images`"),
+        ({"images": np.zeros((2, 8, 8, 3), np.float32)}, "expected uint8"),
+        ({"images": np.zeros((2, 3, 8, 8), np.uint8)}, "C = 1 or 3"),
+        ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros(2)}, "expected .N,. int"),
+        ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros(3, int)}, "3 labels for 2"),
+        ({"images": np.array([{"a": 1}])}, "not a readable .npz of plain arrays"),
+        ({"images": np.zeros((2, 8, 8), np.uint8), "../x": np.zeros(1)}, "leads out of the set"),
+    ],
+)
+def test_a_wrong_npz_is_refused_and_nothing_in_it_is_unpickled(tmp_path, arrays, message):
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(EvaluationError, match=message):
+        ImageSet.from_path(tmp_path / "bad.npz")
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    for name in ("cut.npz", "cut.tar"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04 and then nothing")
+        with pytest.raises(EvaluationError, match="not a readable"):
+            ImageSet.from_path(tmp_path / name)
+
+
+def test_names_that_lead_out_of_the_set_are_refused(tmp_path):
+    picture = png_bytes(pictures(1)[0])
+    for n, name in enumerate(("../evil.png", "/etc/evil.png", "a/../../evil.png")):
+        with pytest.raises(EvaluationError, match="leads out"):
+            ImageSet.from_path(write_tar(tmp_path / f"{n}.tar", [(name, picture)]))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "metadata.jsonl").write_text('{"file_name": "../secret.png"}\n')
+    with pytest.raises(EvaluationError, match="leads out"):
+        ImageSet.from_path(folder)
+
+
+def test_a_link_in_a_tar_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "link.tar", "w") as archive:
+        info = tarfile.TarInfo("0.png")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(info)
+    with pytest.raises(EvaluationError, match="links and devices"):
+        ImageSet.from_path(tmp_path / "link.tar")
+
+
+def test_missing_empty_and_broken_sets_are_named(tmp_path):
+    with pytest.raises(EvaluationError, match="no such folder or file"):
+        ImageSet.from_path(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EvaluationError, match="no images"):
+        ImageSet.from_path(tmp_path / "empty")
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(EvaluationError, match=r"expected a folder of images, an \.npz or a \.tar"):
+        ImageSet.from_path(tmp_path / "notes.txt")
+    folder = write_folder(tmp_path / "cut", pictures(2))
+    (folder / "000001.png").write_bytes(png_bytes(pictures(1)[0])[:60])
+    with pytest.raises(EvaluationError, match=r"000001\.png.*replace or delete it"):
+        _ = ImageSet.from_path(folder).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('{"file_name": "gone.png"}', "1 files that are not there"),
+        ("nonsense", "metadata.jsonl:1: expected"),
+        ('{"file_name": "000000.png", "label": "cat"}', "not an integer class"),
+        ('{"file_name": "000000.png", "label": 1}\n{"file_name": "000001.png"}', "have no label"),
+    ],
+)
+def test_a_wrong_metadata_file_is_refused_with_its_line(tmp_path, lines, message):
+    folder = write_folder(tmp_path / "folder", pictures(2))
+    (folder / "metadata.jsonl").write_text(lines)
+    with pytest.raises(EvaluationError, match=message):
+        ImageSet.from_path(folder)
+
+
+def test_arrays_must_be_uint8_images_with_as_many_labels():
+    with pytest.raises(EvaluationError, match="expected uint8"):
+        ImageSet.from_arrays("s", None, torch.zeros(2, 3, 8, 8))
+    with pytest.raises(EvaluationError, match="5 labels for 4 images"):
+        ImageSet.from_arrays("s", None, pictures(4), LABELS)

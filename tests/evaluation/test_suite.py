@@ -1,0 +1,200 @@
+import json
+
+import pytest
+import torch
+
+from genkit.config import SyntheticData
+from genkit.data import open_source
+from genkit.errors import EvaluationError
+from genkit.evaluation import ImageSet, evaluate, load_extractor, nearest_pairs, save_nearest
+from genkit.evaluation.near_copies import closeness, nearer_than, nearest, pixels
+from genkit.evaluation.statistics import load_statistics, save_statistics
+from genkit.random import generator
+
+COUNT = 300
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def glyphs():
+    """Train, test and, as perfect samples, glyphs of another seed."""
+
+    def part(split, seed):
+        data = SyntheticData(image_size=32, train_count=600, test_count=COUNT, seed=seed)
+        source = open_source(data, split)
+        images = source.images(torch.arange(len(source)))
+        return ImageSet.from_arrays(source.name, source.fingerprint, images, source.labels)
+
+    return {"train": part("train", 0), "test": part("test", 0), "samples": part("test", 1)}
+
+
+@pytest.fixture(scope="module")
+def perfect(glyphs):
+    return evaluate(glyphs["samples"], glyphs["test"], train=glyphs["train"], resamples=50)
+
+
+def noise(count=8, size=32):
+    drawn = torch.randint(256, (count, 1, size, size), generator=generator(0, "noise"))
+    return ImageSet.from_arrays("noise", None, drawn.to(torch.uint8))
+
+
+def test_real_images_as_samples_reach_the_floor_of_every_metric(perfect):
+    for metric in perfect.metrics:
+        assert metric.low <= metric.value <= metric.high
+        assert metric.floor is not None
+        slack = 0.35 * abs(metric.floor) if metric.name == "fd-digits" else 0.12
+        assert abs(metric.value - metric.floor) <= slack, metric.name
+    assert perfect["accuracy"].value >= 0.97
+    assert perfect["near-copy-rate"].floor == pytest.approx(0.01, abs=0.005)
+    assert perfect["near-copy-half"].floor == pytest.approx(0.5, abs=0.01)
+
+
+def test_classes_give_accuracy_and_count_of_each_digit(perfect):
+    assert [row["class"] for row in perfect.classes] == [str(digit) for digit in range(10)]
+    assert sum(row["count"] for row in perfect.classes) == COUNT
+
+
+def test_one_shape_per_class_is_precise_but_recalls_little(glyphs):
+    train = glyphs["train"]
+    images = torch.stack([train[i % 10] for i in range(COUNT)])
+    labels = torch.arange(COUNT) % 10
+    collapsed = ImageSet.from_arrays("collapsed", None, images, labels)
+    found = evaluate(collapsed, glyphs["test"], train=train, resamples=20)
+    assert found["precision-digits"].value > 0.6
+    assert found["recall-digits"].value < 0.1
+    assert found["fd-digits"].value > 3 * found["fd-digits"].floor
+    assert found["near-copy-rate"].value == 1
+
+
+def test_the_file_holds_what_the_interface_promises(perfect, glyphs, tmp_path):
+    perfect.save(tmp_path / "evaluation.json")
+    tree = json.loads((tmp_path / "evaluation.json").read_text())
+    assert tree == json.loads(json.dumps(perfect.to_json()))
+    assert tree["format"] == 1
+    assert tree["reference"] == {
+        "name": "synthetic:glyphs:test",
+        "count": COUNT,
+        "sha256": glyphs["test"].fingerprint,
+    }
+    metric = next(m for m in tree["metrics"] if m["name"] == "fd-digits")
+    assert metric["better"] == "lower"
+    for key in ("extractor", "extractor_sha256", "layer", "resize", "samples", "reference_count"):
+        assert metric["protocol"][key]
+    assert {"genkit", "torch"} <= tree["versions"].keys()
+
+
+def test_the_same_seed_gives_the_same_numbers_and_no_resamples_give_no_interval(glyphs, perfect):
+    again = evaluate(glyphs["samples"], glyphs["test"], train=glyphs["train"], resamples=50)
+    assert again.metrics == perfect.metrics
+    quick = evaluate(glyphs["samples"], glyphs["test"], resamples=0)
+    assert quick["fd-digits"].value == perfect["fd-digits"].value
+    assert (quick["fd-digits"].low, quick["fd-digits"].high) == (None, None)
+    assert quick["recall-digits"].floor is None
+
+
+def test_notes_say_what_was_left_out_and_why(glyphs):
+    images = torch.stack([glyphs["samples"][i] for i in range(50)])
+    unlabelled = ImageSet.from_arrays("plain", None, images)
+    found = evaluate(unlabelled, glyphs["test"], resamples=0)
+    assert found.classes is None
+    assert any("samples have no labels" in note for note in found.notes)
+    assert any("no near-copy rate" in note for note in found.notes)
+    assert "fewer images than features" in found["fd-digits"].note
+    assert "50 samples against 300 images" in found["fd-digits"].note
+
+
+def test_classes_that_are_not_digits_get_no_accuracy(glyphs):
+    test = glyphs["test"]
+    images = torch.stack([test[i] for i in range(COUNT)])
+    turned = ImageSet.from_arrays("turned", None, images, (test.labels + 1) % 10)
+    found = evaluate(glyphs["samples"], turned, resamples=0)
+    assert any("not the ten digits" in note for note in found.notes)
+    with pytest.raises(KeyError):
+        found["accuracy"]
+
+
+def test_statistics_as_a_reference_give_the_same_distance_and_nothing_else(glyphs, tmp_path):
+    save_statistics(tmp_path / "stats.npz", glyphs["test"], load_extractor("digits"))
+    stored = load_statistics(tmp_path / "stats.npz")
+    found = evaluate(glyphs["samples"], stored, train=glyphs["train"], resamples=0)
+    full = evaluate(glyphs["samples"], glyphs["test"], train=glyphs["train"], resamples=0)
+    assert [metric.name for metric in found.metrics] == ["fd-digits"]
+    assert found["fd-digits"].value == pytest.approx(full["fd-digits"].value)
+    assert found["fd-digits"].floor == pytest.approx(full["fd-digits"].floor)
+
+
+def test_statistics_of_other_weights_or_widths_are_refused(glyphs, tmp_path):
+    import numpy as np
+
+    np.savez(tmp_path / "narrow.npz", mu=np.zeros(3), sigma=np.eye(3))
+    with pytest.raises(EvaluationError, match="statistics of 3 features, but digits gives 128"):
+        evaluate(glyphs["samples"], load_statistics(tmp_path / "narrow.npz"))
+    np.savez(tmp_path / "other.npz", mu=np.zeros(128), sigma=np.eye(128), extractor_sha256="f" * 64)
+    with pytest.raises(EvaluationError, match="come from the weights ffff"):
+        evaluate(glyphs["samples"], load_statistics(tmp_path / "other.npz"))
+
+
+def test_too_few_images_and_no_extractor_are_errors(glyphs):
+    with pytest.raises(EvaluationError, match="noise: 5 images, expected at least 6"):
+        evaluate(noise(5), glyphs["test"])
+    with pytest.raises(EvaluationError, match="noise: 0 images"):
+        evaluate(glyphs["samples"], noise(0))
+    with pytest.raises(EvaluationError, match="none given"):
+        evaluate(glyphs["samples"], glyphs["test"], extractors=())
+
+
+# -- near copies -----------------------------------------------------------------------------------
+
+
+def test_a_copy_has_closeness_zero_even_of_an_image_that_occurs_often():
+    train = noise(100)
+    copies = train.pick(torch.tensor([3, 50]))
+    assert closeness(copies, train).max() < 0.01
+    one = torch.zeros(60, 1, 32, 32, dtype=torch.uint8)
+    black = ImageSet.from_arrays("black", None, one)
+    assert closeness(black, black).tolist() == [0.0] * 60
+
+
+def test_an_image_among_equally_far_neighbours_has_closeness_near_one():
+    other = ImageSet.from_arrays("other", None, 255 - torch.stack(list(noise(60)))[:4])
+    assert closeness(other, noise(60)).min() > 0.9
+
+
+def test_nearest_streams_the_training_set_and_names_the_right_image(monkeypatch):
+    train = noise(50)
+    monkeypatch.setattr("genkit.evaluation.near_copies.CHUNK", 7)
+    distances, indices = nearest(pixels(train), train, 3)
+    assert torch.equal(indices[:, 0], torch.arange(50))
+    assert (distances[:, :-1] <= distances[:, 1:]).all()
+    assert nearest(pixels(train), train, 99)[0].shape == (50, 50)
+
+
+def test_the_reference_lies_below_its_own_quantile_by_construction():
+    values = torch.linspace(0, 1, 1000).double()
+    near, floor = nearer_than(torch.tensor([0.005, 0.5]).double(), values, 0.01)
+    assert near.tolist() == [1, 0]
+    assert floor == pytest.approx(0.01)
+
+
+def test_nearest_pairs_show_each_sample_above_its_nearest_image(tmp_path):
+    train = noise(30)
+    copies = train.pick(torch.arange(10))
+    sheet = nearest_pairs(copies, train, 5)
+    assert sheet.shape == (1, 2 * 34 + 2, 5 * 34 + 2)
+    assert torch.equal(sheet[:, 2:34], sheet[:, 36:68])
+    save_nearest(tmp_path / "nearest.png", copies, train, 5)
+    assert ImageSet.from_path(tmp_path).shape == sheet.shape
+
+
+def test_nearest_pairs_of_other_sizes_and_colours_fit_the_samples():
+    colour = torch.zeros(8, 3, 20, 20, dtype=torch.uint8)
+    sheet = nearest_pairs(ImageSet.from_arrays("colour", None, colour), noise(9), 4)
+    assert sheet.shape == (3, 2 * 22 + 2, 4 * 22 + 2)
+    with pytest.raises(EvaluationError, match="neither"):
+        nearest_pairs(noise(0), noise(5))
