@@ -1,0 +1,50 @@
+"""What an export folder becomes when loaded: noise to image, and everything that samples.
+
+Importing this package is cheap; torch and diffusers come with the first name that is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genkit.pipelines.export import push, save_export
+    from genkit.pipelines.loading import load_pipeline
+    from genkit.pipelines.noise import NoiseToImage, latents, slerp
+    from genkit.pipelines.pictures import save_grid, save_interpolation
+    from genkit.pipelines.samples import finish_samples, parse_labels, write_samples
+
+__all__ = [
+    "NoiseToImage",
+    "finish_samples",
+    "latents",
+    "load_pipeline",
+    "parse_labels",
+    "push",
+    "save_export",
+    "save_grid",
+    "save_interpolation",
+    "slerp",
+    "write_samples",
+]
+
+_MODULES = {
+    "NoiseToImage": "noise",
+    "finish_samples": "samples",
+    "latents": "noise",
+    "load_pipeline": "loading",
+    "parse_labels": "samples",
+    "push": "export",
+    "save_export": "export",
+    "save_grid": "pictures",
+    "save_interpolation": "pictures",
+    "slerp": "noise",
+    "write_samples": "samples",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,133 @@
+"""Pictures for people: a sheet of samples, a walk between two of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genkit.errors import PipelineError
+from genkit.images import grid, to_pil, to_uint8
+
+_SIDE = 64  # px; smaller images are enlarged by a whole factor towards it
+
+
+def save_grid(
+    pipeline: Any,
+    path: Path | str,
+    *,
+    rows: int | None = None,
+    columns: int | None = None,
+    seed: int = 0,
+    labels: Sequence[int] | None = None,
+    batch_size: int = 64,
+) -> Path:
+    """The path of a sheet of samples: one row per class, or 8 rows without classes.
+
+    Args:
+        pipeline: A `NoiseToImage`.
+        path: A .png file.
+        rows: Rows of an unconditional sheet (8), or classes to show (all of them).
+        columns: Images per row; 10 with classes, else 8.
+        seed: As in a call of the pipeline.
+        labels: The class of each row; None = 0, 1, 2, ...
+        batch_size: Images made at a time.
+    """
+    path = _checked(path, (".png",))
+    cycle = pipeline.label_cycle(labels)
+    rows = rows or (8 if cycle is None else len(cycle))
+    columns = columns or (8 if cycle is None else 10)
+    if rows < 1 or columns < 1:
+        raise PipelineError(f"{path}: a grid of {rows} x {columns}; both must be at least 1")
+    # Each row is one class; the noise goes on from row to row, so no two images share it.
+    classes = cycle and [cycle[r % len(cycle)] for r in range(rows) for _ in range(columns)]
+    indices = range(rows * columns)
+    parts = pipeline.stream(indices, seed=seed, labels=classes, batch_size=batch_size)
+    return _save(path, [_sheet(torch.cat([images for _, images, _ in parts]), columns)])
+
+
+def save_interpolation(
+    pipeline: Any,
+    path: Path | str,
+    *,
+    steps: int | None = None,
+    keys: int | None = None,
+    seed: int = 0,
+    labels: Sequence[int] | None = None,
+    batch_size: int = 64,
+) -> Path:
+    """The path of a walk through the latents of images 0, 1, ...: a strip, or a GIF that loops.
+
+    A .png has one row per class, from image 0 to image 1; a .gif shows the classes side by side and
+    comes back to where it began.
+
+    Args:
+        pipeline: A `NoiseToImage`.
+        path: A .png or .gif file.
+        steps: Images from one key image to the next; 10 in a strip, 15 in a GIF.
+        keys: Key images that a GIF passes through; 4.
+        seed: As in a call of the pipeline.
+        labels: The classes to show; None = all. Without classes there is one walk.
+        batch_size: Images made at a time.
+    """
+    path = _checked(path, (".png", ".gif"))
+    moving = path.suffix == ".gif"
+    steps = steps or (15 if moving else 10)
+    stops = [*range(keys or 4), 0] if moving else [0, 1]
+    cycle = pipeline.label_cycle(labels)
+    walks = []
+    for label in cycle or [None]:
+        legs = [
+            _walk(pipeline, first, second, steps, seed=seed, label=label, batch_size=batch_size)
+            for first, second in pairwise(stops)
+        ]
+        # In a loop each leg leaves its last image to the next one.
+        walks.append(torch.cat([leg[:-1] for leg in legs] if moving else legs))
+    if not moving:
+        return _save(path, [_sheet(torch.cat(walks), steps)])
+    frames = torch.stack(walks, dim=1)  # (T, K, C, H, W)
+    return _save(path, [_sheet(frame, min(len(frame), 10)) for frame in frames])
+
+
+def _walk(pipeline: Any, first: int, second: int, steps: int, **options: Any) -> Tensor:
+    """(steps, C, H, W) uint8."""
+    unit = pipeline.interpolate(first, second, steps, output="tensor", **options)
+    return to_uint8(unit * 2 - 1)
+
+
+def _sheet(images: Tensor, columns: int) -> Tensor:
+    return grid(images, columns, scale=max(1, _SIDE // images.shape[-1]))
+
+
+def _checked(path: Path | str, suffixes: tuple[str, ...]) -> Path:
+    path = Path(path)
+    if path.suffix not in suffixes:
+        raise PipelineError(f"{path}: must end in {' or '.join(suffixes)}")
+    return path
+
+
+def _save(path: Path, sheets: Sequence[Tensor]) -> Path:
+    """One sheet as PNG, several as GIF, renamed into place."""
+    pictures: list[Image.Image] = [to_pil(sheet) for sheet in sheets]
+    fresh = path.with_name(f".{path.stem}.new-{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if len(pictures) == 1:
+            pictures[0].save(fresh)
+        else:
+            rest = pictures[1:]
+            pictures[0].save(fresh, save_all=True, append_images=rest, duration=60, loop=0)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise PipelineError(
+            f"{path}: can't be written ({error.strerror or error}); free some space or choose a "
+            "writable folder"
+        ) from None
+    return path

@@ -1,0 +1,178 @@
+"""Samples on disk: a folder of PNG files, one .npz or one .tar, resumable and by many processes.
+
+The unit of work is the batch: batch b holds images b*B to (b+1)*B, and process r makes every batch
+with b % processes == r. So a run that was interrupted, and one on several processes, make the very
+batches that an unbroken one makes, and the files are equal byte for byte.
+
+`write_samples` makes a process's share, `finish_samples` closes the file when all are done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from genkit.errors import PipelineError
+from genkit.pipelines.stores import Spec, Store, store_for
+
+_LARGEST_LABEL = 1_000_000
+
+
+def write_samples(
+    pipeline: Any,
+    out: Path | str,
+    *,
+    count: int,
+    seed: int = 0,
+    labels: int | Sequence[int] | None = None,
+    batch_size: int = 64,
+    rank: int = 0,
+    processes: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """How many images this process wrote of images 0..count-1; those already there are kept.
+
+    With one process the samples are finished too; with several, call `finish_samples` once when
+    all of them are through.
+
+    Args:
+        pipeline: A `NoiseToImage`.
+        out: A folder, or a file ending in .npz or .tar (built in FILE.part/ until it is complete).
+        count: Images in all.
+        seed: As in a call of the pipeline.
+        labels: As in a call of the pipeline.
+        batch_size: Images made at a time.
+        rank: Which process this is, in [0, processes).
+        processes: How many write to `out` at the same time.
+        progress: Called after each batch with the number of images in it.
+
+    Raises:
+        PipelineError: `out` holds other samples (the differences are listed), or can't be written.
+    """
+    _check(count, batch_size, rank, processes)
+    spec = describe(pipeline, count=count, seed=seed, labels=labels)
+    store = store_for(out)
+    with store.explained():
+        if store.is_finished(spec):
+            return 0
+        store.begin(spec)
+        written = 0
+        indices = _share(store, batch_size, rank, processes)
+        for part, images, _ in pipeline.stream(
+            indices, seed=seed, labels=labels, batch_size=batch_size
+        ):
+            store.write(part, images)
+            written += len(part)
+            if progress is not None:
+                progress(len(part))
+        if processes == 1:
+            store.finish()
+    return written
+
+
+def finish_samples(out: Path | str) -> None:
+    """Closes samples whose images are all there: metadata.jsonl, or the .npz or .tar itself.
+
+    Raises:
+        PipelineError: Some images are missing.
+    """
+    store = store_for(out)
+    with store.explained():
+        store.finish()
+
+
+def missing_samples(out: Path | str, *, batch_size: int, rank: int = 0, processes: int = 1) -> int:
+    """How many images a process would write into samples that were begun."""
+    store = store_for(out)
+    with store.explained():
+        return len(_share(store, batch_size, rank, processes))
+
+
+def begin_samples(
+    pipeline: Any,
+    out: Path | str,
+    *,
+    count: int,
+    seed: int = 0,
+    labels: int | Sequence[int] | None = None,
+) -> bool:
+    """Whether anything is left to do for `write_samples`; makes its folder if so.
+
+    Call it before several processes start, so that a refusal comes from one of them only.
+    """
+    _check(count, 1, 0, 1)
+    spec = describe(pipeline, count=count, seed=seed, labels=labels)
+    store = store_for(out)
+    with store.explained():
+        if store.is_finished(spec):
+            return False
+        store.begin(spec)
+    return True
+
+
+def describe(pipeline: Any, *, count: int, seed: int, labels: int | Sequence[int] | None) -> Spec:
+    """What samples are, as JSON: the weights' hash, seed, count, labels and shape."""
+    return {
+        "format": 1,
+        "export": weights_sha256(pipeline),
+        "seed": seed,
+        "count": count,
+        "labels": pipeline.label_cycle(labels),
+        "latent": pipeline.config.latent,
+        "channels": pipeline.config.channels,
+        "image_size": pipeline.config.image_size,
+    }
+
+
+def weights_sha256(pipeline: Any) -> str:
+    """The identity of a pipeline's networks: SHA-256 over every name, dtype, shape and value."""
+    digest = hashlib.sha256()
+    for name, component in sorted(pipeline.components.items()):
+        if not isinstance(component, nn.Module):
+            continue
+        for key, value in sorted(component.state_dict().items()):
+            digest.update(f"{name}.{key} {value.dtype} {tuple(value.shape)}\n".encode())
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def parse_labels(text: str) -> list[int]:
+    """Classes as a person writes them: "3", "0-9", "1,3,5-7" -> [1, 3, 5, 6, 7]."""
+    labels: list[int] = []
+    for piece in text.split(","):
+        first, dash, last = (part.strip() for part in piece.partition("-"))
+        if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+            raise PipelineError(
+                f"labels {text!r}: {piece.strip()!r} is no class or range; write 3, 0-9 or 1,3,5-7"
+            )
+        low, high = int(first), int(last or first)
+        if low > high or high > _LARGEST_LABEL:
+            why = "runs backwards" if low > high else "is out of reach"
+            raise PipelineError(f"labels {text!r}: {piece.strip()!r} {why}; write for example 0-9")
+        labels += range(low, high + 1)
+    return labels
+
+
+def _share(store: Store, batch_size: int, rank: int, processes: int) -> Sequence[int]:
+    """Indices of this process's batches that lack an image, whole batches in order."""
+    missing = store.missing()
+    starts = range(rank * batch_size, len(missing), processes * batch_size)
+    batches = (range(s, min(s + batch_size, len(missing))) for s in starts)
+    todo: Iterator[range] = (b for b in batches if missing[b.start : b.stop].any())
+    return np.fromiter(chain.from_iterable(todo), np.int64).tolist()
+
+
+def _check(count: int, batch_size: int, rank: int, processes: int) -> None:
+    for name, value in (("count", count), ("batch_size", batch_size), ("processes", processes)):
+        if value < 1:
+            raise PipelineError(f"{name}: must be at least 1, got {value}")
+    if not 0 <= rank < processes:
+        raise PipelineError(f"rank: must be in 0..{processes - 1}, got {rank}")
