@@ -46,14 +46,22 @@ def open_source(
         split: Which part; `data.limit` shortens the train part only.
         dataset: One's own set of (image, label) pairs, when data.kind is "custom".
     """
-    from genkit.data import mnist
+    from genkit.data import cifar10, custom, folder, mnist, shards
     from genkit.data.synthetic import glyphs
 
-    if isinstance(data, SyntheticData):
-        return glyphs.open_glyphs(data, split)
-    if isinstance(data, MnistData):
-        return mnist.open_mnist(data, split)
-    raise DataError(f"data.kind={data.kind}: unknown")
+    match data:
+        case SyntheticData():
+            return glyphs.open_glyphs(data, split)
+        case MnistData():
+            return mnist.open_mnist(data, split)
+        case Cifar10Data():
+            return cifar10.open_cifar10(data, split)
+        case FolderData():
+            return folder.open_folder(data, split)
+        case ShardsData():
+            return shards.open_shards(data, split)
+        case CustomData():
+            return custom.open_custom(data, dataset, split)
 
 
 def open_reference(

@@ -8,7 +8,7 @@ depends on the number of processes, on loader workers or on where a run was resu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -70,7 +70,7 @@ class Loader:
         rank: int = 0,
         processes: int = 1,
         accumulation: int = 1,
-    ) -> Iterator[list[Batch]]:
+    ) -> Generator[list[Batch], None, None]:
         """The micro-batches of each optimizer step from `first_step` on, without end.
 
         Raises:
@@ -80,7 +80,7 @@ class Loader:
         check_size(self.source, share.total)
         return self._steps(first_step, share)
 
-    def _steps(self, step: int, share: _Share) -> Iterator[list[Batch]]:
+    def _steps(self, step: int, share: _Share) -> Generator[list[Batch], None, None]:
         pixels = self._pixels(step, share)
         while True:
             yield [self._batch(step, share, a, pixels) for a in range(share.accumulation)]

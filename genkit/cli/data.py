@@ -1,0 +1,106 @@
+"""`genkit data`: look at a data set, or pack one into shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from genkit.data.inspect import Inspection
+
+app = typer.Typer(
+    name="data",
+    help="Look at a data set, or pack one into shards.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+_SHOWN = 12  # lines of one kind before "and so many more"
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="Folder of images, shards, or an npz file.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Decode every image and say what is there; exit status 2 when a file is broken.
+
+    Examples:
+      [cyan]genkit data check photos/[/]
+      [cyan]genkit data check 'shards/train-*.tar' --json[/]
+      [cyan]genkit data check samples.npz[/]
+    """
+    import json
+
+    from rich.console import Console
+
+    from genkit.data.inspect import inspect
+
+    found = inspect(path)
+    if as_json:
+        typer.echo(json.dumps(found.to_tree(), indent=1, ensure_ascii=False))
+    else:
+        Console().print(_table(found))
+        _print_some("same pixels", [" = ".join(names) for names in found.duplicates])
+        _print_some("broken", found.broken)
+    if found.broken:
+        raise typer.Exit(2)
+
+
+@app.command()
+def pack(
+    source: Annotated[Path, typer.Argument(help="Folder of images, as data.kind=folder reads it.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the shards.")],
+    *,
+    per_shard: Annotated[int, typer.Option(min=1, help="Images per shard.")] = 5_000,
+    label: Annotated[
+        str | None, typer.Option(help="Column of metadata.jsonl that holds the class.")
+    ] = None,
+) -> None:
+    """Write a folder as WebDataset .tar shards; the same folder gives the same bytes.
+
+    Examples:
+      [cyan]genkit data pack photos/ shards/[/]
+      [cyan]genkit data pack photos/ shards/ --per-shard 1000 --label species[/]
+    """
+    from genkit.data.pack import pack as write_shards
+
+    for shard in write_shards(source, out, per_shard, label=label):
+        typer.echo(shard)
+
+
+def _table(found: Inspection) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False, box=box.SIMPLE)
+    table.add_row(found.kind, escape(found.path))
+    table.add_row("images", f"{found.count:,}")
+    table.add_row("sizes", _counts(found.sizes))
+    table.add_row("modes", _counts(found.modes))
+    table.add_row("classes", escape(_counts(found.classes)) or "none")
+    doubles = sum(len(names) - 1 for names in found.duplicates)
+    table.add_row("duplicates", f"{doubles:,} in {len(found.duplicates):,} groups")
+    table.add_row("broken", f"{len(found.broken):,}")
+    return table
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{name}: {count:,}" for name, count in ranked[:_SHOWN]]
+    more = [f"and {len(ranked) - _SHOWN} more"] if len(ranked) > _SHOWN else []
+    return ", ".join(shown + more)
+
+
+def _print_some(title: str, lines: Sequence[str]) -> None:
+    for line in lines[:_SHOWN]:
+        typer.echo(f"{title}: {line}")
+    if len(lines) > _SHOWN:
+        typer.echo(f"{title}: and {len(lines) - _SHOWN} more; --json lists them all")

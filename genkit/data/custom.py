@@ -1,0 +1,202 @@
+"""One's own torch `Dataset` as a source."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from genkit.config import CustomData
+from genkit.data.encoded import fits_memory
+from genkit.data.sources import MemorySource, Source
+from genkit.errors import DataError
+from genkit.images import to_array, to_pil
+
+log = logging.getLogger("genkit")
+
+
+class CustomSource(Source):
+    """Items of a torch `Dataset`, converted each time they are asked for."""
+
+    def __init__(
+        self,
+        name: str,
+        dataset: Dataset[Any],
+        data: CustomData,
+        kept: Sequence[int],
+        labels: Tensor | None,
+        *,
+        fingerprint: str,
+        skipped: Sequence[str],
+    ) -> None:
+        super().__init__(
+            name,
+            channels=data.channels,
+            image_size=data.image_size,
+            labels=labels,
+            class_names=class_names(dataset),
+            skipped=skipped,
+        )
+        self.dataset = dataset
+        self.data = data
+        self.kept = kept
+        self._fingerprint = fingerprint
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of pixels and labels, taken when the set was opened."""
+        return self._fingerprint
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def image(self, index: int) -> Tensor:
+        """(C, S, S) uint8, from the item as it is now."""
+        return read_item(self.dataset, self.kept[index], self.data)[0]
+
+
+def open_custom(data: CustomData, dataset: Dataset[Any] | None, split: str) -> Source:
+    """The items of a data set as images and labels, each looked at once before the first step.
+
+    An item is an image, an (image, label) pair, or a mapping with "image" and perhaps "label". An
+    image is a PIL picture, or a tensor of (C, H, W) or (H, W), uint8 or float in [0, 1].
+    """
+    if dataset is None:
+        raise DataError(
+            "data.kind=custom: no data set was handed over; call genkit.train(config, dataset=...) "
+            "from Python, or choose another data.kind"
+        )
+    name = f"custom:{type(dataset).__name__}:{split}"
+    count = _length(dataset, name)
+    if split == "train" and data.limit is not None:
+        count = min(count, data.limit)
+    log.info("%s: reading %s items once", name, f"{count:,}")
+    return _scan(name, dataset, data, count)
+
+
+def _scan(name: str, dataset: Dataset[Any], data: CustomData, count: int) -> Source:
+    images: list[Tensor] = []
+    labels: list[int | None] = []
+    kept: list[int] = []
+    skipped: list[str] = []
+    digest = hashlib.sha256()
+    in_memory = fits_memory(data, count)
+    for i in range(count):
+        try:
+            image, label = read_item(dataset, i, data)
+        except DataError as error:
+            if data.on_error == "raise":
+                raise
+            log.warning("left out: %s", error)
+            skipped.append(f"item {i}")
+            continue
+        digest.update(image.numpy().data)
+        digest.update(f"{label};".encode())
+        kept.append(i)
+        labels.append(label)
+        if in_memory:
+            images.append(image)
+    if not kept:
+        raise DataError(f"{name}: none of {count} items can be read")
+    classes = _joined(labels, name)
+    fingerprint = digest.hexdigest()
+    if not in_memory:
+        return CustomSource(
+            name, dataset, data, kept, classes, fingerprint=fingerprint, skipped=skipped
+        )
+    return MemorySource(
+        name,
+        torch.stack(images),
+        classes,
+        class_names=class_names(dataset),
+        fingerprint=fingerprint,
+        skipped=skipped,
+    )
+
+
+def _length(dataset: Dataset[Any], name: str) -> int:
+    length = getattr(type(dataset), "__len__", None)
+    if length is None:
+        raise DataError(f"{name}: it has no __len__; hand over a map-style data set")
+    count = int(length(dataset))
+    if count == 0:
+        raise DataError(f"{name}: it is empty")
+    return count
+
+
+def class_names(dataset: Dataset[Any]) -> tuple[str, ...] | None:
+    """Its attribute `classes`, which torchvision's data sets have, or None."""
+    names = getattr(dataset, "classes", None)
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else None
+
+
+def read_item(dataset: Dataset[Any], index: int, data: CustomData) -> tuple[Tensor, int | None]:
+    """One item as a (C, S, S) uint8 image and its label, if it has one.
+
+    Raises:
+        DataError: The item can't be read, or it is no image; its index is named.
+    """
+    where = f"custom:{type(dataset).__name__}, item {index}"
+    try:
+        item = dataset[index]
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{where}: can't be read ({error})") from error
+    image, label = _parts(item, where)
+    picture = image if isinstance(image, Image.Image) else to_pil(_as_uint8(image, where))
+    return to_array(picture, data.image_size, data.channels, data.fit), label
+
+
+def _parts(item: object, where: str) -> tuple[object, int | None]:
+    if isinstance(item, Mapping):
+        image, label = item.get("image"), item.get("label")
+    elif isinstance(item, tuple | list) and len(item) == 2:
+        image, label = item
+    else:
+        image, label = item, None
+    if isinstance(label, Tensor) and label.numel() == 1:
+        label = label.item()
+    if label is None:
+        return image, None
+    try:
+        number = int(label)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or number != label:
+        raise DataError(f"{where}: label {label!r}; expected a whole number from 0")
+    return image, number
+
+
+def _as_uint8(image: object, where: str) -> Tensor:
+    """(C, H, W) uint8 with C 1 or 3, from a tensor."""
+    if not isinstance(image, Tensor):
+        raise DataError(
+            f"{where}: {type(image).__name__}; expected a PIL picture or a tensor, alone, in a "
+            '(image, label) pair or under "image"'
+        )
+    image = image[None] if image.ndim == 2 else image
+    if image.ndim != 3 or image.shape[0] not in (1, 3) or image.numel() == 0:
+        raise DataError(
+            f"{where}: a tensor of {tuple(image.shape)}; "
+            "expected (C, H, W) with C 1 or 3, or (H, W)"
+        )
+    if image.dtype == torch.uint8:
+        return image
+    if not image.is_floating_point() or not bool(((image >= 0) & (image <= 1)).all()):
+        raise DataError(
+            f"{where}: {image.dtype} from {image.min().item():g} to {image.max().item():g}; "
+            "expected uint8, or float in [0, 1]"
+        )
+    return image.mul(255).round().to(torch.uint8)
+
+
+def _joined(labels: Sequence[int | None], name: str) -> Tensor | None:
+    given = [label for label in labels if label is not None]
+    if given and len(given) < len(labels):
+        raise DataError(f"{name}: {len(labels) - len(given)} of {len(labels)} items have no label")
+    return torch.tensor(given) if given else None
