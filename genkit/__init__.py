@@ -1,0 +1,51 @@
+"""genkit: train, sample and evaluate generative models of images.
+
+    import genkit
+    run = genkit.train("configs/cgan/glyphs.yaml")
+    images = genkit.load_pipeline(run)(16, seed=0, labels=[7])
+
+Names are imported when they are first used, so `import genkit` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from genkit.evaluation import ImageSet, evaluate
+    from genkit.family import load_config
+    from genkit.pipelines import load_pipeline
+    from genkit.report import write_report
+    from genkit.runs import evaluate_samples, export, train
+
+_HOMES = {
+    "ImageSet": "genkit.evaluation",
+    "evaluate": "genkit.evaluation",
+    "evaluate_samples": "genkit.runs",
+    "export": "genkit.runs",
+    "load_config": "genkit.family",
+    "load_pipeline": "genkit.pipelines",
+    "train": "genkit.runs",
+    "write_report": "genkit.report",
+}
+
+__all__ = [
+    "ImageSet",
+    "__version__",
+    "evaluate",
+    "evaluate_samples",
+    "export",
+    "load_config",
+    "load_pipeline",
+    "train",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'genkit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

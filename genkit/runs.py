@@ -19,7 +19,7 @@ import torch
 import yaml
 
 from genkit import images, launch
-from genkit.config import RESUMABLE, RunConfig, differences, to_tree, to_yaml
+from genkit.config import RESUMABLE, RunConfig, SyntheticData, differences, to_tree, to_yaml
 from genkit.data import check_needs, open_reference, open_source
 from genkit.data.batch import DataInfo
 from genkit.data.loader import Loader
@@ -316,7 +316,8 @@ def _reference(name: str, drawn: ImageSet, root: Path | None) -> ImageSet:
     if Path(name).exists():
         return ImageSet.from_path(Path(name))
     channels, size = drawn.shape[0], drawn.shape[1]
-    return image_set(open_reference(name, root=root, image_size=size, channels=channels))
+    like = SyntheticData(image_size=size, channels=1 if channels == 1 else 3)
+    return image_set(open_reference(name, root=root, like=like))
 
 
 def image_set(source: Source) -> ImageSet:

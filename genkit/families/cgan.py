@@ -1,8 +1,8 @@
 """Conditional GAN: the label goes into both networks.
 
 Mirza & Osindero 2014 (arXiv:1411.1784). `model.kind: conv` is their idea on DCGAN's networks
-(Radford et al. 2016, arXiv:1511.06434): the label's embedding is joined to the noise, and a learned
-map per class to the image as one more channel for the critic.
+(Radford et al. 2016, arXiv:1511.06434): the label's embedding is joined to the noise, and one
+channel per class to the image that the critic sees.
 
 Deviations: convolutions instead of the paper's MNIST perceptrons, Adam instead of SGD with
 momentum, normal instead of uniform noise, no dropout by default; exports hold the averaged

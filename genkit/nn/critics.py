@@ -7,6 +7,7 @@ import math
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
@@ -23,8 +24,8 @@ class DCGANCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
     the input. It mirrors `DCGANGenerator`; the sigmoid lies in the loss. S = 28 has two layers of
     kernel 5 with dropout, and no norm.
 
-    With `num_classes` a learned map of S x S per class is joined to the image as one more channel:
-    the convolutional form of Mirza & Osindero 2014 (arXiv:1411.1784).
+    With `num_classes` the label is joined to the image as K channels, one of them all 1 and the
+    others 0: the convolutional form of Mirza & Osindero 2014 (arXiv:1411.1784).
 
     Args:
         channels: C.
@@ -47,9 +48,8 @@ class DCGANCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.image_size = image_size
-        self.embed = None if num_classes is None else nn.Embedding(num_classes, image_size**2)
-        inputs = channels + (0 if num_classes is None else 1)
+        self.num_classes = num_classes
+        inputs = channels + (num_classes or 0)
         if image_size == 28:
             self.body = _layers_28(inputs, width, dropout)
         else:
@@ -58,9 +58,9 @@ class DCGANCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Logits (B,) of image (B, C, S, S) in [-1, 1] and, with classes, label (B,) int64."""
-        if self.embed is not None:
-            planes = self.embed(label).reshape(-1, 1, self.image_size, self.image_size)
-            image = torch.cat([image, planes], dim=1)  # (B, C + 1, S, S)
+        if label is not None and self.num_classes is not None:
+            planes = F.one_hot(label, self.num_classes).to(image.dtype)[:, :, None, None]
+            image = torch.cat([image, planes.expand(-1, -1, *image.shape[2:])], dim=1)
         logits: Tensor = self.body(image)
         return logits.flatten()
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from genkit.data.batch import Batch
 from genkit.machine import free_memory, has_fast_bf16
@@ -57,20 +58,38 @@ def rehearse(trainer: Trainer[Any], micro_batches: list[Batch]) -> Estimate:
     few = [_first_rows(micro_batches[0], rows)]
     scale = size / rows
     saved = _Saved({p.data_ptr() for n in trainer.bare_networks.values() for p in n.parameters()})
-    with trainer.rehearsal(), FlopCounterMode(display=False) as counter:
-        with torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack):
-            trainer.step(few)
+    hooks = torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack)
+    with trainer.rehearsal(), _Flops() as counter, hooks:
+        trainer.step(few)
     with trainer.rehearsal():
         begun = time.perf_counter()
         trainer.step(few)
         seconds = time.perf_counter() - begun
     passes = scale * len(micro_batches)
     return Estimate(
-        flops=counter.get_total_flops() * passes,
+        flops=counter.total * passes,
         seconds=seconds * passes,
         activation_bytes=saved.bytes * scale,
         state_bytes=_state_bytes(trainer),
     )
+
+
+class _Flops(TorchDispatchMode):
+    """Adds up the operations of every call that torch has a formula for.
+
+    torch's own FlopCounterMode also tracks modules, by hooks that a gradient penalty trips over.
+    """
+
+    total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
 
 
 class _Saved:

@@ -1,0 +1,59 @@
+"""Two processes see the noise and order of one and end with equal weights, penalties included."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from families_at_hand import tiny
+from rank_at_work import work
+
+from genkit.config import to_tree
+from genkit.family import names
+from genkit.launch import launch
+
+TESTS = Path(__file__).parent.parent
+
+
+def ranks(folder: Path, config, processes: int, monkeypatch) -> list[dict]:
+    """What each rank saw and learnt."""
+    folder.mkdir()
+    tree = to_tree(config)
+    if processes == 1:
+        work(folder, tree)
+    else:
+        monkeypatch.setenv("PYTHONPATH", str(TESTS))
+        launch(["rank_at_work", str(folder), json.dumps(tree)], processes)
+    return [torch.load(folder / f"rank-{r}.pt") for r in range(processes)]
+
+
+@pytest.mark.parametrize("name", names())
+def test_two_processes_see_what_one_sees_and_end_with_equal_weights(name, tmp_path, monkeypatch):
+    (one,) = ranks(tmp_path / "one", tiny(name, data__batch_size=8), 1, monkeypatch)
+    two = ranks(tmp_path / "two", tiny(name, data__batch_size=4), 2, monkeypatch)
+    for part in range(3):  # index, position, noise: rank 0 has the first half of the rows
+        halves = [torch.cat([rank["seen"][s][part] for rank in two]) for s in range(4)]
+        assert all(torch.equal(a, b[part]) for a, b in zip(halves, one["seen"], strict=True))
+    assert_equal_ranks(two)
+
+
+@pytest.mark.parametrize("name", ["cgan", "dcgan"])
+def test_a_penalty_and_two_micro_batches_keep_the_ranks_equal(name, tmp_path, monkeypatch):
+    config = tiny(
+        name,
+        data__batch_size=2,
+        trainer__grad_accumulation=2,
+        trainer__grad_clip=1.0,
+        model__r1_weight=1.0,
+        model__critic_norm="none",
+    )
+    assert_equal_ranks(ranks(tmp_path / "two", config, 2, monkeypatch))
+
+
+def assert_equal_ranks(pair: list[dict]) -> None:
+    """Every network agrees bit by bit; the last save has shared rank 0's buffers."""
+    first, second = (rank["state"] for rank in pair)
+    differing = [key for key in first if not torch.equal(first[key], second[key])]
+    assert not differing, f"ranks differ in {differing[:3]}"
