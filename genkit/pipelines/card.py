@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 LOADING = """\
-from genkit.pipelines import load_pipeline
-pipeline = load_pipeline("PATH_OR_HUB_ID")
+import genkit
+pipeline = genkit.load_pipeline("PATH_OR_HUB_ID")
 {call}
 """
 

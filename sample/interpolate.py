@@ -1,0 +1,8 @@
+"""A walk between samples: `python sample/interpolate.py RUN FILE.png|FILE.gif [SEED]`."""
+
+import sys
+
+from genkit.pipelines import load_pipeline, save_interpolation
+
+run, path, *seed = sys.argv[1:]
+print(save_interpolation(load_pipeline(run), path, seed=int(seed[0]) if seed else 0))
