@@ -7,6 +7,8 @@ pictures; on disk it is uint8. C is 1 or 3.
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -23,6 +25,12 @@ EXTENSIONS = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 )
 Fit = Literal["crop", "pad", "stretch"]
+
+# What Pillow's decoders raise on damaged or hostile files.
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -85,7 +93,7 @@ def decode(source: bytes | Path, where: str) -> Image.Image:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
             picture.load()
             return ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _DAMAGE as error:
         raise DataError(
             f"{where}: not a readable image ({error}); replace or delete it, "
             "or set data.on_error=skip to leave such files out"
@@ -93,20 +101,32 @@ def decode(source: bytes | Path, where: str) -> Image.Image:
 
 
 def to_mode(picture: Image.Image, channels: int) -> Image.Image:
-    """Any mode -> "L" (channels = 1) or "RGB": 16 bit scaled to 8, alpha laid on white."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        array = np.asarray(picture, dtype=np.float64)
-        top = 65535.0 if array.max(initial=0) > 255 or picture.mode.startswith("I;16") else 255.0
-        picture = Image.fromarray(np.clip(array / top * 255, 0, 255).round().astype(np.uint8))
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+    """Any mode -> "L" (channels = 1) or "RGB": deep greys scaled to 8 bit, alpha laid on white."""
+    if picture.mode.startswith(("I", "F")):
+        picture = _from_deep_grey(picture)
+    # Pillow takes these to "RGBA" or "L" only by way of another mode.
+    if stepping_stone := {"La": "LA", "LAB": "RGB"}.get(picture.mode):
+        picture = picture.convert(stepping_stone)
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         picture = Image.new("RGBA", layer.size, "white")
         picture.alpha_composite(layer)
     return picture.convert("L" if channels == 1 else "RGB")
 
 
+def _from_deep_grey(picture: Image.Image) -> Image.Image:
+    """16- or 32-bit integers and floats -> "L"; the range is the mode's, or fits the values."""
+    array = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    highest = array.max(initial=0)
+    if picture.mode.startswith("I;16") or highest > 255:
+        top = 65535.0
+    else:
+        top = 1.0 if picture.mode == "F" and highest <= 1 else 255.0
+    return Image.fromarray(np.clip(array / top * 255, 0, 255).round().astype(np.uint8))
+
+
 def to_square(picture: Image.Image, size: int, fit: Fit) -> Image.Image:
-    """Resized to size x size px: centre crop, white or edge-coloured padding, or stretching."""
+    """Resized to size x size px: centre crop, padding in the corner's colour, or stretching."""
     width, height = picture.size
     if fit == "crop":
         side = min(width, height)

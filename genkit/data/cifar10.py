@@ -73,8 +73,8 @@ def _missing(root: Path, split: str) -> DataError:
     hint = " (the python version there is made of pickles, which genkit does not open)"
     return DataError(
         f"data.root={root}: no CIFAR-10 {split} part{hint if pickles else ''}; "
-        f"expected {_ARCHIVE}, {_FOLDER}/{_FILES[split][0]} or cifar10-{split}-*.tar.gz; put one there, "
-        "or leave data.root out to download it"
+        f"expected {_ARCHIVE}, {_FOLDER}/{_FILES[split][0]} or cifar10-{split}-*.tar.gz; "
+        "put one there, or leave data.root out to download it"
     )
 
 

@@ -45,7 +45,7 @@ def pack(source: Path, out: Path, per_shard: int, *, label: str | None = None) -
     splits = {"train": train}
     if (source / "test").is_dir() and (source / "train").is_dir():
         splits["test"] = list_images(source / "test", label)
-    written = []
+    written: list[Path] = []
     try:
         for split, listed in splits.items():
             numbers = label_numbers(listed, names, str(source))
