@@ -1,0 +1,170 @@
+"""Curves of a run as inline SVG: no script, no file, colours from the page's own style sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Points = list[tuple[float, float]]  # (step, value), steps rising
+
+WIDTH, HEIGHT = 460, 250  # of the drawing; the page scales it
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 24, 12, 34
+_MOST_POINTS = 300
+_SMOOTH_FROM = 30  # fewer points are drawn as they are
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve, ready to draw: SVG paths, its colour slot and its last value."""
+
+    name: str
+    slot: int
+    path: str
+    faint: str  # every value, where `path` is a running mean; else ""
+    last: float
+    dots: list[tuple[float, float]]  # a curve of few points shows them
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One drawing: lines on shared axes, tick marks in drawing coordinates."""
+
+    title: str
+    lines: list[Line]
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    smoothed: bool
+    summary: str
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = _LEFT
+    right: int = WIDTH - _RIGHT
+    top: int = _TOP
+    bottom: int = HEIGHT - _BOTTOM
+
+
+def charts(rows: Sequence[Mapping[str, float]]) -> list[Chart]:
+    """The drawings of a run: losses together, every other quantity by itself."""
+    series: dict[str, Points] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key not in ("step", "images", "seconds"):
+                series.setdefault(key, []).append((row["step"], value))
+    groups: dict[str, dict[str, Points]] = {}
+    for key, points in series.items():
+        title = key.partition("/")[0] if key.startswith("loss/") else key
+        groups.setdefault(title, {})[key.partition("/")[2] or key] = _rising(points)
+    order = sorted(groups, key=lambda title: (_rank(title), title))
+    return [chart(_TITLES.get(title, title), groups[title]) for title in order]
+
+
+_TITLES = {"loss": "Losses", "lr": "Learning rate", "images_per_s": "Images per second"}
+
+
+def _rank(title: str) -> int:
+    if title == "loss":
+        return 0
+    return 1 if title.startswith("eval/") else 2
+
+
+def _rising(points: Points) -> Points:
+    # A resumed run may have logged a step twice: the later line counts.
+    return sorted(dict(points).items())
+
+
+def chart(title: str, series: Mapping[str, Points]) -> Chart:
+    """One drawing of some curves that share their axes."""
+    shown = {name: _thinned(_smooth(points)) for name, points in series.items()}
+    steps = [x for points in shown.values() for x, _ in points]
+    values = [y for points in shown.values() for _, y in points]
+    x_range = (min(steps), max(max(steps), min(steps) + 1))
+    x_ticks, y_ticks = ticks(*x_range), ticks(min(values), max(values))
+    y_range = (min(*values, y_ticks[0]), max(*values, y_ticks[-1]))
+    lines = []
+    for slot, (name, points) in enumerate(series.items()):
+        faint = _path(_thinned(points), x_range, y_range) if _is_smoothed(points) else ""
+        path = _path(shown[name], x_range, y_range)
+        dots = [_place(p, x_range, y_range) for p in points] if len(points) <= _SMOOTH_FROM else []
+        lines.append(Line(name, slot % 6, path, faint, points[-1][1], dots))
+    return Chart(
+        title=title,
+        lines=lines,
+        x_ticks=[(_place((x, y_range[0]), x_range, y_range)[0], short(x)) for x in x_ticks],
+        y_ticks=[(_place((x_range[0], y), x_range, y_range)[1], short(y)) for y in y_ticks],
+        smoothed=any(_is_smoothed(points) for points in series.values()),
+        summary="; ".join(_words(name, points) for name, points in series.items()),
+    )
+
+
+def _words(name: str, points: Points) -> str:
+    values = [y for _, y in points]
+    return (
+        f"{name} from {short(values[0])} to {short(values[-1])}, "
+        f"between {short(min(values))} and {short(max(values))}"
+    )
+
+
+def _is_smoothed(points: Points) -> bool:
+    return len(points) > _SMOOTH_FROM
+
+
+def _smooth(points: Points) -> Points:
+    """Running mean over a fiftieth of the curve on both sides, shorter at the ends."""
+    if not _is_smoothed(points):
+        return points
+    reach = max(1, len(points) // 50)
+    smooth = []
+    for i, (step, _) in enumerate(points):
+        near = min(reach, i, len(points) - 1 - i)  # symmetric, so that no end is pulled inwards
+        window = [y for _, y in points[i - near : i + near + 1]]
+        smooth.append((step, sum(window) / len(window)))
+    return smooth
+
+
+def _thinned(points: Points) -> Points:
+    stride = math.ceil(len(points) / _MOST_POINTS)
+    return points if stride <= 1 else [*points[:-1:stride], points[-1]]
+
+
+def _place(
+    point: tuple[float, float], x_range: tuple[float, float], y_range: tuple[float, float]
+) -> tuple[float, float]:
+    """(step, value) -> position in the drawing, px from its top left corner."""
+    x = (point[0] - x_range[0]) / (x_range[1] - x_range[0])
+    y = (point[1] - y_range[0]) / (y_range[1] - y_range[0])
+    across, up = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
+    return round(_LEFT + x * across, 1), round(HEIGHT - _BOTTOM - y * up, 1)
+
+
+def _path(points: Points, x_range: tuple[float, float], y_range: tuple[float, float]) -> str:
+    places = (_place(point, x_range, y_range) for point in points)
+    return "M" + "L".join(f"{x:g},{y:g}" for x, y in places)
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten) across [low, high], at least two."""
+    if high <= low:
+        spread = abs(low) / 2 or 0.5
+        low, high = low - spread, high + spread
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    marks = [round(i * step, 12) for i in range(first, last + 1)]
+    return marks if len(marks) > 1 else [low, high]
+
+
+def short(value: float) -> str:
+    """A number in few characters: 1234567 -> "1.23M", 0.00025 -> "2.5e-4", 12.3456 -> "12.35"."""
+    size = abs(value)
+    if size >= 1e6:
+        return f"{value / 1e6:.3g}M"
+    if size >= 1e4:
+        return f"{value / 1e3:.3g}k"
+    if size >= 1 or size == 0:
+        return f"{value:.4g}"
+    if size >= 1e-3:
+        return f"{value:.3g}"
+    digits, _, power = f"{value:.1e}".partition("e")
+    return f"{digits.removesuffix('.0')}e{int(power)}"

@@ -1,0 +1,189 @@
+"""The page: records, pictures and curves laid into `page.html`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from genkit.errors import CheckpointError, ConfigError
+from genkit.report import compare, words
+from genkit.report.curves import Chart, charts, short
+from genkit.report.pictures import Picture, load_picture
+from genkit.report.record import Record, read_run
+
+_MOST_PREVIEWS = 8
+
+
+@dataclass(frozen=True)
+class Section:
+    """One run as the template shows it."""
+
+    record: Record
+    anchor: str
+    verdict: list[str]
+    grid: Picture | None
+    nearest: Picture | None
+    previews: list[tuple[int, Picture]]
+    charts: list[Chart]
+    facts: list[tuple[str, str]]
+    missing: list[tuple[str, str]]  # what is missing, and the command that makes it
+
+    @property
+    def smoothed(self) -> bool:
+        """Whether some curve is a running mean."""
+        return any(chart.smoothed for chart in self.charts)
+
+
+def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
+    """One HTML file about one or several runs that opens offline; returns its path.
+
+    Args:
+        runs: Run folders.
+        out: The file; by default report.html in the run, or beside the first of several runs.
+
+    Raises:
+        CheckpointError: A folder is no run, or the file can't be written.
+    """
+    if not runs:
+        raise ConfigError("report: no run given; name at least one run folder")
+    records = [read_run(Path(run)) for run in runs]
+    folder = records[0].path if len(records) == 1 else records[0].path.resolve().parent
+    target = Path(out) if out is not None else folder / "report.html"
+    page = render(records)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.partial")
+        partial.write_text(page, encoding="utf-8")
+        os.replace(partial, target)
+    except OSError as error:
+        raise CheckpointError(
+            f"{target}: the report can't be written ({error.strerror}); give another --out"
+        ) from None
+    return target
+
+
+def render(records: Sequence[Record]) -> str:
+    """The page as text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": words.number, "short": short, "interval": words.interval}
+    environment.globals |= {
+        "meaning": words.meaning,
+        "against_floor": words.against_floor,
+        "protocol": words.protocol,
+        "shared_protocol": words.shared_protocol,
+        "style": Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
+    }
+    sections = [_section(record, position) for position, record in enumerate(records)]
+    comparison = compare.compare(records) if len(records) > 1 else None
+    names = ", ".join(record.name for record in records)
+    page = environment.get_template("page.html").render(
+        title=names, sections=sections, comparison=comparison, version=version("genkit")
+    )
+    return page.strip() + "\n"
+
+
+def _section(record: Record, position: int) -> Section:
+    return Section(
+        record=record,
+        anchor=f"run-{position + 1}",
+        verdict=words.verdict(record),
+        grid=_picture(record, "samples-grid.png", "Generated images in rows", show_px=720),
+        nearest=_picture(record, "nearest.png", "Generated images above real ones", show_px=1000),
+        previews=_previews(record),
+        charts=charts(record.rows),
+        facts=_facts(record),
+        missing=_missing(record),
+    )
+
+
+def _picture(record: Record, name: str, alt: str, *, show_px: int) -> Picture | None:
+    path = record.picture(name)
+    if path is None:
+        return None
+    picture = load_picture(path, f"{alt}, run {record.name}", show_px=show_px)
+    if picture is None:
+        record.notes.append(f"{name} is left out: it is not a readable picture")
+    return picture
+
+
+def _previews(record: Record) -> list[tuple[int, Picture]]:
+    """At most eight previews, the first and the last among them, evenly spread."""
+    found = record.previews
+    if len(found) > _MOST_PREVIEWS:
+        last = len(found) - 1
+        found = [found[round(i * last / (_MOST_PREVIEWS - 1))] for i in range(_MOST_PREVIEWS)]
+    pictures = []
+    for step, path in found:
+        picture = load_picture(path, f"Preview at step {step:,}", show_px=280)
+        if picture is None:
+            record.notes.append(f"previews/{path.name} is left out: it is not a readable picture")
+        else:
+            pictures.append((step, picture))
+    return pictures
+
+
+def _facts(record: Record) -> list[tuple[str, str]]:
+    """Provenance as rows of a table; what is unknown is left out."""
+    facts, hardware = record.provenance, record.provenance.hardware
+    version = f"{facts.genkit or ''} {(facts.commit or '')[:12]}".strip()
+    changed = " with uncommitted changes" if facts.dirty else ""
+    memory = f"{hardware.memory_gb:g} GB memory" if hardware.memory_gb else ""
+    cores = f"{hardware.cores} cores" if hardware.cores else ""
+    machine = ", ".join(filter(None, [hardware.cpu, cores, memory, *hardware.devices]))
+    rows = [
+        ("Command", shlex.join(facts.command)),
+        ("genkit", f"{version}{changed}" if version else ""),
+        ("Started", facts.started or ""),
+        ("Finished", facts.finished or ""),
+        ("Training time", words.duration(facts.seconds) if facts.seconds else ""),
+        ("Processes", str(facts.processes)),
+        ("Precision", facts.precision or ""),
+        ("Machine", machine),
+        ("Data", facts.data.name),
+        ("Data fingerprint", facts.data.fingerprint or ""),
+        ("Packages", ", ".join(f"{name} {v}" for name, v in facts.packages.items())),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _missing(record: Record) -> list[tuple[str, str]]:
+    """What is missing, in words, and the command that makes it."""
+    run = shlex.quote(str(record.path))
+    evaluate = f"genkit evaluate {run}/samples.npz --reference {_real(record, 'test')}"
+    parts = []
+    if not record.rows:
+        train = f"genkit train {run}/config.yaml --out {run} --resume"
+        parts.append(("No curves yet: metrics.jsonl has no line. Go on with the training:", train))
+    if record.picture("samples-grid.png") is None:
+        files = f"--out {run}/samples.npz --grid {run}/samples-grid.png"
+        parts.append(("No samples yet. Draw some:", f"genkit sample {run} --count 2000 {files}"))
+    if record.evaluation is None:
+        parts.append(("No evaluation yet. Measure the samples:", evaluate))
+    elif record.picture("nearest.png") is None:
+        compare_with = f"{evaluate} --train {_real(record, 'train')}"
+        parts.append(("No nearest training images yet. Evaluate with them:", compare_with))
+    return parts
+
+
+def _real(record: Record, split: str) -> str:
+    """A part of the training data as `genkit evaluate` names it."""
+    data = record.config.get("data")
+    data = data if isinstance(data, dict) else {}
+    if data.get("kind") == "synthetic":
+        return f"synthetic:{data.get('name', 'glyphs')}:{split}"
+    if data.get("kind") in ("mnist", "cifar10"):
+        return f"{data['kind']}:{split}"
+    return "FOLDER_OF_REAL_IMAGES"

@@ -1,0 +1,210 @@
+"""A run folder, read for a report. What is missing or broken becomes a note, not an error."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from genkit.errors import CheckpointError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Part(BaseModel):
+    """A group of values in a file that another version may have written: unknown keys pass."""
+
+
+class DataFacts(Part):
+    """The training images of a run."""
+
+    name: str = "unnamed data"
+    count: int | None = None
+    fingerprint: str | None = None
+
+
+class Hardware(Part):
+    """The machine that a run was trained on."""
+
+    cpu: str | None = None
+    cores: int | None = None
+    memory_gb: float | None = None
+    devices: list[str] = []
+
+
+class Provenance(Part):
+    """`provenance.json`: where a run comes from."""
+
+    genkit: str | None = None
+    commit: str | None = None
+    dirty: bool = False
+    command: list[str] = []
+    started: str | None = None
+    finished: str | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    processes: int = 1
+    precision: str | None = None
+    packages: dict[str, str] = {}
+    hardware: Hardware = Hardware()
+    data: DataFacts = DataFacts()
+    parameters: dict[str, int] = {}
+
+
+class Identity(Part):
+    """A set of images: what it was called, how many, and which bytes."""
+
+    name: str
+    count: int
+    sha256: str | None = None
+
+
+class Metric(Part):
+    """One number with its interval, its floor and the protocol that it was measured by."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    better: Literal["lower", "higher"] | None = None
+    floor: float | None = None
+    note: str | None = None
+    protocol: dict[str, Any] = {}
+
+
+class ClassAccuracy(Part):
+    """How often the classifier sees the class that was asked for."""
+
+    name: str | int
+    accuracy: float | None
+    count: int
+
+
+class Evaluation(Part):
+    """`evaluation.json`, format 1."""
+
+    format: Literal[1]
+    samples: Identity
+    reference: Identity
+    train: Identity | None = None
+    metrics: list[Metric]
+    classes: list[ClassAccuracy] | None = None
+    notes: list[str] = []
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything that a report says about one run."""
+
+    path: Path
+    config: dict[str, Any]
+    config_text: str
+    provenance: Provenance
+    rows: list[dict[str, float]]  # of metrics.jsonl, finite numbers only
+    evaluation: Evaluation | None
+    previews: list[tuple[int, Path]]  # by step
+    notes: list[str]  # files that are there but can't be read
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.path.resolve().name
+
+    def picture(self, name: str) -> Path | None:
+        """A picture of the run folder, if it is there."""
+        path = self.path / name
+        return path if path.is_file() else None
+
+
+def read_run(path: Path) -> Record:
+    """The record of a run folder.
+
+    Raises:
+        CheckpointError: It is no run folder, or its config can't be read.
+    """
+    notes: list[str] = []
+    config, text = _config(path)
+    return Record(
+        path=path,
+        config=config,
+        config_text=text,
+        provenance=_model(path / "provenance.json", Provenance, notes) or Provenance(),
+        rows=_rows(path / "metrics.jsonl"),
+        evaluation=_model(path / "evaluation.json", Evaluation, notes),
+        previews=_previews(path / "previews"),
+        notes=notes,
+    )
+
+
+def _config(path: Path) -> tuple[dict[str, Any], str]:
+    file = path / "config.yaml"
+    if not file.is_file():
+        raise CheckpointError(
+            f"{path}: not a run folder (it has no config.yaml); give a folder that "
+            "`genkit train` wrote"
+        )
+    try:
+        text = file.read_text(encoding="utf-8")
+        tree = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{file}: can't be read: {' '.join(str(error).split())}") from None
+    return (tree if isinstance(tree, dict) else {}), text
+
+
+def _model(file: Path, kind: type[M], notes: list[str]) -> M | None:
+    if not file.is_file():
+        return None
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+        if kind is Evaluation and isinstance(tree, dict):
+            tree = _renamed(tree)
+        return kind.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(key) for key in first["loc"]) or "file"
+        notes.append(f"{file.name} is left out: {where}: {first['msg']}")
+    except (OSError, ValueError) as error:
+        notes.append(f"{file.name} is left out: {error}")
+    return None
+
+
+def _renamed(tree: dict[str, Any]) -> dict[str, Any]:
+    # The file says "class", which can't be an attribute.
+    rows = tree.get("classes") or []
+    classes = [{**row, "name": row.get("class")} for row in rows if isinstance(row, Mapping)]
+    return {**tree, "classes": classes or None}
+
+
+def _rows(file: Path) -> list[dict[str, float]]:
+    """Lines of numbers; a line that a kill cut short is passed over."""
+    if not file.is_file():
+        return []
+    rows = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and _is_number(row.get("step")):
+            rows.append({key: float(value) for key, value in row.items() if _is_number(value)})
+    return rows
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _previews(folder: Path) -> list[tuple[int, Path]]:
+    found = []
+    for file in folder.glob("step-*.png"):
+        digits = file.stem.removeprefix("step-")
+        if digits.isdigit():
+            found.append((int(digits), file))
+    return sorted(found)

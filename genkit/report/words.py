@@ -1,0 +1,181 @@
+"""Numbers and facts of a run in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genkit.report.record import Evaluation, Metric, Provenance, Record
+
+# What a metric asks, by the name before its extractor.
+MEANINGS = {
+    "fid": "Fréchet distance on the Inception features of the original paper: how far the "
+    "distribution of the samples is from that of real images",
+    "fd": "Fréchet distance: how far the distribution of the samples is from that of real images",
+    "precision": "share of samples that lie among real images",
+    "recall": "share of real images that lie among samples: variety",
+    "density": "how densely real images surround the samples; real images reach about 1",
+    "coverage": "share of real images with a sample in their neighbourhood",
+    "accuracy": "share of samples that show the class that was asked for",
+    "near-copy-rate": "share of samples nearer to a training image than 99 % of unseen real images",
+    "near-copy-half": "share of samples nearer to a training image than half of the unseen real "
+    "images; about 0.5 where nothing is copied",
+}
+
+# Parts of a protocol that change an interval or a floor, but not the value itself.
+BESIDE_THE_VALUE = frozenset({"interval", "floor_count"})
+
+
+def meaning(name: str) -> str:
+    """What a metric asks, or "" for one that this version doesn't know."""
+    if name in MEANINGS:
+        return MEANINGS[name]
+    return MEANINGS.get(name.partition("-")[0], "")
+
+
+def duration(seconds: float) -> str:
+    """A time span to its two largest units: 252 -> "4 min 12 s"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def number(value: float | None) -> str:
+    """A metric's value: three decimals below 10, fewer above."""
+    if value is None:
+        return "–"
+    size = abs(value)
+    return f"{value:.3f}" if size < 10 else f"{value:.2f}" if size < 100 else f"{value:,.1f}"
+
+
+def percent(share: float) -> str:
+    """A share in per cent: 0.981 -> "98.1 %"."""
+    return f"{100 * share:.1f} %"
+
+
+def many(count: int) -> str:
+    """A count in short: 1234567 -> "1.2 million"."""
+    return f"{count / 1e6:.1f} million" if count >= 1_000_000 else f"{count:,}"
+
+
+def interval(metric: Metric) -> str:
+    """The interval of a metric: "2.900 – 3.400"."""
+    if metric.low is None or metric.high is None:
+        return "–"
+    return f"{number(metric.low)} – {number(metric.high)}"
+
+
+def against_floor(metric: Metric) -> str:
+    """A distance as a multiple of its floor: "3.4 × floor"; "" for other metrics."""
+    if not metric.name.startswith(("fd-", "fid")) or not metric.floor or metric.value is None:
+        return ""
+    return f"{metric.value / metric.floor:.1f} × floor"
+
+
+def shared_protocol(metrics: Sequence[Metric]) -> dict[str, Any]:
+    """What all metrics have in common, so that a table says it once."""
+    if not metrics:
+        return {}
+    first, *others = (metric.protocol for metric in metrics)
+    return {k: v for k, v in first.items() if all(k in o and o[k] == v for o in others)}
+
+
+def protocol(values: Mapping[str, Any], *, without: Mapping[str, Any] | None = None) -> str:
+    """How a metric was measured, in one line; `without` was said already."""
+    rest = {key: value for key, value in values.items() if key not in (without or {})}
+    parts = []
+    samples, reference = rest.pop("samples", None), rest.pop("reference", None)
+    count, digest = rest.pop("reference_count", None), rest.pop("reference_sha256", None)
+    if reference is not None:
+        real = f"{_plain(count)} images of {reference}" if count is not None else str(reference)
+        parts.append(f"{_plain(samples)} samples against {real}{_digest(digest)}")
+    if (extractor := rest.pop("extractor", None)) is not None:
+        weights, layer = rest.pop("extractor_sha256", None), rest.pop("layer", None)
+        where = f", layer {layer}" if layer else ""
+        parts.append(f"features of {extractor}{where}{_digest(weights)}")
+    parts += [f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in rest.items()]
+    return "; ".join(parts)
+
+
+def _plain(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _digest(sha256: object) -> str:
+    return f" ({sha256[:8]})" if isinstance(sha256, str) and sha256 else ""
+
+
+def verdict(record: Record) -> list[str]:
+    """What was trained, on what, how long, and how good it is: a few sentences."""
+    found = record.evaluation
+    return [_training(record), *([_quality(found)] if found is not None else [])]
+
+
+def _training(record: Record) -> str:
+    facts, family = record.provenance, record.config.get("family", "model")
+    size = f" with {_parameters(facts)}" if facts.parameters else ""
+    images = f" ({many(facts.data.count)} images)" if facts.data.count else ""
+    done, planned = _steps(record)
+    unfinished = planned is not None and done < planned and facts.finished is None
+    how_far = f"{done:,} of {planned:,} steps so far" if unfinished else f"{done:,} steps"
+    time = f" in {duration(facts.seconds)}" if facts.seconds else ""
+    return (
+        f"A {family}{size}, trained on {facts.data.name}{images}: {how_far}{time}{_machine(facts)}."
+    )
+
+
+def _parameters(facts: Provenance) -> str:
+    parts = [f"{many(count)} parameters in its {name}" for name, count in facts.parameters.items()]
+    return _listed(parts)
+
+
+def _machine(facts: Provenance) -> str:
+    hardware = facts.hardware
+    if hardware.devices:
+        where = f" on {_listed(hardware.devices)}"
+    elif hardware.cores:
+        where = f" on {hardware.cores} cores" + (f" of {hardware.cpu}" if hardware.cpu else "")
+    else:
+        where = ""
+    return where + (f", in {facts.precision}" if facts.precision else "")
+
+
+def _steps(record: Record) -> tuple[int, int | None]:
+    logged = int(record.rows[-1]["step"]) if record.rows else 0
+    trainer = record.config.get("trainer")
+    planned = trainer.get("steps") if isinstance(trainer, dict) else None
+    done = max(logged, record.provenance.steps or 0)
+    return done, planned if isinstance(planned, int) else None
+
+
+def _quality(found: Evaluation) -> str:
+    start = f"Measured on {found.samples.count:,} samples against {found.reference.name}: "
+    parts = [_headline(metric) for metric in found.metrics if metric.value is not None]
+    return f"{start}{'; '.join(filter(None, parts)) or 'no metric could be computed'}."
+
+
+def _headline(metric: Metric) -> str:
+    """A metric in a sentence, beside what real images reach; "" for what the table can say."""
+    first, value, floor = metric.name.partition("-")[0], metric.value or 0.0, metric.floor
+    if first in ("fd", "fid"):
+        times = f", {value / floor:.1f} times the {number(floor)} of real images" if floor else ""
+        return f"{metric.name} {number(value)}{times}"
+    sentence, real = _SENTENCES.get(metric.name) or _SENTENCES.get(first, ("", ""))
+    beside = f" ({real}: {percent(floor)})" if floor is not None else ""
+    return f"{percent(value)} {sentence}{beside}" if sentence else ""
+
+
+# What a share says of the samples, and which real images its floor comes from.
+_SENTENCES = {
+    "accuracy": ("show the class that was asked for", "real images"),
+    "recall": ("of real images lie among the samples", "training images"),
+    "near-copy-rate": ("are conspicuously near to a training image", "unseen real images"),
+}
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
