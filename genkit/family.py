@@ -50,14 +50,19 @@ def names() -> list[str]:
     return sorted(own | set(_foreign()))
 
 
-def load(name: str) -> Family:
-    """The family of that name, or a `ConfigError` with the nearest one."""
+def module_name(name: str) -> str:
+    """The module of a family, not yet imported, or a `ConfigError` with the nearest name."""
     foreign = _foreign()
     if name not in names():
         close = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names())}"
         raise ConfigError(f"family {name!r}: no such family; {hint}")
-    module = foreign[name].module if name in foreign else f"genkit.families.{name}"
+    return foreign[name].module if name in foreign else f"genkit.families.{name}"
+
+
+def load(name: str) -> Family:
+    """The family of that name, or a `ConfigError` with the nearest one."""
+    module = module_name(name)
     loaded = importlib.import_module(module)
     if not isinstance(getattr(loaded, "FAMILY", None), Family):
         raise ConfigError(f"family {name!r}: module {module} has no `FAMILY = Family(...)`")

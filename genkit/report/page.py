@@ -154,7 +154,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         ("Machine", machine),
         ("Data", facts.data.name),
         ("Data fingerprint", facts.data.fingerprint or ""),
-        ("Packages", ", ".join(f"{name} {v}" for name, v in facts.packages.items())),
+        ("Packages", ", ".join(f"{name} {v}" for name, v in facts.packages.items() if v)),
     ]
     return [(name, value) for name, value in rows if value]
 

@@ -43,7 +43,7 @@ class Provenance(Part):
 
     genkit: str | None = None
     commit: str | None = None
-    dirty: bool = False
+    dirty: bool | None = None
     command: list[str] = []
     started: str | None = None
     finished: str | None = None
@@ -51,7 +51,7 @@ class Provenance(Part):
     seconds: float | None = None
     processes: int = 1
     precision: str | None = None
-    packages: dict[str, str] = {}
+    packages: dict[str, str | None] = {}
     hardware: Hardware = Hardware()
     data: DataFacts = DataFacts()
     parameters: dict[str, int] = {}

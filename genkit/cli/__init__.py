@@ -1,0 +1,105 @@
+"""The command line: `genkit VERB`, one file per verb.
+
+A verb imports what it needs when it runs, so that `genkit --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from genkit import __version__
+from genkit.cli.config import app as config
+from genkit.cli.data import app as data
+from genkit.cli.doctor import doctor
+from genkit.cli.evaluate import evaluate
+from genkit.cli.export import export
+from genkit.cli.families import families
+from genkit.cli.report import report
+from genkit.cli.sample import sample
+from genkit.cli.train import train
+from genkit.errors import GenkitError
+
+
+class _Group(TyperGroup):
+    """Verbs whose `GenkitError` becomes one message and exit status 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GenkitError as error:
+            if ctx.params.get("debug"):
+                raise
+            typer.echo(f"genkit: {error}", err=True)
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    name="genkit",
+    cls=_Group,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(train)
+app.command()(export)
+app.command()(sample)
+app.command()(evaluate)
+app.command()(report)
+app.command()(families)
+app.add_typer(config, name="config")
+app.add_typer(data, name="data")
+app.command()(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"genkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _settings(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Train, sample and evaluate generative models of images.
+
+    The straight line, from a config to a report:
+
+    [cyan]genkit train configs/cgan/glyphs.yaml --out runs/glyphs[/]
+    [cyan]genkit export runs/glyphs[/]
+    [cyan]genkit sample runs/glyphs --count 2000 --out runs/glyphs/samples.npz[/]
+    [cyan]genkit evaluate runs/glyphs/samples.npz --reference synthetic:glyphs:test[/]
+    [cyan]genkit report runs/glyphs[/]
+    """
+    _log_to_terminal(debug=debug)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; without arguments, those that the process was started with."""
+    app(args=None if arguments is None else list(arguments), prog_name="genkit")
+
+
+def _log_to_terminal(*, debug: bool) -> None:
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    # Of several processes only the first one speaks, unless something is wrong.
+    first = os.environ.get("RANK", "0") == "0"
+    logger = logging.getLogger("genkit")
+    logger.setLevel(logging.DEBUG if debug else logging.INFO if first else logging.WARNING)
+    logger.handlers = [RichHandler(console=Console(stderr=True), show_path=False)]
+    logger.propagate = False

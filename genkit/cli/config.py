@@ -1,0 +1,66 @@
+"""`genkit config`: look at a config before it costs time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Show, describe and check configs.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    config: Annotated[Path, typer.Argument(help="A YAML file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="a.b=value ...", help="Settings laid over the file."),
+    ] = None,
+) -> None:
+    """Print every resolved value as YAML, defaults included.
+
+    Examples:
+      [cyan]genkit config show configs/cgan/glyphs.yaml[/]
+      [cyan]genkit config show configs/cgan/glyphs.yaml trainer.steps=2000 > mine.yaml[/]
+    """
+    from genkit.config import to_yaml
+    from genkit.family import load_config
+
+    typer.echo(to_yaml(load_config(config, overrides or ())), nl=False)
+
+
+@app.command()
+def schema(family: Annotated[str, typer.Argument(help="A name of `genkit families`.")]) -> None:
+    """Print the JSON schema of a family's configs; editors complete and check with it.
+
+    Examples:
+      [cyan]genkit config schema cgan > cgan.schema.json[/]
+    """
+    from genkit.family import load
+
+    tree = load(family).config.model_json_schema()
+    typer.echo(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **tree}))
+
+
+@app.command()
+def check(configs: Annotated[list[Path], typer.Argument(help="YAML files.")]) -> None:
+    """Check configs and report every problem of every file; nothing is read but the files.
+
+    Examples:
+      [cyan]genkit config check configs/*/*.yaml[/]
+    """
+    from genkit.errors import ConfigError
+    from genkit.family import load_config
+
+    problems = []
+    for path in configs:
+        try:
+            load_config(path)
+        except ConfigError as error:
+            problems.append(str(error))
+        else:
+            typer.echo(f"{path}: ok")
+    if problems:
+        raise ConfigError("\n".join(problems))

@@ -1,0 +1,33 @@
+"""`genkit export`: a run becomes a pipeline folder that opens without trainer and data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    *,
+    checkpoint: Annotated[
+        int | None, typer.Option(min=0, help="Step of the checkpoint; default the newest.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; default RUN/export.")] = None,
+    push: Annotated[
+        str | None, typer.Option(metavar="HUB_ID", help="Upload to the Hub too, e.g. me/glyphs.")
+    ] = None,
+) -> None:
+    """Write the averaged weights of a run as a diffusers pipeline folder.
+
+    A finished `genkit train` has done so already; this is for other checkpoints and places.
+
+    Examples:
+      [cyan]genkit export runs/glyphs[/]
+      [cyan]genkit export runs/glyphs --checkpoint 2000 --out exports/glyphs-2000[/]
+      [cyan]genkit export runs/glyphs --push me/glyphs[/]
+    """
+    from genkit import runs
+
+    typer.echo(runs.export(run, step=checkpoint, out=out, push=push))

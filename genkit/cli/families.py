@@ -1,0 +1,35 @@
+"""`genkit families`: what can be trained."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+
+
+def families() -> None:
+    """List the model families; each has configs under configs/FAMILY/.
+
+    Examples:
+      [cyan]genkit families[/]
+      [cyan]genkit config schema cgan[/]  every setting of one of them
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from genkit.family import module_name, names
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name in names():
+        table.add_row(f"[cyan]{name}[/]", escape(_first_line(module_name(name))))
+    Console().print(table)
+
+
+def _first_line(module: str) -> str:
+    # Parsed, not imported: a family imports torch, and listing names should take no seconds.
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return f"(module {module} is missing)"
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").partition("\n")[0]

@@ -1,0 +1,46 @@
+"""`genkit train`: a config becomes a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML file, e.g. configs/cgan/glyphs.yaml.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="a.b=value ...", help="Settings laid over the file."),
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; default runs/FAMILY-FILE.", show_default=False)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest complete checkpoint.")
+    ] = False,
+    init: Annotated[
+        str | None, typer.Option(help="Start from the weights of this export, run or Hub id.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="CPU processes on this machine.")] = 1,
+) -> None:
+    """Train a model and export it. Ctrl-C writes a checkpoint before it stops.
+
+    Examples:
+      [cyan]genkit train configs/cgan/glyphs.yaml[/]
+      [cyan]genkit train configs/dcgan/mnist.yaml trainer.steps=2000 optim.lr=1e-4 --out runs/a[/]
+      [cyan]genkit train configs/dcgan/mnist.yaml --out runs/a --resume[/]
+
+    On several GPUs: [cyan]accelerate launch train/run.py configs/dcgan/cifar10.yaml[/]
+    """
+    from genkit import launch, runs
+
+    folder = runs.train(
+        config, overrides or (), out=out, resume=resume, init=init, processes=processes
+    )
+    if launch.is_main():
+        typer.echo(folder)
+    if launch.is_launched():
+        launch.leave()
