@@ -27,11 +27,11 @@ from genkit.evaluation.digits import DigitsNet, to_grey
 from genkit.random import generator, permutation
 
 SEED = 0
-EPOCHS = 12
+EPOCHS = 8
 BATCH = 250
 LR = 3e-3
 SMOOTHING = 0.05  # of the labels; keeps the features of sure digits from growing without end
-GLYPH_REPEATS = 3  # glyphs are 10,000, MNIST is 60,000
+GLYPH_REPEATS = 2  # glyphs are 10,000, MNIST is 60,000
 
 
 def main() -> None:
@@ -88,7 +88,10 @@ def train(grey: Tensor, labels: Tensor) -> DigitsNet:
             optimizer.step()
             schedule.step()
             total += loss.item()
-        print(f"epoch {epoch}: loss {total / (i + 1):.4f}, {time.monotonic() - start:.0f} s")
+        print(
+            f"epoch {epoch}: loss {total / (i + 1):.4f}, {time.monotonic() - start:.0f} s",
+            flush=True,
+        )
     return network.eval()
 
 

@@ -70,7 +70,7 @@ def load_inception(
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with warnings.catch_warnings():
             # torch announces the end of TorchScript; the published weights exist in no other form.
-            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
             network = torch.jit.load(  # type: ignore[no-untyped-call]
                 str(path), map_location=torch.device(device)
             ).eval()

@@ -44,7 +44,7 @@ def weights(tmp_path_factory):
             parameter.normal_(0, 0.05, generator=generator(0, "inception"))
     path = tmp_path_factory.mktemp("weights") / "tiny.pt"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
         torch.jit.script(network.eval()).save(str(path))
     return path
 
@@ -76,8 +76,9 @@ def test_features_are_those_of_clean_fid_on_its_own_resize(weights):
     images = pictures(3)
     resize = build_resizer("clean")
     arrays = [resize(image.permute(1, 2, 0).numpy()) for image in images]
-    network = Network()
-    network.load_state_dict(torch.jit.load(str(weights)).state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        network = torch.jit.load(str(weights))
     with torch.inference_mode():
         expected = network(torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2))
     found = load_extractor("inception", weights).features(images)
