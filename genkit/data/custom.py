@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from genkit.config import CustomData
 from genkit.data.encoded import fits_memory
@@ -122,8 +122,8 @@ def _scan(name: str, dataset: Dataset[Any], data: CustomData, count: int) -> Sou
 
 def _length(dataset: Dataset[Any], name: str) -> int:
     length = getattr(type(dataset), "__len__", None)
-    if length is None:
-        raise DataError(f"{name}: it has no __len__; hand over a map-style data set")
+    if length is None or isinstance(dataset, IterableDataset):
+        raise DataError(f"{name}: it can't be indexed; hand over a map-style data set")
     count = int(length(dataset))
     if count == 0:
         raise DataError(f"{name}: it is empty")

@@ -89,7 +89,7 @@ def test_missing_files_are_named_with_the_folders_looked_in(tmp_path):
 def test_a_file_cut_short_is_refused(root, keep):
     path = root / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DataError, match="train-images-idx3-ubyte: .*get it anew"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte: .*get it anew"):
         open_source(config(root))
 
 
