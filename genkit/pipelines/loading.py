@@ -162,14 +162,16 @@ def _build(folder: Path, kind: Any, index: Mapping[str, Any]) -> Any:
     accepted = inspect.signature(kind.__init__).parameters
     # Diffusers' rule: what a pipeline takes without a default is a component, the rest settings.
     required = {name for name, p in accepted.items() if p.default is p.empty} - {"self"}
-    names = required | set(kind._optional_components)
+    optional = set(kind._optional_components)
     strange = sorted(k for k, v in index.items() if k not in accepted and _is_pair(v))
     if strange:
         raise PipelineError(f"{where}: {kind.__name__} takes no {strange[0]!r}; export again")
     given = {k: v for k, v in index.items() if k in accepted}
-    components = {k: _load_component(folder, k, v) for k, v in given.items() if k in names}
+    left_out = {k: None for k, v in given.items() if k in optional and v == [None, None]}
+    names = (required | optional) & given.keys() - left_out.keys()
+    components = {name: _load_component(folder, name, given[name]) for name in names}
     try:
-        return kind(**given | components)
+        return kind(**given | left_out | components)
     except (GenkitError, TypeError, ValueError) as error:
         raise PipelineError(
             f"{where}: {kind.__name__} can't be made of it ({one_line(error)}); export again"
@@ -185,8 +187,6 @@ def _is_pair(entry: Any) -> bool:
 
 
 def _load_component(folder: Path, name: str, entry: Any) -> Any:
-    if entry == [None, None]:
-        return None  # left out on purpose
     if not _is_pair(entry):
         raise PipelineError(f"{folder / INDEX}: {name} is not [module, class]; export again")
     kind = _resolve(folder / INDEX, *entry)

@@ -1,0 +1,1 @@
+"""Another package that offers a family to genkit."""

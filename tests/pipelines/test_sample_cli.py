@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from genkit.cli import app
+from genkit.pipelines import load_pipeline, write_samples
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(exported):
+    """A run folder with an export of three classes."""
+    (exported.parent / "config.yaml").write_text("family: cgan\n")
+    return exported.parent
+
+
+@pytest.fixture
+def genkit_sample(monkeypatch):
+    """`genkit sample` on the CPU; its result."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+
+    def call(*words: object):
+        return CliRunner().invoke(app, ["sample", "--device", "cpu", *map(str, words)])
+
+    return call
+
+
+def test_samples_of_a_run_go_into_it_by_default(genkit_sample, run):
+    done = genkit_sample(run, "--count", 6, "--seed", 3, "--labels", "0-1")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(run / "samples.npz")
+    arrays = np.load(run / "samples.npz")
+    assert arrays["labels"].tolist() == [0, 1] * 3
+    expected = load_pipeline(run)(6, seed=3, labels=[0, 1], output="np")
+    assert np.array_equal(arrays["images"], expected)
+
+
+def test_pictures_alone_are_made_without_samples(genkit_sample, run, tmp_path):
+    sheet, film = tmp_path / "sheet.png", tmp_path / "film.gif"
+    done = genkit_sample(run, "--grid", sheet, "--interpolate", film, "--labels", "1,2")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.split() == [str(sheet), str(film)]
+    assert Image.open(sheet).size == (10 * 72 + 8, 2 * 72 + 8)
+    assert not (run / "samples.npz").exists()
+
+
+def test_json_says_what_was_done(genkit_sample, run, tmp_path):
+    words = [run, "--count", 5, "--out", tmp_path / "x.tar", "--grid", tmp_path / "x.png", "--json"]
+    first, second = (json.loads(genkit_sample(*words).stdout) for _ in range(2))
+    assert first["count"] == first["written"] == 5
+    assert first["images_per_s"] > 0
+    assert (first["out"], first["grid"]) == (str(tmp_path / "x.tar"), str(tmp_path / "x.png"))
+    assert second["written"] == 0
+
+
+def test_two_processes_write_what_one_writes(genkit_sample, run, tmp_path):
+    words = ["--count", 21, "--batch-size", 4, "--labels", "2,0"]
+    for out in ("alone.npz", "together.npz"):
+        processes = 1 if out == "alone.npz" else 2
+        done = genkit_sample(run, *words, "--out", tmp_path / out, "--processes", processes)
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "alone.npz").read_bytes() == (tmp_path / "together.npz").read_bytes()
+    assert sorted(p.suffix for p in tmp_path.iterdir() if p.is_file()) == [".npz", ".npz"]
+
+
+def test_ranks_of_a_launcher_share_the_work(genkit_sample, run, tmp_path, monkeypatch):
+    words = [str(run), "--count=21", "--batch-size=4", f"--out={tmp_path / 'shared'}"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    launcher = [sys.executable, str(ROOT / "sample" / "run.py"), "--device=cpu", *words]
+    first = subprocess.Popen(launcher, stdout=subprocess.PIPE, text=True)
+    monkeypatch.setenv("RANK", "1")
+    second = genkit_sample(*words)
+    assert second.exit_code == 0, second.output
+    assert second.stdout == ""
+    assert first.communicate(timeout=120)[0].strip() == str(tmp_path / "shared")
+    assert first.returncode == 0
+    write_samples(load_pipeline(run), tmp_path / "alone", count=21, batch_size=4)
+    for path in (tmp_path / "alone").iterdir():
+        assert (tmp_path / "shared" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_process_that_fails_fails_the_command(genkit_sample, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    done = genkit_sample(run, "--count", 9, "--out", tmp_path / "x", "--processes", 2)
+    assert done.exit_code == 2
+    assert "process 1 of 2 ended with status 1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["RUN", "--labels", "7"], "labels: 7 is no class; they are 0 to 2"),
+        (["RUN", "--labels", "two"], "write 3, 0-9 or 1,3,5-7"),
+        (["RUN", "--device", "abacus"], "--device abacus: not usable here"),
+        (["RUN/export"], "say where samples go: --out DIR"),
+        (["RUN/lost", "--out", "RUN/x"], "no such folder"),
+        (["RUN", "--out", "RUN/x.zip"], "samples go to a folder, FILE.npz or FILE.tar"),
+    ],
+)
+def test_a_mistake_is_one_message_and_status_2(genkit_sample, run, words, said):
+    done = genkit_sample(*(word.replace("RUN", str(run)) for word in words))
+    assert done.exit_code == 2
+    assert done.stderr.startswith("genkit: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_processes_and_a_launcher_exclude_each_other(genkit_sample, run, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = genkit_sample(run, "--processes", 2)
+    assert done.exit_code == 2
+    assert "leave --processes out under a launcher" in done.stderr
+
+
+def test_the_launchers_make_their_pictures(run, tmp_path, monkeypatch, capsys):
+    for script, name in (("grid.py", "x.png"), ("interpolate.py", "x.gif")):
+        monkeypatch.setattr(sys, "argv", [script, str(run), str(tmp_path / name)])
+        runpy.run_path(str(ROOT / "sample" / script))
+        assert capsys.readouterr().out.strip() == str(tmp_path / name)
+        assert Image.open(tmp_path / name).width == (10 * 72 + 8 if name == "x.png" else 3 * 72 + 8)

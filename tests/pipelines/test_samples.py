@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genkit.errors import PipelineError
+from genkit.pipelines import (
+    finish_samples,
+    parse_labels,
+    save_grid,
+    save_interpolation,
+    write_samples,
+)
+from genkit.pipelines.samples import begin_samples, missing_samples, weights_sha256
+
+OUTS = ["samples", "samples.npz", "samples.tar"]
+
+
+class Stopped(Exception):
+    """Stands for a kill: what comes after it does not happen."""
+
+
+def stop_after(batches: int):
+    left = [batches]
+
+    def progress(images: int) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Stopped
+
+    return progress
+
+
+def contents(out) -> dict[str, bytes]:
+    """Every file of a result by name; no stray ones are overlooked."""
+    if out.is_dir():
+        return {path.name: path.read_bytes() for path in out.iterdir()}
+    assert not out.with_name(f"{out.name}.part").exists()
+    return {out.suffix: out.read_bytes()}
+
+
+def read(out) -> tuple[np.ndarray, list[int]]:
+    """Images (N, H, W) and labels of a result."""
+    if out.suffix == ".npz":
+        arrays = np.load(out)
+        return arrays["images"][..., 0], arrays["labels"].tolist()
+    if out.suffix == ".tar":
+        with tarfile.open(out) as archive:
+            files = {m.name: archive.extractfile(m) for m in archive.getmembers()}
+            images = [np.asarray(Image.open(f)) for n, f in files.items() if n.endswith(".png")]
+            labels = [int(f.read()) for n, f in files.items() if n.endswith(".cls")]
+        return np.stack(images), labels
+    lines = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+    images = [np.asarray(Image.open(out / line["file_name"])) for line in lines]
+    return np.stack(images), [line["label"] for line in lines]
+
+
+@pytest.mark.parametrize("name", OUTS)
+def test_samples_on_disk_are_what_the_pipeline_gives(make, tmp_path, name):
+    pipeline = make(3)
+    told: list[int] = []
+    written = write_samples(
+        pipeline,
+        tmp_path / name,
+        count=20,
+        seed=4,
+        labels=[2, 0],
+        batch_size=8,
+        progress=told.append,
+    )
+    images, labels = read(tmp_path / name)
+    assert written == 20
+    assert told == [8, 8, 4]
+    assert labels == [2, 0] * 10
+    assert np.array_equal(
+        images, pipeline(20, seed=4, labels=[2, 0], batch_size=8, output="np")[..., 0]
+    )
+
+
+def test_samples_without_classes_have_no_labels(make, tmp_path):
+    for name in OUTS:
+        write_samples(make(), tmp_path / name, count=3)
+    assert np.load(tmp_path / "samples.npz").files == ["images"]
+    with tarfile.open(tmp_path / "samples.tar") as archive:
+        assert archive.getnames() == ["000000.png", "000001.png", "000002.png"]
+    assert '{"file_name": "000002.png"}' in (tmp_path / "samples" / "metadata.jsonl").read_text()
+
+
+def test_an_npz_is_in_the_form_that_evaluation_reads(make, tmp_path):
+    write_samples(make(3), tmp_path / "x.npz", count=5)
+    arrays = np.load(tmp_path / "x.npz")
+    assert arrays.files == ["images", "labels"]
+    assert arrays["images"].shape == (5, 16, 16, 1)
+    assert arrays["images"].dtype == np.uint8
+    assert arrays["labels"].dtype == np.int64
+
+
+@pytest.mark.parametrize("name", OUTS)
+def test_a_resumed_run_equals_an_unbroken_one_byte_for_byte(make, tmp_path, name):
+    pipeline = make(3)
+    unbroken, broken = tmp_path / "a" / name, tmp_path / "b" / name
+    write_samples(pipeline, unbroken, count=22, batch_size=4)
+    for batches in (1, 2):
+        with pytest.raises(Stopped):
+            write_samples(pipeline, broken, count=22, batch_size=4, progress=stop_after(batches))
+        assert not broken.is_file()
+    assert missing_samples(broken, batch_size=4) == 22 - 3 * 4
+    assert write_samples(pipeline, broken, count=22, batch_size=4) == 22 - 3 * 4
+    assert contents(broken) == contents(unbroken)
+
+
+@pytest.mark.parametrize("name", OUTS)
+def test_samples_that_are_complete_are_left_alone(make, tmp_path, name):
+    out = tmp_path / name
+    write_samples(make(3), out, count=6)
+    before = out.stat().st_mtime_ns
+    assert write_samples(make(3), out, count=6, labels=[0, 1, 2]) == 0
+    assert not begin_samples(make(3), out, count=6)
+    assert out.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("name", OUTS)
+def test_several_processes_write_what_one_writes(make, tmp_path, name):
+    pipeline = make(3)
+    alone, shared = tmp_path / "a" / name, tmp_path / "b" / name
+    write_samples(pipeline, alone, count=23, batch_size=4)
+    written = []
+    for rank in (2, 0, 1):
+        share = {"count": 23, "batch_size": 4, "rank": rank, "processes": 3}
+        written.append(write_samples(pipeline, shared, **share))
+    assert written == [7, 8, 8]
+    finish_samples(shared)
+    assert contents(shared) == contents(alone)
+
+
+@pytest.mark.parametrize("name", OUTS)
+def test_samples_with_gaps_are_not_finished(make, tmp_path, name):
+    write_samples(make(3), tmp_path / name, count=8, batch_size=4, rank=1, processes=2)
+    with pytest.raises(
+        PipelineError, match="4 of 8 images are missing; run the same command again"
+    ):
+        finish_samples(tmp_path / name)
+
+
+def test_a_lost_picture_is_made_again(make, tmp_path):
+    out = tmp_path / "samples"
+    write_samples(make(3), out, count=10, batch_size=4)
+    before = contents(out)
+    (out / "000005.png").unlink()
+    (out / ".000006.png.new-1").write_bytes(b"left by a kill")
+    assert write_samples(make(3), out, count=10, batch_size=4) == 4
+    assert contents(out) == before
+
+
+def test_a_folder_may_grow_and_may_not_shrink(make, tmp_path):
+    grown, whole = tmp_path / "grown", tmp_path / "whole"
+    write_samples(make(3), grown, count=8, batch_size=4)
+    assert write_samples(make(3), grown, count=20, batch_size=4) == 12
+    write_samples(make(3), whole, count=20, batch_size=4)
+    assert contents(grown) == contents(whole)
+    with pytest.raises(PipelineError, match="count is 20, asked for 8"):
+        write_samples(make(3), grown, count=8, batch_size=4)
+
+
+@pytest.mark.parametrize("name", OUTS)
+@pytest.mark.parametrize("complete", [True, False])
+def test_other_samples_are_refused_with_what_differs(make, tmp_path, name, complete):
+    out = tmp_path / name
+    if complete:
+        write_samples(make(3), out, count=8)
+    else:
+        begin_samples(make(3), out, count=8)
+    for options, said in (
+        ({"seed": 1}, "seed is 0, asked for 1"),
+        ({"labels": [1]}, r"labels is \[0, 1, 2\], asked for \[1\]"),
+        ({"count": 7}, "count is 8, asked for 7"),
+    ):
+        with pytest.raises(
+            PipelineError, match=f"holds other samples.*{said}.*delete it or choose"
+        ):
+            write_samples(make(3), out, **({"count": 8} | options))
+    with pytest.raises(PipelineError, match="export is "):
+        write_samples(make(3, seed=1), out, count=8)
+
+
+def test_what_is_no_result_of_ours_is_never_overwritten(make, tmp_path):
+    np.savez(tmp_path / "mine.npz", images=np.zeros(3))
+    (tmp_path / "mine.tar").write_bytes(b"text")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("dear diary")
+    (tmp_path / "file").write_text("a file")
+    for name in ("mine.npz", "mine.tar", "folder", "file"):
+        with pytest.raises(PipelineError, match=r"choose another --out"):
+            write_samples(make(), tmp_path / name, count=2)
+    with pytest.raises(PipelineError, match=r"FILE\.npz or FILE\.tar"):
+        write_samples(make(), tmp_path / "x.tar.gz", count=2)
+
+
+def test_an_empty_folder_is_taken(make, tmp_path):
+    assert write_samples(make(), tmp_path, count=2) == 2
+
+
+@pytest.mark.parametrize("name", OUTS)
+def test_a_full_disk_is_reported_and_the_run_goes_on_later(make, tmp_path, full_disk, name):
+    out = tmp_path / name
+    begin_samples(make(3), out, count=9)
+    with (
+        full_disk(150),
+        pytest.raises(PipelineError, match="what is there is kept: free some space"),
+    ):
+        write_samples(make(3), out, count=9, batch_size=4)
+    write_samples(make(3), out, count=9, batch_size=4)
+    assert np.array_equal(read(out)[0], make(3)(9, batch_size=4, output="np")[..., 0])
+
+
+def test_many_labels_fit_the_mark_of_a_file(make, tmp_path):
+    labels = torch.randint(0, 3, (30_000,), generator=torch.Generator().manual_seed(0)).tolist()
+    write_samples(make(3), tmp_path / "x.npz", count=4, labels=labels)
+    assert write_samples(make(3), tmp_path / "x.npz", count=4, labels=labels) == 0
+    with pytest.raises(PipelineError, match="labels is 30000 of them"):
+        write_samples(make(3), tmp_path / "x.npz", count=4, labels=labels[::-1])
+
+
+def test_the_identity_of_weights_is_in_their_values(make):
+    assert weights_sha256(make(3)) == weights_sha256(make(3))
+    other = make(3)
+    with torch.no_grad():
+        next(other.generator.parameters()).view(-1)[0] += 1e-6
+    assert weights_sha256(other) != weights_sha256(make(3))
+
+
+def test_labels_are_read_as_people_write_them():
+    assert parse_labels("3") == [3]
+    assert parse_labels("0-9") == list(range(10))
+    assert parse_labels("1,3,5-7") == [1, 3, 5, 6, 7]
+    assert parse_labels(" 2 - 4 , 0 ") == [2, 3, 4, 0]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "1,", "3-", "-3", "1-2-3", "9-0", "0-99999999999", "1.5"]
+)
+def test_what_is_no_label_is_refused(text):
+    with pytest.raises(PipelineError, match="write "):
+        parse_labels(text)
+
+
+def test_counts_that_make_no_sense_are_refused(make, tmp_path):
+    for options in ({"count": 0}, {"batch_size": 0}, {"processes": 0}, {"rank": 1}):
+        with pytest.raises(PipelineError, match=next(iter(options))):
+            write_samples(make(), tmp_path / "x", **({"count": 1} | options))
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+def test_a_grid_has_one_row_per_class(make, tmp_path):
+    pipeline = make(3)
+    sheet = np.asarray(Image.open(save_grid(pipeline, tmp_path / "x.png", columns=5, seed=1)))
+    tile = 4 * 18  # 16 px and a gap of 2, four times enlarged
+    assert sheet.shape == (3 * tile + 8, 5 * tile + 8)
+    classes = [y for y in range(3) for _ in range(5)]
+    images = pipeline(15, seed=1, labels=classes, output="np")[..., 0]
+    for row, column in ((0, 0), (1, 2), (2, 4)):
+        top, left = 8 + row * tile, 8 + column * tile
+        shown = sheet[top : top + 64 : 4, left : left + 64 : 4]
+        assert np.array_equal(shown, images[row * 5 + column])
+
+
+def test_a_grid_shows_the_classes_that_are_asked_for(make, tmp_path):
+    two = Image.open(save_grid(make(3), tmp_path / "a.png", labels=[2, 1], columns=4))
+    assert two.size == (4 * 72 + 8, 2 * 72 + 8)
+    plain = Image.open(save_grid(make(), tmp_path / "b.png"))
+    assert plain.size == (8 * 72 + 8, 8 * 72 + 8)
+
+
+def test_a_strip_has_one_walk_per_class_from_one_sample_to_the_next(make, tmp_path):
+    pipeline = make(3)
+    strip = np.asarray(Image.open(save_interpolation(pipeline, tmp_path / "x.png", steps=6)))
+    assert strip.shape == (3 * 72 + 8, 6 * 72 + 8)
+    ends = pipeline(2, labels=1, output="np")[..., 0].astype(int)
+    for column, end in ((0, ends[0]), (5, ends[1])):
+        shown = strip[80 : 80 + 64 : 4, 8 + column * 72 : 8 + column * 72 + 64 : 4].astype(int)
+        assert np.abs(shown - end).max() <= 1
+
+
+def test_a_film_passes_every_key_image_once_and_loops(make, tmp_path):
+    film = Image.open(save_interpolation(make(3), tmp_path / "x.gif", steps=5, keys=3))
+    assert film.n_frames == 3 * 4
+    assert film.info["loop"] == 0
+    assert film.size == (3 * 72 + 8, 72 + 8)
+
+
+def test_a_picture_of_an_unknown_kind_is_refused(make, tmp_path, full_disk):
+    with pytest.raises(PipelineError, match=r"must end in \.png"):
+        save_grid(make(), tmp_path / "x.gif")
+    with pytest.raises(PipelineError, match=r"must end in \.png or \.gif"):
+        save_interpolation(make(), tmp_path / "x.mp4")
+    with full_disk(100), pytest.raises(PipelineError, match="can't be written"):
+        save_grid(make(), tmp_path / "x.png")
+    assert list(tmp_path.iterdir()) == []
