@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
-from genkit import images, launch
+from genkit import images, launch, random
 from genkit.config import RESUMABLE, RunConfig, SyntheticData, differences, to_tree, to_yaml
 from genkit.data import check_needs, open_reference, open_source
 from genkit.data.batch import DataInfo
 from genkit.data.loader import Loader
-from genkit.errors import CheckpointError, ConfigError
+from genkit.errors import CheckpointError, ConfigError, EvaluationError
 from genkit.family import load, load_config, resolve
 from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
     from genkit.data.sources import Source
-    from genkit.evaluation import Evaluation, ImageSet
+    from genkit.evaluation import Evaluation, ImageSet, ReferenceStatistics
 
 log = logging.getLogger("genkit")
 
@@ -73,8 +73,10 @@ def train(
     if processes == 1 or launch.is_launched():
         return _train(config, run_dir, resume=resume, init=init, dataset=dataset)
     if dataset is not None:
-        raise ConfigError("processes: a data set handed over in Python trains in one process here; "
-                          "use `accelerate launch` on a script that calls genkit.train")
+        raise ConfigError(
+            "processes: a data set handed over in Python trains in one process here; "
+            "use `accelerate launch` on a script that calls genkit.train"
+        )
     with _locked(run_dir):
         prepare_folder(config, run_dir, resume=resume)
     options = ["--resume"] * resume + (["--init", init] if init else [])
@@ -231,9 +233,7 @@ def _may_change(key: str, config: RunConfig) -> bool:
     return key in RESUMABLE
 
 
-def _refusal(
-    run_dir: Path, changed: Mapping[str, tuple[Any, Any]], *, resume: bool
-) -> str:
+def _refusal(run_dir: Path, changed: Mapping[str, tuple[Any, Any]], *, resume: bool) -> str:
     lines = [f"{key}: {old!r} there, {new!r} here" for key, (old, new) in changed.items()]
     if resume:
         what = "a resumed run must keep its settings; undo these, or give another --out"
@@ -280,25 +280,31 @@ def evaluate_samples(
     root: Path | None = None,
     extractors: Sequence[str] = ("digits",),
     inception: Path | None = None,
+    reference_count: int | None = None,
     out: Path | None = None,
 ) -> Evaluation:
     """Metrics of a folder, npz or tar of samples, written beside them; see `genkit evaluate`.
 
     Args:
         samples: PNG folder, .npz or .tar.
-        reference: "synthetic:glyphs:test", "mnist:test", "cifar10:test", a folder, npz or tar.
+        reference: "synthetic:glyphs:test", "mnist:test", "cifar10:test", a folder, npz, tar, or
+            an npz of statistics (`mu`, `sigma`).
         train: The same for the training images: adds near copies, floors and nearest neighbours.
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
         extractors: "digits", "inception".
         inception: The Inception file; the user's cache by default.
+        reference_count: Use so many reference images, drawn without replacement; None = all.
         out: evaluation.json; by default in the run folder that holds the samples, or beside them.
     """
     from genkit.evaluation import ImageSet, evaluate, nearest_pairs
 
     drawn = ImageSet.from_path(samples)
-    against, learned = _reference(reference, drawn, root), None
-    if train is not None:
-        learned = _reference(train, drawn, root)
+    against = _reference(reference, drawn, root)
+    if reference_count is not None:
+        against = _some(against, reference_count)
+    learned = None if train is None else _reference(train, drawn, root)
+    if learned is not None and not isinstance(learned, ImageSet):
+        raise EvaluationError(f"--train {train}: these are statistics; images are needed")
     result = evaluate(drawn, against, train=learned, extractors=extractors, inception=inception)
     target = out or _beside(samples)
     with checkpoints.explained(str(target)):
@@ -309,15 +315,25 @@ def evaluate_samples(
     return result
 
 
-def _reference(name: str, drawn: ImageSet, root: Path | None) -> ImageSet:
-    """A named set at the size of the samples, or a path."""
-    from genkit.evaluation import ImageSet
+def _reference(name: str, drawn: ImageSet, root: Path | None) -> ImageSet | ReferenceStatistics:
+    """A named set at the size of the samples, or what a path holds."""
+    from genkit.evaluation import read_reference
 
     if Path(name).exists():
-        return ImageSet.from_path(Path(name))
+        return read_reference(Path(name))
     channels, size = drawn.shape[0], drawn.shape[1]
     like = SyntheticData(image_size=size, channels=1 if channels == 1 else 3)
     return image_set(open_reference(name, root=root, like=like))
+
+
+def _some(reference: ImageSet | ReferenceStatistics, count: int) -> ImageSet:
+    from genkit.evaluation import ImageSet
+
+    if not isinstance(reference, ImageSet) or not 1 <= count <= len(reference):
+        have = f"{len(reference)} images" if isinstance(reference, ImageSet) else "statistics only"
+        raise EvaluationError(f"--reference-count {count}: {reference.name} has {have}")
+    chosen = random.permutation(0, 0, len(reference))[:count].sort().values
+    return reference.pick(chosen)
 
 
 def image_set(source: Source) -> ImageSet:

@@ -42,6 +42,9 @@ def evaluate(
     inception: Annotated[
         Path | None, typer.Option(help="Inception weights; default the user's cache.")
     ] = None,
+    reference_count: Annotated[
+        int | None, typer.Option(min=1, help="Use so many reference images; default all.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="JSON file; default evaluation.json in the run.")
     ] = None,
@@ -54,6 +57,7 @@ def evaluate(
     Examples:
       [cyan]genkit evaluate runs/glyphs/samples.npz --reference synthetic:glyphs:test[/]
       [cyan]genkit evaluate runs/a/samples.npz --reference mnist:test --train mnist:train[/]
+      [cyan]genkit evaluate runs/a/samples.npz --reference mnist:test --reference-count 2000[/]
       [cyan]genkit evaluate samples/ --reference real/ --extractor inception --json[/]
     """
     from rich.console import Console
@@ -67,6 +71,7 @@ def evaluate(
         root=data,
         extractors=[kind.value for kind in extractor or [Extractor.digits]],
         inception=inception,
+        reference_count=reference_count,
         out=out,
     )
     if as_json:

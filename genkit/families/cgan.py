@@ -120,10 +120,12 @@ class CGANTrainer(Trainer[Config]):
         return adversarial.generator_loss(critic(self.fakes.attached(batch), batch["label"]))
 
     def preview(self) -> Tensor:
-        """Images of the averaged generator: latents of the run's seed, labels in turn."""
-        count, seed = self.config.trainer.preview_count, self.config.trainer.seed
-        z = random.rows(seed, "latent", range(count), (self.config.model.latent_dim,))
-        label = torch.arange(count) % (self.data.num_classes or 1)
+        """Images of the averaged generator for the run's seed: one row per class."""
+        classes, trainer = self.data.num_classes or 1, self.config.trainer
+        self.preview_columns = max(1, trainer.preview_count // classes)
+        label = torch.arange(classes).repeat_interleave(self.preview_columns)
+        latent_dim = self.config.model.latent_dim
+        z = random.rows(trainer.seed, "latent", range(len(label)), (latent_dim,))
         generator = self.averaged_network("generator")
         images: Tensor = generator(z.to(self.device), label.to(self.device))
         return images
@@ -142,11 +144,21 @@ class CGANTrainer(Trainer[Config]):
 
 TINY: dict[str, Any] = {
     "family": "cgan",
-    "data": {"kind": "synthetic", "image_size": 32, "train_count": 64, "test_count": 32, "batch_size": 8},
+    "data": {
+        "kind": "synthetic",
+        "image_size": 32,
+        "train_count": 64,
+        "test_count": 32,
+        "batch_size": 8,
+    },
     "model": {"latent_dim": 8, "width": 4, "embed_dim": 4},
-    "trainer": {"steps": 4, "log_every": 1, "save_every": 2, "preview_every": 2, "preview_count": 10},
+    "trainer": {
+        "steps": 4,
+        "log_every": 1,
+        "save_every": 2,
+        "preview_every": 2,
+        "preview_count": 10,
+    },
 }
 
-FAMILY = Family(
-    config=Config, trainer=CGANTrainer, needs=frozenset({"image", "label"}), tiny=TINY
-)
+FAMILY = Family(config=Config, trainer=CGANTrainer, needs=frozenset({"image", "label"}), tiny=TINY)

@@ -127,9 +127,21 @@ class DCGANTrainer(Trainer[Config]):
 
 TINY: dict[str, Any] = {
     "family": "dcgan",
-    "data": {"kind": "synthetic", "image_size": 32, "train_count": 64, "test_count": 32, "batch_size": 8},
+    "data": {
+        "kind": "synthetic",
+        "image_size": 32,
+        "train_count": 64,
+        "test_count": 32,
+        "batch_size": 8,
+    },
     "model": {"latent_dim": 8, "width": 4},
-    "trainer": {"steps": 4, "log_every": 1, "save_every": 2, "preview_every": 2, "preview_count": 4},
+    "trainer": {
+        "steps": 4,
+        "log_every": 1,
+        "save_every": 2,
+        "preview_every": 2,
+        "preview_count": 4,
+    },
 }
 
 FAMILY = Family(config=Config, trainer=DCGANTrainer, tiny=TINY)

@@ -8,8 +8,8 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from genkit.nn.generators import init_dcgan
@@ -17,7 +17,7 @@ from genkit.nn.generators import init_dcgan
 Norm = Literal["batch", "none"]
 
 
-class DCGANCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class DCGANCritic(ModelMixin, ConfigMixin):
     """The deep convolutional critic: (B, C, S, S) in [-1, 1] -> logits (B,).
 
     Radford et al. 2016 (arXiv:1511.06434): strided convolutions, LeakyReLU 0.2, batch norm but at
@@ -37,7 +37,7 @@ class DCGANCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
         dropout: Share of activations dropped after each layer.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         channels: int = 3,
@@ -101,5 +101,9 @@ def _down(inputs: int, outputs: int, kernel: int, *, norm: Norm, dropout: float)
 def _layers_28(inputs: int, width: int, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for fan_in, fan_out in ((inputs, width), (width, 2 * width)):
-        layers += [nn.Conv2d(fan_in, fan_out, 5, 2, padding=2), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+        layers += [
+            nn.Conv2d(fan_in, fan_out, 5, 2, padding=2),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(dropout),
+        ]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(7 * 7 * 2 * width, 1))

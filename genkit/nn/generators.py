@@ -6,12 +6,12 @@ Legend: B batch, Z latent size, E label embedding size, K classes, C image chann
 import math
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 
-class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class DCGANGenerator(ModelMixin, ConfigMixin):
     """The deep convolutional generator: z (B, Z) -> (B, C, S, S) in [-1, 1].
 
     Radford et al. 2016 (arXiv:1511.06434): strided transposed convolutions, batch norm everywhere
@@ -30,7 +30,7 @@ class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         embed_dim: E, unused without classes.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         latent_dim: int = 100,
@@ -68,7 +68,10 @@ def image_size_problem(size: int) -> str | None:
 def _layers_power_of_two(inputs: int, channels: int, size: int, width: int) -> nn.Sequential:
     levels = int(math.log2(size)) - 3
     top = width * 2**levels
-    blocks: list[nn.Module] = [nn.Unflatten(1, (inputs, 1, 1)), _up(inputs, top, 4, stride=1, padding=0)]
+    blocks: list[nn.Module] = [
+        nn.Unflatten(1, (inputs, 1, 1)),
+        _up(inputs, top, 4, stride=1, padding=0),
+    ]
     blocks += [_up(top >> i, top >> (i + 1), 4, stride=2, padding=1) for i in range(levels)]
     to_image = nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1, bias=False)
     return nn.Sequential(*blocks, to_image)

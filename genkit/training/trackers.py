@@ -47,7 +47,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def start_trackers(accelerator: Accelerator, names: Sequence[str], config: Mapping[str, Any]) -> None:
+def start_trackers(
+    accelerator: Accelerator, names: Sequence[str], config: Mapping[str, Any]
+) -> None:
     """Open the trackers that the config names, on the main process."""
     for name in names:
         if importlib.util.find_spec(name) is None:
@@ -71,7 +73,9 @@ class Window:
         """Take in the scalars of one step."""
         self._count += 1
         for name, value in metrics.items():
-            value = value.detach().to(torch.float64 if value.device.type == "cpu" else torch.float32)
+            value = value.detach().to(
+                torch.float64 if value.device.type == "cpu" else torch.float32
+            )
             if name not in self._sums:
                 self._sums[name] = torch.zeros_like(value)
                 self._first_bad[name] = torch.full_like(value, math.inf)

@@ -49,7 +49,7 @@ class Batches(Protocol):
 
     def steps(
         self, first_step: int = 0, *, rank: int = 0, processes: int = 1, accumulation: int = 1
-    ) -> Iterator[list[Batch]]:
+    ) -> Generator[list[Batch], None, None]:
         """Micro-batches of each optimizer step from `first_step` on."""
 
 
@@ -66,6 +66,7 @@ class Trainer(ABC, Generic[C]):
 
     averaged: ClassVar[tuple[str, ...]] = ("generator",)  # networks that EMA follows
     channels_last: ClassVar[bool] = False  # faster where batch norm is used, slower elsewhere
+    preview_columns: int | None = None  # of the preview sheet; None = as many as rows
 
     def __init__(
         self,
@@ -241,9 +242,7 @@ class Trainer(ABC, Generic[C]):
             torch.use_deterministic_algorithms(True)
         launcher = os.environ.get("ACCELERATE_MIXED_PRECISION")
         estimate = rehearse(self, micro_batches)
-        self.precision = choose_precision(
-            trainer.precision, launcher, self.device, estimate.flops
-        )
+        self.precision = choose_precision(trainer.precision, launcher, self.device, estimate.flops)
         if self.precision == "fp16" and self.device.type == "cpu":
             raise TrainingError("trainer.precision: fp16 needs a GPU; use auto, bf16 or fp32")
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
@@ -339,7 +338,9 @@ class Trainer(ABC, Generic[C]):
     def _evaluate(self, metrics: MetricsFile) -> None:
         self._share_buffers()
         if self.accelerator.is_main_process and self.evaluate is not None:
-            values = {f"eval/{k}": v for k, v in self.evaluate(self.pipeline(), self.steps_done).items()}
+            values = {
+                f"eval/{k}": v for k, v in self.evaluate(self.pipeline(), self.steps_done).items()
+            }
             metrics.append({"step": self.steps_done, **values})
             self.accelerator.log(values, step=self.steps_done)
         self.accelerator.wait_for_everyone()
@@ -352,7 +353,7 @@ class Trainer(ABC, Generic[C]):
         with torch.no_grad(), checkpoints.explained(f"preview {folder}"):
             folder.mkdir(exist_ok=True)
             sheet = images.to_uint8(self.preview())
-            columns = max(1, round(len(sheet) ** 0.5))
+            columns = self.preview_columns or max(1, round(len(sheet) ** 0.5))
             temporary = folder / ".tmp.png"
             temporary.write_bytes(images.png_bytes(images.grid(sheet, columns)))
             temporary.replace(folder / f"step-{self.steps_done:07d}.png")
@@ -365,7 +366,9 @@ class Trainer(ABC, Generic[C]):
         self._refuse_non_finite_weights()
         if self.accelerator.is_main_process:
             root = self.run_dir / "checkpoints"
-            checkpoints.save(root, self.steps_done, self._state(), {"global_batch": self.global_batch})
+            checkpoints.save(
+                root, self.steps_done, self._state(), {"global_batch": self.global_batch}
+            )
             checkpoints.prune(root, self.config.trainer.keep_last)
         self.accelerator.wait_for_everyone()
 
@@ -386,9 +389,10 @@ class Trainer(ABC, Generic[C]):
     def resume(self, step: int | None = None) -> None:
         """Continue from the newest whole checkpoint, or from that of `step`."""
         root = self.run_dir / "checkpoints"
-        load = checkpoints.load_newest if step is None else checkpoints.load
-        arguments = (root, self.device) if step is None else (root, step, self.device)
-        state, meta = load(*arguments)  # type: ignore[operator]
+        if step is None:
+            state, meta = checkpoints.load_newest(root, self.device)
+        else:
+            state, meta = checkpoints.load(root, step, self.device)
         if self.loader is not None and meta["global_batch"] != self.global_batch:
             raise CheckpointError(
                 f"{root}: was trained with {meta['global_batch']} images a step, this would be "

@@ -30,8 +30,12 @@ def test_the_networks_have_the_published_number_of_weights(channels, size, width
 
 
 def test_the_64_px_generator_has_the_layers_of_the_table():
-    layers = [m for m in DCGANGenerator(100, 3, 64, 64).modules() if isinstance(m, nn.ConvTranspose2d)]
-    shapes = [(m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0], m.padding[0]) for m in layers]
+    layers = [
+        m for m in DCGANGenerator(100, 3, 64, 64).modules() if isinstance(m, nn.ConvTranspose2d)
+    ]
+    shapes = [
+        (m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0], m.padding[0]) for m in layers
+    ]
     assert shapes == [
         (100, 512, 4, 1, 0),
         (512, 256, 4, 2, 1),
@@ -65,7 +69,9 @@ def test_the_label_changes_what_both_networks_say():
 
 def test_weights_start_from_a_narrow_normal():
     # N(0, 0.02) and N(1, 0.02): the sample deviation of 2 million weights is within 1 %.
-    convs = [m for m in DCGANGenerator(100, 3, 64, 64).modules() if isinstance(m, nn.ConvTranspose2d)]
+    convs = [
+        m for m in DCGANGenerator(100, 3, 64, 64).modules() if isinstance(m, nn.ConvTranspose2d)
+    ]
     assert abs(convs[1].weight.std().item() / 0.02 - 1) < 0.01
     norms = [m for m in DCGANGenerator(100, 3, 64, 64).modules() if isinstance(m, nn.BatchNorm2d)]
     scales = torch.cat([m.weight for m in norms])

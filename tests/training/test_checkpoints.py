@@ -12,7 +12,9 @@ CPU = torch.device("cpu")
 
 
 def save(root, step):
-    return checkpoints.save(root, step, {"weight": torch.full((3,), float(step))}, {"global_batch": 8})
+    return checkpoints.save(
+        root, step, {"weight": torch.full((3,), float(step))}, {"global_batch": 8}
+    )
 
 
 def test_what_is_saved_comes_back(tmp_path):
@@ -26,7 +28,7 @@ def test_a_checkpoint_cut_in_half_is_passed_over_and_named(tmp_path, caplog):
     save(tmp_path, 1)
     broken = save(tmp_path, 2) / "state.pt"
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
-    state, meta = checkpoints.load_newest(tmp_path, CPU)
+    _state, meta = checkpoints.load_newest(tmp_path, CPU)
     assert meta["step"] == 1
     assert "damaged" in caplog.text
     assert str(broken) in caplog.text
@@ -47,7 +49,7 @@ def test_an_unfinished_write_is_no_checkpoint(tmp_path):
 def test_a_newer_format_is_refused(tmp_path):
     meta = save(tmp_path, 1) / "meta.json"
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format": 99}))
-    with pytest.raises(CheckpointError, match="format 99.*install a newer genkit"):
+    with pytest.raises(CheckpointError, match=r"format 99.*install a newer genkit"):
         checkpoints.load(tmp_path, 1, CPU)
 
 
