@@ -75,7 +75,7 @@ class MnistData(DataSection):
 
 
 class Cifar10Data(DataSection):
-    """CIFAR-10: the published python archive, or the shards described in the docs, in `root`."""
+    """CIFAR-10: the published binary archive or its .bin files, or shards cifar10-train-*.tar."""
 
     kind: Literal["cifar10"]
     root: Path | None = None  # None = user cache, downloaded once
@@ -240,15 +240,27 @@ def validate(kind: type[C], tree: Mapping[str, Any], where: str) -> C:
 def _describe(kind: type[BaseModel], problem: Mapping[str, Any]) -> str:
     keys = [key for key in problem["loc"] if isinstance(key, str | int)]
     section, path = _walk(kind, keys)
-    dotted = ".".join(str(key) for key in path) or "config"
-    if problem["type"] == "extra_forbidden":
-        return f"{dotted}: unknown key; {_nearest(str(path[-1]), section)}"
+    dotted = ".".join(str(key) for key in path)
+    return f"{dotted}: {_explain(problem, section)}" if dotted else _explain(problem, section)
+
+
+def _explain(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "missing":
-        return f"{dotted}: missing; give it a value"
-    if problem["type"] == "value_error" or isinstance(problem["input"], Mapping | BaseModel):
-        return f"{dotted}: {message}"
-    return f"{dotted}: {message} (got {problem['input']!r})"
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"unknown key; {_nearest(str(problem['loc'][-1]), list(section.model_fields))}"
+        case "missing":
+            return "missing; give it a value"
+        case "union_tag_not_found":
+            return "`kind` is missing, it says what the other keys mean"
+        case "union_tag_invalid":
+            tag, known = str(problem["ctx"]["tag"]), str(problem["ctx"]["expected_tags"])
+            return f"no kind {tag!r}; {_nearest(tag, known.replace(chr(39), '').split(', '))}"
+        case "model_type" | "model_attributes_type":
+            return f"expected a section of `key: value` lines (got {problem['input']!r})"
+        case "value_error":
+            return message
+    return f"{message} (got {problem['input']!r})"
 
 
 def _walk(
@@ -286,12 +298,11 @@ def _tags(section: type[BaseModel]) -> tuple[str, ...]:
     return get_args(field.annotation) if field is not None else ()
 
 
-def _nearest(key: str, section: type[BaseModel]) -> str:
-    known = list(section.model_fields)
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if not close:  # batchsize -> batch_size scores well; lr_rate -> lr does not
-        close = [name for name in known if key.startswith(name) or name.startswith(key)][:1]
-    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        close = [k for k in known if name.startswith(k) or k.startswith(name)][:1]
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
 
 
 # -- writing and comparing -------------------------------------------------------------------------

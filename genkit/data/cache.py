@@ -48,15 +48,6 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
         raise
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 hex of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def download(urls: Sequence[str], path: Path, sha256: str) -> None:
     """Fetch a file from the first address that has it, check it, and put it at `path`.
 

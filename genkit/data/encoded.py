@@ -134,16 +134,17 @@ def opened(source: EncodedSource) -> Source:
     data = source.data
     in_memory = fits_memory(data, len(source))
     if not in_memory and data.on_error == "raise":
-        log.info("%s: %s images, decoded as they are needed", source.name, f"{len(source):,}")
+        log.info("%s: %s images, streamed: decoded as they are needed", source.name, f"{len(source):,}")
         return source
     return _decoded(source, in_memory=in_memory)
 
 
 def _decoded(source: EncodedSource, *, in_memory: bool) -> Source:
     """Decode every image once; keep the pixels, or only the knowledge of which files are whole."""
-    log.info("%s: decoding %s images once", source.name, f"{len(source):,}")
     shape = (len(source), source.channels, source.image_size, source.image_size)
     pixels = torch.empty(shape, dtype=torch.uint8) if in_memory else None
+    purpose = "looking for broken ones first" if pixels is None else _megabytes(pixels)
+    log.info("%s: decoding %s images, %s", source.name, f"{len(source):,}", purpose)
     broken: dict[int, str] = {}
     for index, image in _decode_all(source):
         if isinstance(image, DataError):
@@ -164,6 +165,10 @@ def _decoded(source: EncodedSource, *, in_memory: bool) -> Source:
         fingerprint=source.fingerprint,
         skipped=source.skipped,
     )
+
+
+def _megabytes(pixels: Tensor) -> str:
+    return f"held in memory ({pixels.numel() / 1e6:,.1f} MB)"
 
 
 def _decode_all(source: EncodedSource) -> Iterator[tuple[int, Tensor | DataError]]:

@@ -37,9 +37,9 @@ class _Share:
     def total(self) -> int:
         return self.batch_size * self.processes * self.accumulation
 
-    def positions(self, micro_batch: int) -> Tensor:
+    def rows(self, micro_batch: int) -> slice:
         start = (micro_batch * self.processes + self.rank) * self.batch_size
-        return torch.arange(start, start + self.batch_size)
+        return slice(start, start + self.batch_size)
 
 
 class Loader:
@@ -81,15 +81,17 @@ class Loader:
         return self._steps(first_step, share)
 
     def _steps(self, step: int, share: _Share) -> Generator[list[Batch], None, None]:
-        pixels = self._pixels(step, share)
+        drawn = self._pixels(step, share)
         while True:
-            yield [self._batch(step, share, a, pixels) for a in range(share.accumulation)]
+            yield [self._batch(step, share, a, *next(drawn)) for a in range(share.accumulation)]
             step += 1
 
-    def _batch(self, step: int, share: _Share, micro_batch: int, pixels: Iterator[Tensor]) -> Batch:
-        positions = share.positions(micro_batch)
-        indices = self._indices(step, share.total, positions)
-        images = self._augment(next(pixels), step, share.total, positions)
+    def _batch(
+        self, step: int, share: _Share, micro_batch: int, indices: Tensor, images: Tensor
+    ) -> Batch:
+        rows = share.rows(micro_batch)
+        images = self._augment(images, step, share.total, rows)
+        positions = torch.arange(rows.start, rows.stop)
         batch = {"image": to_float(images), "index": indices, "position": positions}
         if self.source.labels is not None:
             batch["label"] = self.source.labels[indices]
@@ -97,36 +99,38 @@ class Loader:
 
     # -- order -------------------------------------------------------------------------------------
 
-    def _epoch(self, epoch: int) -> Tensor:
-        return random.permutation(self.seed, epoch, len(self.source))
-
-    def _indices(self, step: int, total: int, positions: Tensor) -> Tensor:
-        numbers = positions + step * total
-        count = len(self.source)
-        indices = torch.empty_like(numbers)
-        for epoch in range(int(numbers[0]) // count, int(numbers[-1]) // count + 1):
-            here = numbers // count == epoch
-            indices[here] = self._order(epoch)[numbers[here] % count]
-        return indices
-
     def _plan(self, step: int, share: _Share) -> Iterator[Tensor]:
         """The indices of every micro-batch of this process, from `step` on."""
         while True:
             for a in range(share.accumulation):
-                yield self._indices(step, share.total, share.positions(a))
+                yield self._indices(step * share.total + share.rows(a).start)
             step += 1
+
+    def _indices(self, number: int) -> Tensor:
+        """(batch_size,) indices of the samples from `number` on, perhaps over several epochs."""
+        end = number + self.data.batch_size
+        parts = []
+        while number < end:
+            epoch, place = divmod(number, len(self.source))
+            parts.append(self._order(epoch)[place : place + end - number])
+            number += len(parts[-1])
+        return torch.cat(parts)
+
+    def _epoch(self, epoch: int) -> Tensor:
+        return random.permutation(self.seed, epoch, len(self.source))
 
     # -- pixels ------------------------------------------------------------------------------------
 
-    def _pixels(self, step: int, share: _Share) -> Iterator[Tensor]:
+    def _pixels(self, step: int, share: _Share) -> Iterator[tuple[Tensor, Tensor]]:
+        """Indices and pixels of every micro-batch."""
         plan = self._plan(step, share)
         if isinstance(self.source, MemorySource) and self.data.memory != "never":
             pixels = self.source.pixels.to(self.device)
-            return (pixels.index_select(0, i.to(self.device)) for i in plan)
+            return ((i, pixels.index_select(0, i.to(self.device))) for i in plan)
         return self._stream(plan)
 
-    def _stream(self, plan: Iterator[Tensor]) -> Iterator[Tensor]:
-        decoded: DataLoader[Tensor | str] = DataLoader(
+    def _stream(self, plan: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        decoded: DataLoader[tuple[Tensor, Tensor | str]] = DataLoader(
             _Decoder(self.source),
             sampler=_Plan(plan),
             batch_size=None,
@@ -135,35 +139,36 @@ class Loader:
             # Without one of its own, DataLoader draws from the process-wide generator.
             generator=torch.Generator(),
         )
-        for images in decoded:
+        for indices, images in decoded:
             if isinstance(images, str):
                 raise DataError(images)
-            yield images.to(self.device, non_blocking=True)
+            yield indices, images.to(self.device, non_blocking=True)
 
-    def _augment(self, images: Tensor, step: int, total: int, positions: Tensor) -> Tensor:
+    def _augment(self, images: Tensor, step: int, total: int, rows: slice) -> Tensor:
         if self.data.flip:
             drawn = torch.rand(total, generator=random.generator(self.seed, "flip", step))
-            mirrored = (drawn < 0.5)[positions].to(self.device)
-            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+            mirrored = (drawn[rows] < 0.5).nonzero().flatten().to(self.device)
+            # Twice as fast as torch.where on all of them.
+            images = images.index_copy(0, mirrored, images[mirrored].flip(3))
         if self.data.shift:
             reach = self.data.shift
             generator = random.generator(self.seed, "shift", step)
-            drawn = torch.randint(-reach, reach + 1, (total, 2), generator=generator)
-            images = shifted(images, drawn[positions].to(self.device))
+            offsets = torch.randint(-reach, reach + 1, (total, 2), generator=generator)
+            images = shifted(images, offsets[rows].to(self.device))
         return images
 
 
-class _Decoder(Dataset[Tensor | str]):
+class _Decoder(Dataset[tuple[Tensor, Tensor | str]]):
     """Micro-batches of pixels by their indices; runs in the loader's worker processes."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
 
-    def __getitem__(self, indices: Tensor) -> Tensor | str:
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | str]:
         try:
-            return self.source.images(indices)
+            return indices, self.source.images(indices)
         except DataError as error:
-            return str(error)  # raised by the reader: a worker's own error would bring a traceback
+            return indices, str(error)  # raised by the reader, without a worker's traceback
 
 
 class _Plan(torch.utils.data.Sampler[Tensor]):

@@ -101,7 +101,8 @@ def test_items_that_can_not_be_read_are_left_out_when_asked():
 
 def test_missing_empty_and_endless_data_sets_are_refused():
     class Endless(IterableDataset):
-        pass
+        def __iter__(self):
+            return iter(())
 
     with pytest.raises(DataError, match="no data set was handed over"):
         open_source(config())
