@@ -2,9 +2,10 @@
 
 from genkit.evaluation.extractors import Extractor, load_extractor
 from genkit.evaluation.nearest import nearest_pairs, save_nearest
+from genkit.evaluation.results import Evaluation, Metric
 from genkit.evaluation.sets import ImageSet
 from genkit.evaluation.statistics import ReferenceStatistics, read_reference, save_statistics
-from genkit.evaluation.suite import Evaluation, Metric, evaluate
+from genkit.evaluation.suite import evaluate
 
 __all__ = [
     "Evaluation",

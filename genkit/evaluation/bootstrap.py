@@ -12,6 +12,7 @@ from genkit.errors import EvaluationError
 from genkit.random import generator
 
 LEVEL = 0.95
+SMALLEST_CLASS = 10
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,31 @@ class Bootstrap:
                 f"resamples={self.resamples}: expected 0 (no intervals) or at least 2, such as 200"
             )
 
-    def weights(self, purpose: str, count: int) -> Tensor:
-        """How often each of `count` rows is drawn, per resample: (R, count) float64."""
+    def weights(self, purpose: str, count: int, labels: Tensor | None = None) -> Tensor:
+        """How often each of `count` rows is drawn, per resample: (R, count) float64.
+
+        With labels (count,) rows are drawn within their class, so that every resample has the same
+        class counts: a conditional model is asked for its labels, they are not chance. Classes of
+        fewer than 10 rows say too little about themselves; then the labels are left aside.
+        """
+        groups = torch.zeros(count, dtype=torch.int64)
+        if labels is not None and labels.unique(return_counts=True)[1].min() >= SMALLEST_CLASS:
+            groups = labels
+        order = groups.argsort(stable=True)
+        _, group, sizes = groups[order].unique_consecutive(return_inverse=True, return_counts=True)
+        size, start = sizes[group], (sizes.cumsum(0) - sizes)[group]
         drawn = torch.zeros(self.resamples, count, dtype=torch.float64)
         for i, row in enumerate(drawn):
             draw = generator(self.seed, f"bootstrap/{purpose}", i)
-            row += torch.bincount(torch.randint(count, (count,), generator=draw), minlength=count)
+            uniform = torch.rand(count, generator=draw, dtype=torch.float64)
+            chosen = order[start + (uniform * size).long()]
+            row += torch.bincount(chosen, minlength=count)
         return drawn
 
-    def of_mean(self, values: Tensor, purpose: str) -> Tensor:
-        """The mean of (N,) float64 values in each resample: (R,)."""
-        return self.weights(purpose, len(values)) @ values / len(values)
+
+def of_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """The mean of (N,) float64 values in each resample, weights (R, N): (R,)."""
+    return weights @ values / len(values)
 
 
 def interval(

@@ -71,9 +71,7 @@ def load_inception(
         with warnings.catch_warnings():
             # torch announces the end of TorchScript; the published weights exist in no other form.
             warnings.simplefilter("ignore", FutureWarning)
-            network = torch.jit.load(  # type: ignore[no-untyped-call]
-                str(path), map_location=torch.device(device)
-            ).eval()
+            network = torch.jit.load(str(path), map_location=torch.device(device)).eval()
         return InceptionExtractor(network.layers, digest, device)
     except (OSError, RuntimeError, ValueError, AttributeError) as error:
         raise EvaluationError(

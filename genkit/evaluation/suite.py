@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -18,76 +16,19 @@ from torch import Tensor
 from genkit.errors import EvaluationError
 from genkit.evaluation import near_copies
 from genkit.evaluation.accuracy import hits, per_class
-from genkit.evaluation.bootstrap import Bootstrap, interval
-from genkit.evaluation.cache import write_whole
+from genkit.evaluation.bootstrap import Bootstrap, interval, of_mean
 from genkit.evaluation.digits import DigitsExtractor
 from genkit.evaluation.extractors import Extractor, frechet_name, load_extractor
 from genkit.evaluation.frechet import frechet_distance, frechet_replicates
 from genkit.evaluation.prdc import K_DENSITY, K_MANIFOLD, Prdc, prdc
+from genkit.evaluation.results import Evaluation, Metric
 from genkit.evaluation.sets import ImageSet
 from genkit.evaluation.statistics import Gaussian, ReferenceStatistics, features_of, moments_of
 from genkit.random import generator
 
-FORMAT = 1
 KNOWN_DIGITS = 0.9  # accuracy on the reference below which its classes are not digits
 
 Reference = ImageSet | ReferenceStatistics
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number and what is needed to judge it.
-
-    Attributes:
-        name: Such as "fd-digits"; the extractor is part of it.
-        value: Of the samples.
-        low: Lower end of the 95 % bootstrap interval; None if there were no resamples.
-        high: Upper end, or None.
-        better: Which way is good.
-        floor: The same metric of real training images (for accuracy and near copies: of the real
-            reference images); None where there was nothing to compute it from.
-        note: What a reader must know; empty if nothing.
-        protocol: Extractor, resize, counts, reference: values compare only if these agree.
-    """
-
-    name: str
-    value: float
-    low: float | None
-    high: float | None
-    better: Literal["lower", "higher"]
-    floor: float | None
-    note: str
-    protocol: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` found; `evaluation.json` holds the same."""
-
-    samples: dict[str, Any]
-    reference: dict[str, Any]
-    train: dict[str, Any] | None
-    metrics: tuple[Metric, ...]
-    classes: tuple[dict[str, Any], ...] | None
-    notes: tuple[str, ...]
-    seconds: float
-    versions: dict[str, str]
-
-    def __getitem__(self, name: str) -> Metric:
-        """The metric of that name."""
-        for metric in self.metrics:
-            if metric.name == name:
-                return metric
-        raise KeyError(name)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers, as written to evaluation.json."""
-        return {"format": FORMAT, **asdict(self)}
-
-    def save(self, path: Path | str) -> None:
-        """Write evaluation.json, whole or not at all."""
-        text = json.dumps(self.to_json(), indent=2, allow_nan=False)
-        write_whole(Path(path), (text + "\n").encode())
 
 
 def evaluate(
@@ -152,6 +93,25 @@ def _identity(images: Reference) -> dict[str, Any]:
     return {"name": images.name, "count": count, "sha256": images.fingerprint}
 
 
+def as_many(train: ImageSet, samples: ImageSet, seed: int) -> ImageSet:
+    """Training images to compute floors from: as many as there are samples, chosen at random.
+
+    Where both sets are labelled there are as many of each class, as far as the classes reach: what
+    a perfect model would show for the same labels. Chance in the class counts would raise the
+    floor, and with 2,000 images more than all other chance.
+    """
+    order = torch.randperm(len(train), generator=generator(seed, "floor"))
+    if train.labels is None or samples.labels is None:
+        return train.pick(order[: len(samples)].sort().values)
+    labels = train.labels[order]
+    classes, counts = samples.labels.unique(return_counts=True)
+    pairs = zip(classes.tolist(), counts.tolist(), strict=True)
+    alike = torch.cat([order[labels == c][:n] for c, n in pairs])
+    if 2 * len(alike) < min(len(samples), len(train)):  # the two sets number classes differently
+        alike = order[: len(samples)]
+    return train.pick(alike.sort().values)
+
+
 class _Bench:
     """The sets under measurement and the metrics found so far."""
 
@@ -159,16 +119,13 @@ class _Bench:
         self, samples: ImageSet, reference: Reference, train: ImageSet | None, draw: Bootstrap
     ) -> None:
         self.samples, self.reference, self.train, self.draw = samples, reference, train, draw
-        self.floor_set = None if train is None else self._as_many(train)
+        self.floor_set = None if train is None else as_many(train, samples, draw.seed)
+        self.weights = {"samples": draw.weights("samples", len(samples), samples.labels)}
+        if isinstance(reference, ImageSet):
+            self.weights["reference"] = draw.weights("reference", len(reference))
         self.metrics: list[Metric] = []
         self.classes: list[dict[str, Any]] | None = None
         self.notes: list[str] = []
-
-    def _as_many(self, train: ImageSet) -> ImageSet:
-        """As many training images as there are samples, so that the floor has the same bias."""
-        count = min(len(self.samples), len(train))
-        draw = generator(self.draw.seed, "floor")
-        return train.pick(torch.randperm(len(train), generator=draw)[:count].sort().values)
 
     def measure(self, extractor: Extractor) -> None:
         """Every metric on the features of one extractor."""
@@ -209,15 +166,14 @@ class _Bench:
                 f"{self.reference.name}: statistics of {len(real.mean)} features, but "
                 f"{extractor.name} gives {features.shape[1]}; compute them with this extractor"
             )
-        weights = self.draw.weights("samples", len(features))
         self._add(
             frechet_name(extractor),
             frechet_distance(moments_of(features).gaussian, real),
-            frechet_replicates(features, real, weights),
+            frechet_replicates(features, real, self.weights["samples"]),
             better="lower",
             floor=None if floor is None else frechet_distance(moments_of(floor).gaussian, real),
             note=self._frechet_note(features.shape[1]),
-            protocol=self._protocol(extractor, "resampled samples, reference held fixed"),
+            protocol=self._protocol(extractor, "samples drawn again, reference held fixed"),
         )
 
     def _frechet_note(self, dimensions: int) -> str:
@@ -243,11 +199,11 @@ class _Bench:
             per_image: Tensor = getattr(found, name)
             over = "samples" if name in ("precision", "density") else "reference"
             k = K_MANIFOLD if name in ("precision", "recall") else K_DENSITY
-            protocol = self._protocol(extractor, f"resampled {over} images, neighbourhoods fixed")
+            protocol = self._protocol(extractor, f"{over} drawn again, neighbourhoods held fixed")
             self._add(
                 f"{name}-{extractor.name}",
                 per_image.mean().item(),
-                self.draw.of_mean(per_image, over),
+                of_mean(per_image, self.weights[over]),
                 better="higher",
                 floor=None if base is None else getattr(base, name).mean().item(),
                 note=f"{len(features)} samples against {len(real)} images" if differ else "",
@@ -274,10 +230,10 @@ class _Bench:
         self._add(
             "accuracy",
             right.mean().item(),
-            self.draw.of_mean(right, "samples"),
+            of_mean(right, self.weights["samples"]),
             better="higher",
             floor=floor,
-            protocol=self._protocol(extractor, "resampled samples"),
+            protocol=self._protocol(extractor, "samples drawn again"),
             most=1.0,
         )
         self.classes = per_class(named, self.samples.labels)
@@ -289,7 +245,7 @@ class _Bench:
             return
         samples = near_copies.closeness(self.samples, self.train)
         reference = near_copies.closeness(self.reference, self.train)
-        for name, quantile in (("near-copy-rate", near_copies.QUANTILE), ("near-copy-half", 0.5)):
+        for name, quantile in near_copies.METRICS.items():
             near, floor = near_copies.nearer_than(samples, reference, quantile)
             protocol = {
                 "distance": "Euclidean between grey 32 px images, over the mean distance to the "
@@ -297,14 +253,15 @@ class _Bench:
                 "threshold": f"{quantile:.0%} quantile of the reference images",
                 "train": self.train.name,
                 "train_count": len(self.train),
-                **self._counts("resampled samples"),
+                **self._counts("samples drawn again"),
             }
             self._add(
                 name,
                 near.mean().item(),
-                self.draw.of_mean(near, "samples"),
+                of_mean(near, self.weights["samples"]),
                 better="lower",
                 floor=floor,
+                note=f"{quantile:g} for unseen real images, by construction",
                 protocol=protocol,
                 most=1.0,
             )

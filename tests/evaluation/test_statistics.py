@@ -4,7 +4,7 @@ import torch
 
 from genkit.errors import EvaluationError
 from genkit.evaluation import ImageSet, read_reference, save_statistics
-from genkit.evaluation.bootstrap import Bootstrap, interval
+from genkit.evaluation.bootstrap import Bootstrap, interval, of_mean
 from genkit.evaluation.extractors import load_extractor
 from genkit.evaluation.frechet import frechet_distance, frechet_replicates, square_root_factor
 from genkit.evaluation.statistics import Gaussian, Moments, features_of, load_statistics, moments_of
@@ -110,9 +110,21 @@ def test_every_resample_draws_as_many_rows_as_there_are_and_the_seed_decides_whi
     assert not torch.equal(weights, Bootstrap(20, seed=4).weights("samples", 50))
 
 
+def test_labelled_rows_are_drawn_within_their_class_unless_a_class_is_tiny():
+    labels = torch.arange(60) % 3
+    weights = Bootstrap(20).weights("samples", 60, labels)
+    assert weights.max() > 1
+    for label in range(3):
+        assert (weights[:, labels == label].sum(1) == 20).all()
+    labels[0] = 7
+    assert torch.equal(
+        Bootstrap(20).weights("samples", 60, labels), Bootstrap(20).weights("samples", 60)
+    )
+
+
 def test_the_interval_of_a_share_is_about_two_standard_errors_wide():
     values = (torch.arange(1000) < 300).double()
-    low, high = interval(0.3, Bootstrap(400).of_mean(values, "samples"))
+    low, high = interval(0.3, of_mean(values, Bootstrap(400).weights("samples", 1000)))
     error = (0.3 * 0.7 / 1000) ** 0.5
     assert low < 0.3 < high
     assert high - low == pytest.approx(2 * 1.96 * error, rel=0.15)
@@ -128,7 +140,10 @@ def test_the_interval_contains_the_value_though_repeated_images_raise_the_distan
 
 
 def test_without_resamples_there_is_no_interval_and_one_resample_is_refused():
-    assert interval(1.0, Bootstrap(0).of_mean(torch.ones(5).double(), "samples")) == (None, None)
+    assert interval(1.0, of_mean(torch.ones(5).double(), Bootstrap(0).weights("samples", 5))) == (
+        None,
+        None,
+    )
     with pytest.raises(EvaluationError, match="resamples=1"):
         Bootstrap(1)
 

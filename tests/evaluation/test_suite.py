@@ -9,6 +9,7 @@ from genkit.errors import EvaluationError
 from genkit.evaluation import ImageSet, evaluate, load_extractor, nearest_pairs, save_nearest
 from genkit.evaluation.near_copies import closeness, nearer_than, nearest, pixels
 from genkit.evaluation.statistics import load_statistics, save_statistics
+from genkit.evaluation.suite import as_many
 from genkit.random import generator
 
 COUNT = 300
@@ -48,7 +49,7 @@ def test_real_images_as_samples_reach_the_floor_of_every_metric(perfect):
     for metric in perfect.metrics:
         assert metric.low <= metric.value <= metric.high
         assert metric.floor is not None
-        slack = 0.35 * abs(metric.floor) if metric.name == "fd-digits" else 0.12
+        slack = 0.35 * metric.floor if metric.name == "fd-digits" else 0.12
         assert abs(metric.value - metric.floor) <= slack, metric.name
     assert perfect["accuracy"].value >= 0.97
     assert perfect["near-copy-rate"].floor == pytest.approx(0.01, abs=0.005)
@@ -107,6 +108,17 @@ def test_notes_say_what_was_left_out_and_why(glyphs):
     assert any("no near-copy rate" in note for note in found.notes)
     assert "fewer images than features" in found["fd-digits"].note
     assert "50 samples against 300 images" in found["fd-digits"].note
+
+
+def test_floors_come_from_as_many_training_images_of_each_class_as_there_are_samples(glyphs):
+    train, samples = glyphs["train"], glyphs["samples"].pick(torch.arange(0, COUNT, 2))
+    chosen = as_many(train, samples, 0)
+    assert torch.equal(chosen.labels.bincount(), samples.labels.bincount())
+    foreign = ImageSet.from_arrays(
+        "foreign", None, torch.stack(list(noise(40))), torch.full((40,), 77)
+    )
+    assert len(as_many(train, foreign, 0)) == 40
+    assert len(as_many(train, noise(1000), 0)) == len(train)
 
 
 def test_classes_that_are_not_digits_get_no_accuracy(glyphs):
