@@ -134,7 +134,9 @@ def opened(source: EncodedSource) -> Source:
     data = source.data
     in_memory = fits_memory(data, len(source))
     if not in_memory and data.on_error == "raise":
-        log.info("%s: %s images, streamed: decoded as they are needed", source.name, f"{len(source):,}")
+        log.info(
+            "%s: %s images, streamed: decoded as they are needed", source.name, f"{len(source):,}"
+        )
         return source
     return _decoded(source, in_memory=in_memory)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import zipfile
@@ -66,6 +67,8 @@ def inspect(path: Path) -> Inspection:
     """
     if path.suffix == ".npz":
         return _inspect_npz(path)
+    if not path.exists() and not glob.glob(str(path)):
+        raise DataError(f"{path}: no such file or folder")
     is_shards = not path.is_dir() or any(p.name.endswith(SUFFIXES) for p in path.iterdir())
     kind = "shards" if is_shards else "folder"
     items = list(_shard_items(path) if is_shards else _folder_items(path))

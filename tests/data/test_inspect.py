@@ -60,6 +60,11 @@ def test_an_npz_file_of_something_else_is_refused(tmp_path):
         inspect(tmp_path / "x.npz")
 
 
+def test_a_missing_path_is_refused(tmp_path):
+    with pytest.raises(DataError, match="nowhere: no such file or folder"):
+        inspect(tmp_path / "nowhere")
+
+
 def test_the_check_verb_ends_with_status_2_when_a_file_is_broken(tmp_path):
     write_classes(tmp_path, a=2)
     assert CliRunner().invoke(app, ["check", str(tmp_path)]).exit_code == 0
