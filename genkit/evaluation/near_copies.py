@@ -8,6 +8,7 @@ odd ones have not, copied or not. So the distance is measured against the image'
 which is near 1 for an image among many and near 0 for a copy (Carlini et al. 2023,
 arXiv:2301.13188, section 5.1, without their constant factor). Distances are Euclidean between the
 grey 32 px images of `digits.to_grey`: no network that might overlook a copy.
+A copy with noise on it is found; one that is moved by a pixel or more is not.
 
 Near-copy rate: share of samples whose closeness is below the 1 % quantile of the test images'.
 Real images that were not trained on give 0.01 by construction; that is its floor. `near-copy-half`

@@ -210,3 +210,11 @@ def test_nearest_pairs_of_other_sizes_and_colours_fit_the_samples():
     assert sheet.shape == (3, 2 * 22 + 2, 4 * 22 + 2)
     with pytest.raises(EvaluationError, match="neither"):
         nearest_pairs(noise(0), noise(5))
+
+
+def test_a_noisy_copy_is_closer_than_any_unseen_image(glyphs):
+    train = glyphs["train"]
+    clean = torch.stack([train[i] for i in range(40)]).float()
+    grain = torch.randn(clean.shape, generator=generator(0, "grain")) * 12
+    copies = ImageSet.from_arrays("copies", None, (clean + grain).clamp(0, 255).to(torch.uint8))
+    assert closeness(copies, train).max() < closeness(glyphs["test"], train).min()
