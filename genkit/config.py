@@ -233,8 +233,10 @@ def validate(kind: type[C], tree: Mapping[str, Any], where: str) -> C:
         return kind.model_validate(dict(tree))
     except ValidationError as error:
         problems = [_describe(kind, problem) for problem in error.errors()]
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ConfigError("\n  ".join([f"{where}: {count}", *problems])) from None
+        if len(problems) == 1:
+            raise ConfigError(f"{where}: {problems[0]}") from None
+        head = f"{where}: {len(problems)} problems"
+        raise ConfigError("\n  ".join([head, *problems])) from None
 
 
 def _describe(kind: type[BaseModel], problem: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ def check(configs: Annotated[list[Path], typer.Argument(help="YAML files.")]) ->
     """Check configs and report every problem of every file; nothing is read but the files.
 
     Examples:
-      [cyan]genkit config check configs/*/*.yaml[/]
+      [cyan]genkit config check configs/dcgan/*.yaml configs/cgan/*.yaml[/]
     """
     from genkit.errors import ConfigError
     from genkit.family import load_config
