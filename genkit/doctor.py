@@ -5,6 +5,7 @@ Every check is a small function that gives one `Check`; `CHECKS` lists them in t
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import platform
@@ -19,7 +20,7 @@ from typing import Literal
 import torch
 from packaging.requirements import Requirement
 
-from genkit.data.cache import cache_folder, sha256_of
+from genkit.data.cache import cache_folder
 from genkit.errors import GenkitError
 from genkit.evaluation import inception
 from genkit.evaluation.cache import cache_root
@@ -195,7 +196,7 @@ def datasets() -> Check:
     """Data sets in the user's cache."""
     cache = cache_folder()
     found = {name: _count(cache / name) for name in ("glyphs", "mnist", "cifar10")}
-    here = [f"{name} ({count} files)" for name, count in found.items() if count]
+    here = [f"{name} ({n} file{'s' * (n > 1)})" for name, n in found.items() if n]
     absent = [name for name in ("mnist", "cifar10") if not found[name]]
     advice = f"{' and '.join(absent)}: downloaded at first use, or set data.root" if absent else ""
     detail = ", ".join(here) or "none yet; glyphs are drawn at first use"
@@ -223,7 +224,7 @@ def inception_weights() -> Check:
     if not path.is_file():
         advice = f"fid fetches it once; offline, put it there yourself: {inception.URL}"
         return Check("inception weights", "warn", f"not at {path}", advice)
-    if sha256_of(path) != inception.SHA256:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != inception.SHA256:
         advice = "delete it; it is fetched anew when fid is asked for"
         return Check("inception weights", "warn", f"{path} is another file", advice)
     return Check("inception weights", "ok", "present: fid works offline")

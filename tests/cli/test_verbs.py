@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from pydantic import TypeAdapter
+
+from genkit import family
+from genkit.cli import app, main
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    code = stopped.value.code
+    return code if isinstance(code, int) else 0
+
+
+def verbs() -> list[tuple[str, ...]]:
+    """Every command of the tree, e.g. ("config", "show")."""
+
+    def walk(command: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            return [path]
+        return [found for name in inner for found in walk(inner[name], (*path, name))]
+
+    return walk(typer.main.get_command(app), ())
+
+
+def test_the_verbs_are_those_of_the_straight_line_and_its_helpers() -> None:
+    first = {path[0] for path in verbs()}
+    assert first >= {"train", "export", "sample", "evaluate", "report"}
+    assert first >= {"doctor", "config", "data", "families"}
+
+
+@pytest.mark.parametrize("path", verbs(), ids=" ".join)
+def test_the_help_of_every_verb_shows_examples(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*path, "--help") == 0
+    out = capsys.readouterr().out
+    assert "Examples:" in out
+    assert f"genkit {' '.join(path)}" in out.partition("Examples:")[2]
+
+
+def test_families_lists_every_family_with_a_line_about_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # no line is wrapped
+    assert run("families") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line.strip()] == family.names()
+    assert all(len(line.split()) > 2 for line in lines if line.strip())
+
+
+def resolves(schema: dict[str, Any], node: Any) -> bool:
+    """Whether every `$ref` below the node leads to a definition."""
+    if isinstance(node, dict):
+        target = node.get("$ref")
+        found = target is None or target.removeprefix("#/$defs/") in schema["$defs"]
+        return found and all(resolves(schema, value) for value in node.values())
+    return all(resolves(schema, item) for item in node) if isinstance(node, list) else True
+
+
+@pytest.mark.parametrize("name", family.names())
+def test_the_schema_of_a_family_is_json_schema_that_refuses_unknown_keys(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("config", "schema", name) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+    assert {"family", "data", "optim", "trainer", "model"} <= schema["properties"].keys()
+    assert resolves(schema, schema)
+
+
+def test_version_is_the_one_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    from importlib.metadata import version
+
+    assert run("--version") == 0
+    assert capsys.readouterr().out.strip() == f"genkit {version('genkit')}"
+
+
+def test_doctor_prints_json_with_a_state_for_every_check(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    code = run("doctor", "--json")
+    found = json.loads(capsys.readouterr().out)
+    states = [check["status"] for check in found["checks"]]
+    assert code == (1 if "fail" in states else 0)
+    assert found["ok"] == ("fail" not in states)
+    TypeAdapter(list[dict[str, str]]).validate_python(found["checks"])
+    assert list(tmp_path.iterdir()) == []  # looking leaves nothing behind
+
+
+def test_doctor_prints_a_line_for_every_check(capsys: pytest.CaptureFixture[str]) -> None:
+    run("doctor")
+    out = capsys.readouterr().out
+    for name in ("python", "packages", "devices", "precision", "memory", "folders"):
+        assert name in out
