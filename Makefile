@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 GENKIT := $(BIN)/genkit
 RUN := runs/quickstart
 # The pinned versions need Python 3.11 or newer; on 3.10 pip finds older ones that fit.
-PINS = $(shell $(BIN)/python -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
+PINS = $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
 
 .PHONY: help quickstart test test-slow lint format clean
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ $(VENV)/.done: pyproject.toml constraints.txt
 quickstart: $(VENV)/.done  ## train, export, sample, evaluate and report a small model: about 6 minutes
 	@# A finished run starts anew; an interrupted one goes on from its newest checkpoint.
 	@if [ -e $(RUN)/report.html ]; then rm -rf $(RUN); fi
-	$(GENKIT) train configs/cgan/glyphs.yaml --out $(RUN) $$([ -d $(RUN)/checkpoints ] && echo --resume)
+	$(GENKIT) train configs/cgan/glyphs.yaml --out $(RUN) $$([ -e $(RUN)/config.yaml ] && echo --resume)
 	$(GENKIT) export $(RUN)
 	$(GENKIT) sample $(RUN) --count 2000 --labels 0-9 --out $(RUN)/samples.npz --grid $(RUN)/samples-grid.png
 	$(GENKIT) evaluate $(RUN)/samples.npz --reference synthetic:glyphs:test --train synthetic:glyphs:train
