@@ -20,7 +20,9 @@ def keep_freed_memory() -> bool:
     if os.environ.get("GENKIT_MALLOPT") == "0" or platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(_M_MMAP_THRESHOLD, _KEEP) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+    return bool(
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEEP) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    )
 
 
 def has_fast_bf16(device: torch.device) -> bool:

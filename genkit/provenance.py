@@ -28,7 +28,8 @@ def provenance() -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": now(),
         "finished": None,
-        "packages": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "packages": {name: _version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
         "hardware": hardware(),
     }
 
@@ -73,7 +74,11 @@ def _git(*arguments: str) -> str | None:
         return None
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -17,7 +17,7 @@ from genkit.nn.generators import init_dcgan
 Norm = Literal["batch", "none"]
 
 
-class DCGANCritic(ModelMixin, ConfigMixin):
+class DCGANCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """The deep convolutional critic: (B, C, S, S) in [-1, 1] -> logits (B,).
 
     Radford et al. 2016 (arXiv:1511.06434): strided convolutions, LeakyReLU 0.2, batch norm but at
@@ -47,7 +47,7 @@ class DCGANCritic(ModelMixin, ConfigMixin):
         norm: Norm | None = None,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.num_classes = num_classes
         inputs = channels + (num_classes or 0)
         if image_size == 28:

@@ -11,7 +11,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 
-class DCGANGenerator(ModelMixin, ConfigMixin):
+class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """The deep convolutional generator: z (B, Z) -> (B, C, S, S) in [-1, 1].
 
     Radford et al. 2016 (arXiv:1511.06434): strided transposed convolutions, batch norm everywhere
@@ -40,7 +40,7 @@ class DCGANGenerator(ModelMixin, ConfigMixin):
         num_classes: int | None = None,
         embed_dim: int = 50,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.embed = None if num_classes is None else nn.Embedding(num_classes, embed_dim)
         inputs = latent_dim + (0 if num_classes is None else embed_dim)
         layers = _layers_28 if image_size == 28 else _layers_power_of_two

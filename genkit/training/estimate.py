@@ -59,7 +59,7 @@ def rehearse(trainer: Trainer[Any], micro_batches: list[Batch]) -> Estimate:
     scale = size / rows
     saved = _Saved({p.data_ptr() for n in trainer.bare_networks.values() for p in n.parameters()})
     hooks = torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack)
-    with trainer.rehearsal(), _Flops() as counter, hooks:
+    with trainer.rehearsal(), _Flops() as counter, hooks:  # type: ignore[no-untyped-call]
         trainer.step(few)
     with trainer.rehearsal():
         begun = time.perf_counter()
