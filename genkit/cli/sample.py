@@ -228,17 +228,18 @@ class _Workers:
 
 @contextmanager
 def _workers(job: _Job, ranks: _Ranks) -> Iterator[_Workers]:
-    workers = _Workers()
+    import torch
+
+    workers, threads = _Workers(), torch.get_num_threads()
     try:
         if ranks.starts_others:
-            import torch
-
             torch.set_num_threads(_threads(ranks.count))
             for rank in range(1, ranks.count):
                 workers.start(job.command(), rank, ranks.count)
         yield workers
     finally:
         workers.end()
+        torch.set_num_threads(threads)
 
 
 def _wait_for_ranks(job: _Job) -> None:

@@ -234,10 +234,15 @@ class NoiseToImage(DiffusionPipeline):
         """One batch: (B, C, H, W) in [-1, 1] on the generator's device."""
         generator = self.generator
         z = z.to(generator.device, generator.dtype)
-        with _evaluating(generator):
-            images: Tensor = (
-                generator(z) if labels is None else generator(z, labels.to(generator.device))
-            )
+        given = (z,) if labels is None else (z, labels.to(generator.device))
+        try:
+            with _evaluating(generator):
+                images: Tensor = generator(*given)
+        except torch.OutOfMemoryError:
+            raise PipelineError(
+                f"batch_size: {len(z)} images at a time don't fit the memory of "
+                f"{generator.device}; give a smaller one"
+            ) from None
         side = self.config["image_size"]
         expected = (self.config["channels"], side, side)
         if images.shape[1:] != expected:

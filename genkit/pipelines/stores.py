@@ -193,7 +193,12 @@ class FileStore(Store):
         """Which images are not marked as written."""
         if not self.part.exists():
             raise PipelineError(f"{self.part}: missing; run `genkit sample` again")
-        return ~np.load(self.part / "done.npy")
+        try:
+            return ~np.load(self.part / "done.npy")
+        except (ValueError, EOFError):
+            raise PipelineError(
+                f"{self.part / 'done.npy'}: damaged; delete {self.part} and run again"
+            ) from None
 
     def write(self, indices: Sequence[int], images: Tensor) -> None:
         """Pixels first, then their marks, so that a kill between the two costs one batch only."""

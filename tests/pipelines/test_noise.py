@@ -194,6 +194,16 @@ def test_a_generator_that_makes_other_images_is_named(make):
         NoiseToImage(make().generator, latent_dim=6, image_size=32, channels=1)(1)
 
 
+def test_memory_that_runs_out_asks_for_smaller_batches(make):
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    pipeline = make()
+    pipeline.generator.body.register_forward_pre_hook(fail)
+    with pytest.raises(PipelineError, match="batch_size: 9 images at a time don't fit"):
+        pipeline(9)
+
+
 def test_a_pipeline_works_with_any_diffusers_network():
     class Constant(ModelMixin, ConfigMixin):
         def __init__(self) -> None:

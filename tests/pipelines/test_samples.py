@@ -201,6 +201,16 @@ def test_what_is_no_result_of_ours_is_never_overwritten(make, tmp_path):
         write_samples(make(), tmp_path / "x.tar.gz", count=2)
 
 
+def test_a_damaged_part_folder_is_named(make, tmp_path):
+    begin_samples(make(), tmp_path / "x.npz", count=4)
+    (tmp_path / "x.npz.part" / "done.npy").write_bytes(b"")
+    with pytest.raises(PipelineError, match=r"done\.npy: damaged; delete .*x\.npz\.part and run"):
+        write_samples(make(), tmp_path / "x.npz", count=4)
+    (tmp_path / "x.npz.part" / "samples.json").write_text("{")
+    with pytest.raises(PipelineError, match=r"samples\.json: not a spec of samples; delete"):
+        write_samples(make(), tmp_path / "x.npz", count=4)
+
+
 def test_an_empty_folder_is_taken(make, tmp_path):
     assert write_samples(make(), tmp_path, count=2) == 2
 
