@@ -69,7 +69,7 @@ def sample(
     On several GPUs: [cyan]accelerate launch sample/run.py RUN --count 50000[/]
     """
     from genkit.machine import keep_freed_memory
-    from genkit.pipelines import load_pipeline, parse_labels, save_grid, save_interpolation
+    from genkit.pipelines import load_pipeline, parse_labels
 
     keep_freed_memory()
     ranks = _Ranks.seen(processes)
@@ -83,17 +83,27 @@ def sample(
         result |= _draw(pipeline, job, ranks)
     if not ranks.is_first:
         return
-    options: dict[str, Any] = {"seed": seed, "labels": classes, "batch_size": batch_size}
-    if grid is not None:
-        result["grid"] = str(save_grid(pipeline, grid, **options))
-    if interpolate is not None:
-        result["interpolation"] = str(save_interpolation(pipeline, interpolate, **options))
+    result |= _pictures(
+        pipeline, grid, interpolate, seed=seed, labels=classes, batch_size=batch_size
+    )
     if json:
         typer.echo(json_format.dumps(result))
     else:
-        for name in ("out", "grid", "interpolation"):
-            if name in result:
-                typer.echo(result[name])
+        typer.echo("\n".join(result[k] for k in ("out", "grid", "interpolation") if k in result))
+
+
+def _pictures(
+    pipeline: Any, grid: Path | None, interpolation: Path | None, **options: Any
+) -> dict[str, str]:
+    """Where the asked pictures are, after they were made."""
+    from genkit.pipelines import save_grid, save_interpolation
+
+    made = {}
+    if grid is not None:
+        made["grid"] = str(save_grid(pipeline, grid, **options))
+    if interpolation is not None:
+        made["interpolation"] = str(save_interpolation(pipeline, interpolation, **options))
+    return made
 
 
 @dataclass(frozen=True)
