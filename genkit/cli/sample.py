@@ -19,27 +19,30 @@ from genkit.errors import PipelineError
 
 COUNT = 10_000
 
+Count = Annotated[
+    int | None, typer.Option(min=1, help=f"Images in all; default {COUNT}.", show_default=False)
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR|FILE.npz|FILE.tar",
+        help="Where they go; default RUN/samples.npz.",
+        show_default=False,
+    ),
+]
+
 
 def sample(
     source: Annotated[
         str, typer.Argument(metavar="RUN", help="Run folder, export folder or Hub id.")
     ],
     *,
-    count: Annotated[
-        int | None, typer.Option(min=1, help=f"Images in all; default {COUNT}.", show_default=False)
-    ] = None,
+    count: Count = None,
     seed: Annotated[int, typer.Option(help="Names the noise of every image.")] = 0,
     labels: Annotated[
         str | None, typer.Option(help="Classes, e.g. 3 or 0-9 or 1,3,5-7; default all in turn.")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR|FILE.npz|FILE.tar",
-            help="Where they go; default RUN/samples.npz.",
-            show_default=False,
-        ),
-    ] = None,
+    out: Out = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images made at a time.")] = 64,
     grid: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="A sheet, one row per class.")
