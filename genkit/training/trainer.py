@@ -440,9 +440,10 @@ class Trainer(ABC, Generic[C]):
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
-        """A step in here moves no weight and leaves no trace: for estimates."""
-        buffers = [b for n in self.bare_networks.values() for b in n.buffers()]
-        kept = [b.clone() for b in buffers]
+        """A step in here leaves no trace: optimizers don't step, tensors are put back."""
+        networks = self.bare_networks.values()
+        tensors = [t.detach() for n in networks for t in (*n.parameters(), *n.buffers())]
+        kept = [tensor.clone() for tensor in tensors]
         self._rehearsing = True
         try:
             with torch.random.fork_rng():
@@ -450,9 +451,8 @@ class Trainer(ABC, Generic[C]):
         finally:
             self._rehearsing = False
             self._draws.clear()
-            with torch.no_grad():
-                for buffer, value in zip(buffers, kept, strict=True):
-                    buffer.copy_(value)
+            for tensor, value in zip(tensors, kept, strict=True):
+                tensor.copy_(value)
 
     def _share_buffers(self) -> None:
         """Give rank 0's batch-norm statistics to all: each process has seen other images."""
