@@ -94,12 +94,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _log_to_terminal(*, debug: bool) -> None:
-    from rich.console import Console
-    from rich.logging import RichHandler
-
     # Of several processes only the first one speaks, unless something is wrong.
     first = os.environ.get("RANK", "0") == "0"
     logger = logging.getLogger("genkit")
     logger.setLevel(logging.DEBUG if debug else logging.INFO if first else logging.WARNING)
-    logger.handlers = [RichHandler(console=Console(stderr=True), show_path=False)]
+    logger.handlers = [_handler()]
     logger.propagate = False
+
+
+def _handler() -> logging.Handler:
+    """Coloured lines on a terminal; plain ones, not folded, in a file or a pipe."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return RichHandler(console=console, show_path=False)
+    plain = logging.StreamHandler()
+    plain.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return plain

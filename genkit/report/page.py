@@ -82,8 +82,8 @@ def render(records: Sequence[Record]) -> str:
     environment.globals |= {
         "meaning": words.meaning,
         "against_floor": words.against_floor,
-        "protocol": words.protocol,
-        "shared_protocol": words.shared_protocol,
+        "said_once": words.said_once,
+        "own_protocol": words.own_protocol,
         "style": Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
     }
     sections = [_section(record, position) for position, record in enumerate(records)]

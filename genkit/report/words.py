@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from genkit.report.record import Evaluation, Metric, Provenance, Record
@@ -53,8 +53,8 @@ def number(value: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent: 0.981 -> "98.1 %"."""
-    return f"{100 * share:.1f} %"
+    """A share in per cent, its sign on the same line: 0.981 -> "98.1 %"."""
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def many(count: int) -> str:
@@ -76,17 +76,37 @@ def against_floor(metric: Metric) -> str:
     return f"{metric.value / metric.floor:.1f} × floor"
 
 
-def shared_protocol(metrics: Sequence[Metric]) -> dict[str, Any]:
-    """What all metrics have in common, so that a table says it once."""
+def said_once(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
+    """What metrics have in common, so that a table needn't repeat it: (of which, how measured)."""
+    everywhere = _common(metrics)
+    lines = [("Every metric", protocol(everywhere))]
+    for name in dict.fromkeys(m.protocol.get("extractor") for m in metrics):
+        here = _common_features(name, metrics)
+        lines.append((f"Metrics on {name}", protocol(here, without=everywhere)))
+    return [(which, how) for which, how in lines if how]
+
+
+def own_protocol(metric: Metric, metrics: Sequence[Metric]) -> str:
+    """How one metric was measured, without what `said_once` says of it."""
+    features = _common_features(metric.protocol.get("extractor"), metrics)
+    return protocol(metric.protocol, without=_common(metrics) | features)
+
+
+def _common_features(extractor: object, metrics: Sequence[Metric]) -> dict[str, Any]:
+    alike = [m for m in metrics if m.protocol.get("extractor") == extractor]
+    return _common(alike) if extractor is not None and len(alike) > 1 else {}
+
+
+def _common(metrics: Sequence[Metric]) -> dict[str, Any]:
     if not metrics:
         return {}
     first, *others = (metric.protocol for metric in metrics)
     return {k: v for k, v in first.items() if all(k in o and o[k] == v for o in others)}
 
 
-def protocol(values: Mapping[str, Any], *, without: Mapping[str, Any] | None = None) -> str:
-    """How a metric was measured, in one line; `without` was said already."""
-    rest = {key: value for key, value in values.items() if key not in (without or {})}
+def protocol(values: Mapping[str, Any], *, without: Collection[str] = ()) -> str:
+    """How a metric was measured, in one line; `without` are keys that were said already."""
+    rest = {key: value for key, value in values.items() if key not in without}
     parts = []
     samples, reference = rest.pop("samples", None), rest.pop("reference", None)
     count, digest = rest.pop("reference_count", None), rest.pop("reference_sha256", None)

@@ -69,8 +69,9 @@ def test_the_verdict_says_what_was_trained_on_what_how_long_and_how_good(make_ru
         "trained on synthetic:glyphs:train (10,000 images): 5,000 steps in 4 min 12 s on 2 cores "
         "of Some CPU, in bf16."
     )
+    plain = quality.replace("\N{NO-BREAK SPACE}", " ")
     assert "fd-digits 3.100, 3.4 times the 0.900 of real images" in quality
-    assert "98.1 % show the class that was asked for (real images: 99.5 %)" in quality
+    assert "98.1 % show the class that was asked for (real images: 99.5 %)" in plain
 
 
 def test_an_unfinished_run_says_how_far_it_got(make_run: MakeRun) -> None:
@@ -135,6 +136,19 @@ def test_a_metric_without_a_value_is_a_dash(make_run: MakeRun) -> None:
     found["classes"] = None
     (run / "evaluation.json").write_text(json.dumps(found))
     assert "no metric could be computed" in write_report([run]).read_text()
+
+
+def test_what_metrics_share_is_said_once_and_the_rest_in_its_row(make_run: MakeRun) -> None:
+    found = read_run(make_run()).evaluation
+    assert found is not None
+    metrics = found.metrics
+    metrics[0].protocol["k"] = 3
+    for key in ("extractor", "extractor_sha256", "layer", "resize"):
+        del metrics[-1].protocol[key]
+    metrics[-1].protocol["distance"] = "Euclidean"
+    assert [which for which, _ in words.said_once(metrics)] == ["Every metric", "Metrics on digits"]
+    rows = [words.own_protocol(metric, metrics) for metric in metrics]
+    assert rows == ["k: 3", "", "", "", "distance: Euclidean"]
 
 
 # -- several runs ----------------------------------------------------------------------------------
