@@ -122,6 +122,15 @@ class OptimConfig(Section):
     constant_steps: NonNegative = 0  # linear, cosine: steps at full rate before the fall
 
 
+class AdversarialOptimConfig(OptimConfig):
+    """Adam as GANs need it: with the usual momentum of 0.9 the two networks overshoot each other.
+
+    Radford et al. 2016 (arXiv:1511.06434), section 4.
+    """
+
+    betas: tuple[Fraction, Fraction] = (0.5, 0.999)
+
+
 class TrainerConfig(Section):
     """Length, precision and cadence of a run. Every interval counts optimizer steps."""
 

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genkit import random
-from genkit.config import OptimConfig, Positive, RunConfig, Section
+from genkit.config import AdversarialOptimConfig, Positive, RunConfig, Section
 from genkit.data.batch import Batch
 from genkit.family import Family
 from genkit.losses import adversarial
@@ -41,13 +41,14 @@ class ModelConfig(Section):
     critic_norm: Literal["batch", "none"] | None = None  # None = batch, but none at 28 px
     critic_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     r1_weight: Annotated[float, Field(ge=0)] = 0.0  # gamma of R1; 0 = no penalty
+    r1_every: Positive = 1  # steps between penalties, each then weighted by as much
 
 
 class Config(RunConfig):
     """A conditional GAN run."""
 
     model: ModelConfig = ModelConfig()
-    optim: OptimConfig = OptimConfig(lr=2e-4, betas=(0.5, 0.999))
+    optim: AdversarialOptimConfig = AdversarialOptimConfig()
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:
@@ -103,16 +104,19 @@ class CGANTrainer(Trainer[Config]):
         return images
 
     def critic_loss(self, batch: Batch) -> Tensor:
-        """Eq. 2 of the paper for the critic, with gamma R1 where one is set."""
+        """Eq. 2 of the paper for the critic, with gamma R1 where one is set.
+
+        Every so many steps only, as in Karras et al. 2020 (arXiv:1912.04958), appendix B.
+        """
         critic, real, label = self.networks["critic"], batch["image"], batch["label"]
-        gamma = self.config.model.r1_weight
+        gamma, every = self.config.model.r1_weight, self.config.model.r1_every
         fake = self.fakes.detached(batch)
         loss = adversarial.critic_loss(critic(real, label), critic(fake, label))
-        if gamma == 0:
+        if gamma == 0 or self.steps_done % every:
             return loss
         with self.full_precision():
             real = real.detach().requires_grad_(True)
-            return loss + gamma * adversarial.r1_penalty(critic(real, label), real)
+            return loss + gamma * every * adversarial.r1_penalty(critic(real, label), real)
 
     def generator_loss(self, batch: Batch) -> Tensor:
         """The non-saturating form of eq. 2 on the critic as it now is."""

@@ -11,7 +11,7 @@ import torch
 from families_at_hand import assert_same_state, source, state, tiny, trainer
 from torch import nn
 
-from genkit.config import to_tree
+from genkit.config import Section, to_tree
 from genkit.data import Loader
 from genkit.family import load, load_config, names, resolve
 from genkit.pipelines import load_pipeline
@@ -25,6 +25,14 @@ CONFIGS = sorted(Path("configs").glob("*/*.yaml"))
 def test_the_config_validates_and_round_trips(name):
     config = tiny(name)
     assert resolve(to_tree(config), "again") == config
+
+
+def test_setting_one_value_of_a_section_keeps_the_familys_other_defaults(name):
+    # A default given as an instance would be lost as soon as a config names one key of its section.
+    config = load(name).config
+    for key, field in config.model_fields.items():
+        if isinstance(field.default, Section):
+            assert field.default == type(field.default)(), key
 
 
 def test_one_step_moves_every_trained_weight_and_leaves_no_gradient(name, tmp_path):
