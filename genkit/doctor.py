@@ -20,11 +20,10 @@ from typing import Literal
 import torch
 from packaging.requirements import Requirement
 
-from genkit.data.cache import cache_folder
 from genkit.errors import GenkitError
 from genkit.evaluation import inception
-from genkit.evaluation.cache import cache_root
 from genkit.evaluation.digits import load_digits
+from genkit.files import cache_folder
 from genkit.machine import free_memory, has_fast_bf16
 
 Status = Literal["ok", "warn", "fail"]
@@ -164,13 +163,12 @@ def memory() -> Check:
 
 def folders() -> Check:
     """Whether runs and caches can be written."""
-    wanted = {"runs": Path.cwd() / "runs", "cache": cache_folder(), "statistics": cache_root()}
+    wanted = {"runs": Path.cwd() / "runs", "cache": cache_folder()}
     closed = [f"{name} ({path})" for name, path in wanted.items() if not _is_writable(path)]
     if closed:
         advice = "use --out for runs, and GENKIT_CACHE=FOLDER for the cache"
         return Check("folders", "warn", f"can't be written: {', '.join(closed)}", advice)
-    places = dict.fromkeys(str(path) for path in wanted.values())
-    return Check("folders", "ok", f"writable: {', '.join(places)}")
+    return Check("folders", "ok", f"writable: {', '.join(map(str, wanted.values()))}")
 
 
 def _is_writable(path: Path) -> bool:
@@ -220,7 +218,7 @@ def digits_weights() -> Check:
 
 def inception_weights() -> Check:
     """The network behind `fid`."""
-    path = cache_root() / "inception" / inception.FILE
+    path = cache_folder() / "inception" / inception.FILE
     if not path.is_file():
         advice = f"fid fetches it once; offline, put it there yourself: {inception.URL}"
         return Check("inception weights", "warn", f"not at {path}", advice)

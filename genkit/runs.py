@@ -25,6 +25,7 @@ from genkit.data.batch import DataInfo
 from genkit.data.loader import Loader
 from genkit.errors import CheckpointError, ConfigError, EvaluationError
 from genkit.family import load, load_config, resolve
+from genkit.files import write_whole
 from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
 from genkit.training import checkpoints
@@ -160,7 +161,7 @@ def _start_record(trainer: Trainer[Any], info: DataInfo) -> dict[str, Any]:
     record["started"] = before.get("started", record["started"])
     if trainer.accelerator.is_main_process:
         with checkpoints.explained(str(path)):
-            checkpoints.write_atomic(path, json.dumps(record, indent=1))
+            write_whole(path, json.dumps(record, indent=1))
     return record
 
 
@@ -177,7 +178,7 @@ def _finish(
     }
     path = trainer.run_dir / "provenance.json"
     with checkpoints.explained(str(path)):
-        checkpoints.write_atomic(path, json.dumps(record, indent=1))
+        write_whole(path, json.dumps(record, indent=1))
     if not finished:
         log.info("stopped at step %d; continue with --resume", trainer.steps_done)
         return
@@ -224,7 +225,7 @@ def prepare_folder(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
             raise CheckpointError(_refusal(run_dir, changed, resume=resume))
     if launch.is_main():
         with checkpoints.explained(f"run folder {run_dir}"):
-            checkpoints.write_atomic(path, to_yaml(config))
+            write_whole(path, to_yaml(config))
 
 
 def _may_change(key: str, config: RunConfig) -> bool:
@@ -311,7 +312,7 @@ def evaluate_samples(
         result.save(target)
         if learned is not None:
             picture = images.png_bytes(nearest_pairs(drawn, learned))
-            target.with_name("nearest.png").write_bytes(picture)
+            write_whole(target.with_name("nearest.png"), picture)
     return result
 
 

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from genkit.config import Cifar10Data
-from genkit.data.cache import cache_folder, download
+from genkit.data.fetch import fetch
 from genkit.data.resize import resized
 from genkit.data.shards import SUFFIXES, open_samples
 from genkit.data.sources import MemorySource, Source
 from genkit.errors import DataError
+from genkit.files import cache_folder
 
 CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -57,7 +58,7 @@ def _contents(given: Path | None, root: Path, split: str) -> list[tuple[str, byt
     if not archive.is_file():
         if given is not None:
             raise _missing(root, split)
-        download(_ADDRESSES, archive, _SHA256)
+        fetch(_ADDRESSES, archive, _SHA256)
     return _from_archive(archive, split)
 
 

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from genkit.config import MnistData
-from genkit.data.cache import cache_folder, download
+from genkit.data.fetch import fetch
 from genkit.data.resize import resized
 from genkit.data.sources import MemorySource
 from genkit.errors import DataError
+from genkit.files import cache_folder
 
 _ADDRESSES = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -55,7 +56,7 @@ def _find(root: Path | None, name: str) -> Path:
             "put the four IDX files there, or leave data.root out to download them"
         )
     path = cache / f"{name}.gz"
-    download([f"{address}{name}.gz" for address in _ADDRESSES], path, _SHA256[name])
+    fetch([f"{address}{name}.gz" for address in _ADDRESSES], path, _SHA256[name])
     return path
 
 

@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from genkit.data.cache import write_whole
 from genkit.data.folder import class_names, file_entry, label_numbers, list_images, part
 from genkit.data.shards import CLASS_NAMES
 from genkit.errors import DataError
+from genkit.files import write_whole
 
 
 class _Member(NamedTuple):
@@ -53,17 +53,12 @@ def pack(source: Path, out: Path, per_shard: int, *, label: str | None = None) -
             paths = [path for path, _ in listed]
             written += _write_split(out, split, paths, classes, per_shard)
         if names is not None:
-            text = json.dumps(names, ensure_ascii=False)
-            write_whole(out / CLASS_NAMES, lambda file: _write_text(file, text))
+            write_whole(out / CLASS_NAMES, json.dumps(names, ensure_ascii=False))
     except OSError as error:
         raise DataError(
             f"{out}: can't be written ({error}); {len(written)} shards are whole"
         ) from None
     return written
-
-
-def _write_text(file: BinaryIO, text: str) -> None:
-    file.write(text.encode())
 
 
 def _write_split(

@@ -20,10 +20,10 @@ from typing import BinaryIO, NamedTuple
 import torch
 
 from genkit.config import DataSection, ShardsData
-from genkit.data.cache import cache_folder, write_whole
 from genkit.data.encoded import EncodedSource, Entry, opened
 from genkit.data.sources import Source
 from genkit.errors import DataError
+from genkit.files import cache_folder, write_whole
 from genkit.images import EXTENSIONS
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")

@@ -9,7 +9,6 @@ distances are then called `fd-inception-<first 8 digits of its SHA-256>`, never 
 from __future__ import annotations
 
 import hashlib
-import urllib.request
 import warnings
 from pathlib import Path
 
@@ -18,14 +17,13 @@ import torch
 from torch import Tensor
 
 from genkit.errors import EvaluationError
-from genkit.evaluation.cache import cache_root, write_whole
+from genkit.files import DownloadError, cache_folder, download
 
 FILE = "inception-2015-12-05.pt"
 URL = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{FILE}"
 # As k-diffusion and other public tools check it.
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 SIZE = 299  # px, side of the input
-TIMEOUT_S = 60.0
 
 
 class InceptionExtractor:
@@ -82,33 +80,20 @@ def load_inception(
 
 def cached_file() -> Path:
     """The published file in the user's cache, its SHA-256 checked; fetched if it isn't there."""
-    path = cache_root() / "inception" / FILE
+    path = cache_folder() / "inception" / FILE
     if not path.exists():
-        content = _fetch(path)
-        _check(content, URL, "try again, or name a copy of the file with --inception PATH")
         try:
-            write_whole(path, content)
-        except OSError as error:
-            raise EvaluationError(f"{path}: can't be written ({error}); set GENKIT_CACHE") from None
-    _check(path.read_bytes(), str(path), f"delete it, then it is fetched again from {URL}")
-    return path
-
-
-def _fetch(path: Path) -> bytes:
-    try:
-        with urllib.request.urlopen(URL, timeout=TIMEOUT_S) as response:
-            content: bytes = response.read()
-    except OSError as error:  # urllib's errors are OSErrors
-        raise EvaluationError(
-            f"fid needs the Inception weights and they can't be fetched ({error}): put {URL} "
-            f"at {path}, or name a copy of it with --inception PATH"
-        ) from None
-    return content
-
-
-def _check(content: bytes, where: str, advice: str) -> None:
-    digest = hashlib.sha256(content).hexdigest()
+            download([URL], path, SHA256)
+        except DownloadError as error:
+            raise EvaluationError(
+                f"fid needs the Inception weights and they can't be fetched ({error}): put {URL} "
+                f"at {path}, name a copy of it with --inception PATH, or set GENKIT_CACHE if that "
+                "folder can't be written"
+            ) from None
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != SHA256:
         raise EvaluationError(
-            f"{where}: SHA-256 is {digest[:16]}…, expected {SHA256[:16]}…; {advice}"
+            f"{path}: SHA-256 is {digest[:16]}…, expected {SHA256[:16]}…; "
+            f"delete it, then it is fetched again from {URL}"
         )
+    return path

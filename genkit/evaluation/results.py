@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genkit.evaluation.cache import write_whole
+from genkit.files import write_whole
 
 FORMAT = 1
 
@@ -65,4 +65,4 @@ class Evaluation:
     def save(self, path: Path | str) -> None:
         """Write evaluation.json, whole or not at all."""
         text = json.dumps(self.to_json(), indent=2, allow_nan=False)
-        write_whole(Path(path), (text + "\n").encode())
+        write_whole(Path(path), text + "\n")

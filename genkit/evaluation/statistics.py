@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from genkit.errors import EvaluationError
-from genkit.evaluation.cache import cache_root, remember
 from genkit.evaluation.extractors import Extractor
 from genkit.evaluation.sets import ImageSet, open_arrays
+from genkit.files import cache_folder, write_whole
 
 BATCH = 256
 
@@ -91,7 +95,7 @@ def features_of(images: ImageSet, extractor: Extractor, *, keep: bool = False) -
     if keep:
         identity = (images.fingerprint, extractor.sha256, extractor.layer, extractor.resize)
         digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()
-        features = remember(cache_root() / "features" / f"{digest}.safetensors", extract)
+        features = remember(cache_folder() / "features" / f"{digest}.safetensors", extract)
     else:
         features = extract()
     bad = int((~features.isfinite().all(1)).sum())
@@ -101,6 +105,21 @@ def features_of(images: ImageSet, extractor: Extractor, *, keep: bool = False) -
             f"{len(features)} images; look at these images and at the weights file"
         )
     return features
+
+
+def remember(path: Path, make: Callable[[], Tensor]) -> Tensor:
+    """The tensor of that safetensors file; made, and kept there if the folder can be written.
+
+    A file that is broken is made anew. Without a writable cache the work is repeated next time and
+    nothing else changes.
+    """
+    try:
+        return load(path.read_bytes())["features"]
+    except (OSError, SafetensorError, KeyError):
+        made = make()
+    with contextlib.suppress(OSError):
+        write_whole(path, save({"features": made.contiguous()}))
+    return made
 
 
 @dataclass(frozen=True)

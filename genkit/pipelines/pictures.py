@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from genkit.errors import PipelineError
+from genkit.files import write_whole
 from genkit.images import grid, to_pil, to_uint8
 
 _SIDE = 64  # px; smaller images are enlarged by a whole factor towards it
@@ -115,17 +115,13 @@ def _checked(path: Path | str, suffixes: tuple[str, ...]) -> Path:
 def _save(path: Path, sheets: Sequence[Tensor]) -> Path:
     """One sheet as PNG, several as GIF, renamed into place."""
     pictures: list[Image.Image] = [to_pil(sheet) for sheet in sheets]
-    fresh = path.with_name(f".{path.stem}.new-{os.getpid()}{path.suffix}")
+    rest: dict[str, Any] = {}
+    if len(pictures) > 1:
+        rest = {"save_all": True, "append_images": pictures[1:], "duration": 60, "loop": 0}
+    form = path.suffix.removeprefix(".")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if len(pictures) == 1:
-            pictures[0].save(fresh)
-        else:
-            rest = pictures[1:]
-            pictures[0].save(fresh, save_all=True, append_images=rest, duration=60, loop=0)
-        fresh.replace(path)
+        write_whole(path, lambda file: pictures[0].save(file, form, **rest))
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise PipelineError(
             f"{path}: can't be written ({error.strerror or error}); free some space or choose a "
             "writable folder"

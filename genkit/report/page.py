@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from genkit.errors import CheckpointError, ConfigError
+from genkit.files import write_whole
 from genkit.report import compare, words
 from genkit.report.curves import Chart, charts, short
 from genkit.report.pictures import Picture, load_picture
@@ -58,10 +58,7 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     target = Path(out) if out is not None else folder / "report.html"
     page = render(records)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, target)
+        write_whole(target, page)
     except OSError as error:
         raise CheckpointError(
             f"{target}: the report can't be written ({error.strerror}); give another --out"

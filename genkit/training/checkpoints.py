@@ -11,18 +11,19 @@ import errno
 import hashlib
 import json
 import logging
-import os
 import pickle
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from genkit.errors import CheckpointError
+from genkit.files import sync_folder, write_whole
 
 FORMAT = 1
 _NAME = re.compile(r"step-(\d+)$")
@@ -47,13 +48,11 @@ def save(root: Path, step: int, state: Mapping[str, Any], meta: Mapping[str, Any
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
-            with (temporary / "state.pt").open("wb") as file:
-                torch.save(dict(state), file)
-                file.flush()
-                os.fsync(file.fileno())
+            write_whole(temporary / "state.pt", partial(torch.save, dict(state)))
             digest = _sha256(temporary / "state.pt")
             record = {"format": FORMAT, "step": step, "sha256": digest, **meta}
-            write_synced(temporary / "meta.json", json.dumps(record, indent=1))
+            write_whole(temporary / "meta.json", json.dumps(record, indent=1))
+            sync_folder(temporary)  # both files have their names before the folder has its own
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
         except BaseException:
@@ -133,30 +132,6 @@ def explained(what: str) -> Iterator[None]:
                 "give another folder with --out or mend its permissions"
             ) from None
         raise
-
-
-def write_synced(path: Path, text: str) -> None:
-    """Write a small file so that it is on the disk when this returns."""
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Replace a small file as a whole: readers see the old or the new one, never a part."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    write_synced(temporary, text)
-    temporary.replace(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside the folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sha256(path: Path) -> str:

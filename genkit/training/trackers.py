@@ -14,7 +14,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from genkit.errors import ConfigError
-from genkit.training.checkpoints import explained, write_atomic
+from genkit.files import write_whole
+from genkit.training.checkpoints import explained
 
 
 class MetricsFile:
@@ -33,7 +34,7 @@ class MetricsFile:
         if self.path.exists():
             rows = [row for row in read_rows(self.path) if row["step"] <= step]
             with explained(f"metrics {self.path}"):
-                write_atomic(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+                write_whole(self.path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ from genkit import images, random
 from genkit.config import C, flatten, to_tree
 from genkit.data.batch import Batch, DataInfo
 from genkit.errors import CheckpointError, TrainingError
+from genkit.files import write_whole
 from genkit.training import checkpoints
 from genkit.training.ema import EMA
 from genkit.training.estimate import LESS_MEMORY, announce, choose_precision, rehearse
@@ -351,12 +352,10 @@ class Trainer(ABC, Generic[C]):
             return
         folder = self.run_dir / "previews"
         with torch.no_grad(), checkpoints.explained(f"preview {folder}"):
-            folder.mkdir(exist_ok=True)
             sheet = images.to_uint8(self.preview())
             columns = self.preview_columns or max(1, round(len(sheet) ** 0.5))
-            temporary = folder / ".tmp.png"
-            temporary.write_bytes(images.png_bytes(images.grid(sheet, columns)))
-            temporary.replace(folder / f"step-{self.steps_done:07d}.png")
+            picture = images.png_bytes(images.grid(sheet, columns))
+            write_whole(folder / f"step-{self.steps_done:07d}.png", picture)
 
     # -- state -------------------------------------------------------------------------------------
 

@@ -1,5 +1,4 @@
 import logging
-from pathlib import Path
 
 import pytest
 import torch
@@ -7,9 +6,9 @@ import torch.nn.functional as F
 
 from genkit.config import SyntheticData
 from genkit.data import open_reference, open_source
-from genkit.data.cache import cache_folder
 from genkit.data.synthetic import glyphs
 from genkit.errors import DataError
+from genkit.files import cache_folder
 
 DIGITS = "0123456789"
 
@@ -103,11 +102,6 @@ def test_a_reference_follows_the_run_that_it_is_measured_against():
     assert len(open_reference("synthetic:glyphs:test", like=like)) == 12
     with pytest.raises(DataError, match="no such set"):
         open_reference("synthetic:faces:test")
-
-
-def test_the_cache_folder_is_the_environment_variable(monkeypatch):
-    monkeypatch.setenv("GENKIT_CACHE", "somewhere")
-    assert cache_folder() == Path("somewhere")
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ import torch
 
 from genkit.config import FolderData, ShardsData
 from genkit.data import open_source
-from genkit.data.cache import cache_folder
 from genkit.data.pack import pack
 from genkit.errors import DataError
+from genkit.files import cache_folder
 
 from .pictures import cut, write, write_classes
 

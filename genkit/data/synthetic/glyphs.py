@@ -25,9 +25,9 @@ from torch import Tensor
 
 from genkit import random
 from genkit.config import SyntheticData
-from genkit.data.cache import cache_folder, write_whole
 from genkit.data.sources import MemorySource
 from genkit.errors import DataError
+from genkit.files import cache_folder, write_whole
 
 VERSION = 1  # raise it when a change here changes a pixel: cached sets are then drawn anew
 

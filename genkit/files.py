@@ -1,21 +1,23 @@
-"""The user's cache folder: what was downloaded, drawn or unpacked once."""
+"""Files that are whole or not there, the user's cache folder, and downloads into it."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import sys
-import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
-from genkit.errors import DataError
-
 _CHUNK = 1 << 20
-_WAIT_S = 30
+_WAIT_S = 30.0
+
+
+class DownloadError(OSError):
+    """No address gave the file; the message says for each of them why."""
 
 
 def cache_folder() -> Path:
@@ -29,42 +31,60 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genkit"
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_whole(
+    path: Path, content: bytes | str | Callable[[BinaryIO], None], *, sync: bool = True
+) -> None:
     """Write a file under a temporary name, then rename it: no reader ever sees half of it.
+
+    Args:
+        path: The file; its folder is made if need be. What was there is replaced.
+        content: The bytes, a text (as UTF-8), or what writes them to an open file.
+        sync: Wait until the bytes are on the disk, so that a power cut can't empty the file.
 
     Raises:
         OSError: The folder can't be written or the disk is full; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # A kill may leave this file; the name differs from one process, host or thread to the next.
+    fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(6)}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
+        with fresh.open("xb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        fresh.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside the folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def download(urls: Sequence[str], path: Path, sha256: str) -> None:
     """Fetch a file from the first address that has it, check it, and put it at `path`.
 
     Raises:
-        DataError: No address answered, or what came is another file; it says what to put where.
+        DownloadError: No address answered, what came is another file, or it can't be written.
     """
     problems = []
     for url in urls:
         try:
             write_whole(path, lambda file, url=url: _fetch(url, file, sha256))  # type: ignore[misc]
             return
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             problems.append(f"{url}: {error}")
-    raise DataError(
-        f"{path}: missing, and the download failed ({'; '.join(problems)}); "
-        f"get {path.name} on another machine and put it there"
-    )
+    raise DownloadError("; ".join(problems))
 
 
 def _fetch(url: str, file: BinaryIO, sha256: str) -> None:

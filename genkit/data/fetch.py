@@ -1,0 +1,24 @@
+"""Published files of a data set, downloaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from genkit.errors import DataError
+from genkit.files import DownloadError, download
+
+
+def fetch(urls: Sequence[str], path: Path, sha256: str) -> None:
+    """Put a published file at `path`, from the first address that has it.
+
+    Raises:
+        DataError: No address has it, or it can't be written; it says what to put where.
+    """
+    try:
+        download(urls, path, sha256)
+    except DownloadError as error:
+        raise DataError(
+            f"{path}: missing, and the download failed ({error}); "
+            f"get {path.name} on another machine and put it there"
+        ) from None
