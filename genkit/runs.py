@@ -5,26 +5,22 @@ train -> run folder; export -> export folder; evaluate_samples -> evaluation.jso
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 
-from genkit import images, launch, random
-from genkit.config import RESUMABLE, RunConfig, SyntheticData, differences, to_tree, to_yaml
+from genkit import images, launch, random, run_folder
+from genkit.config import RunConfig, SyntheticData, to_yaml
 from genkit.data import check_needs, open_reference, open_source
 from genkit.data.batch import DataInfo
 from genkit.data.loader import Loader
-from genkit.errors import CheckpointError, ConfigError, EvaluationError
-from genkit.family import load, load_config, resolve
+from genkit.errors import ConfigError, EvaluationError
+from genkit.family import load, load_config
 from genkit.files import write_whole
 from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
@@ -78,8 +74,8 @@ def train(
             "processes: a data set handed over in Python trains in one process here; "
             "use `accelerate launch` on a script that calls genkit.train"
         )
-    with _locked(run_dir):
-        prepare_folder(config, run_dir, resume=resume)
+    with run_folder.locked(run_dir):
+        run_folder.prepare(config, run_dir, resume=resume)
     options = ["--resume"] * resume + (["--init", init] if init else [])
     launch.launch(["genkit.worker", str(run_dir), *options], processes)
     return run_dir
@@ -98,8 +94,8 @@ def _train(
     source = open_source(config.data, "train", dataset=dataset)
     check_needs(source, family.needs, config.family)
     info = describe(source)
-    with _locked(run_dir):
-        prepare_folder(config, run_dir, resume=resume)
+    with run_folder.locked(run_dir):
+        run_folder.prepare(config, run_dir, resume=resume)
         loader = Loader(source, config.data, config.trainer.seed)
         hook = _evaluation_hook(config) if config.evaluation.every else None
         trainer = family.trainer(config, info, run_dir, loader=loader, evaluate=hook)
@@ -113,7 +109,7 @@ def _train(
         finished = trainer.fit()
         if trainer.accelerator.is_main_process:
             _finish(trainer, config, record, finished=finished)
-        trainer.accelerator.wait_for_everyone()
+        trainer.close()
     return run_dir
 
 
@@ -204,70 +200,6 @@ def _evaluation_hook(config: RunConfig) -> Evaluate:
         return {metric.name: metric.value for metric in found.metrics}
 
     return hook
-
-
-# -- the run folder --------------------------------------------------------------------------------
-
-
-def prepare_folder(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
-    """Write `config.yaml`, after making sure that nobody else's results would be overwritten.
-
-    Raises:
-        CheckpointError: The folder holds results and `resume` is off, or of other settings.
-    """
-    path = run_dir / "config.yaml"
-    if path.exists():
-        changed = differences(yaml.safe_load(path.read_text()) or {}, to_tree(config))
-        if resume:
-            changed = {k: v for k, v in changed.items() if not _may_change(k, config)}
-        used = resume or (run_dir / "metrics.jsonl").exists() or (run_dir / "checkpoints").exists()
-        if used and (changed or not resume):
-            raise CheckpointError(_refusal(run_dir, changed, resume=resume))
-    if launch.is_main():
-        with checkpoints.explained(f"run folder {run_dir}"):
-            write_whole(path, to_yaml(config))
-
-
-def _may_change(key: str, config: RunConfig) -> bool:
-    if key == "trainer.steps" and config.optim.schedule != "constant":
-        return False  # the schedule would have been another from the first step on
-    return key in RESUMABLE
-
-
-def _refusal(run_dir: Path, changed: Mapping[str, tuple[Any, Any]], *, resume: bool) -> str:
-    lines = [f"{key}: {old!r} there, {new!r} here" for key, (old, new) in changed.items()]
-    if resume:
-        what = "a resumed run must keep its settings; undo these, or give another --out"
-    elif changed:
-        what = "holds a run of another config; give another --out"
-    else:
-        what = "holds a run of this config; add --resume to continue it, or give another --out"
-    return "\n  ".join([f"{run_dir}: {what}", *lines])
-
-
-@contextmanager
-def _locked(run_dir: Path) -> Iterator[None]:
-    """Keep a second training process out of the folder while this one runs."""
-    if not launch.is_main():
-        yield
-        return
-    with checkpoints.explained(f"run folder {run_dir}"):
-        run_dir.mkdir(parents=True, exist_ok=True)
-        handle = os.open(run_dir / ".lock", os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.read(handle, 32).decode() or "unknown"
-        os.close(handle)
-        raise CheckpointError(
-            f"{run_dir}: process {owner} is training there; wait for it, or give another --out"
-        ) from None
-    try:
-        os.truncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(handle)  # which unlocks it, as the end of the process would
 
 
 # -- evaluate --------------------------------------------------------------------------------------
@@ -366,7 +298,7 @@ def export(
         push: A Hub id to upload it to.
     """
     run = Path(run)
-    config, record = open_run(run)
+    config, record = run_folder.open_run(run)
     data = record["data"]
     info = DataInfo(**{**data, "class_names": data["class_names"] and tuple(data["class_names"])})
     trainer = load(config.family).trainer(config, info, run)
@@ -378,17 +310,6 @@ def export(
 
         upload(folder, push)
     return folder
-
-
-def open_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
-    """Config and provenance of a run folder."""
-    path = run / "config.yaml"
-    if not path.exists():
-        raise CheckpointError(f"{run}: not a run folder (no config.yaml); give one that train made")
-    record = run / "provenance.json"
-    if not record.exists():
-        raise CheckpointError(f"{record}: missing, so the run never began; train it first")
-    return resolve(yaml.safe_load(path.read_text()), str(path)), json.loads(record.read_text())
 
 
 def _save_export(

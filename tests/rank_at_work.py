@@ -31,6 +31,7 @@ def work(folder: Path, tree: dict) -> None:
     run.step = recorded
     run.fit()
     torch.save({"state": state(run), "seen": seen}, folder / f"rank-{run.rank}.pt")
+    run.close()
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ def save(root: Path, step: int, state: Mapping[str, Any], meta: Mapping[str, Any
     return final
 
 
-def load(root: Path, step: int, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
-    """State and meta of one checkpoint, its hash checked.
+def load(root: Path, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """State (on the CPU) and meta of one checkpoint, its hash checked.
 
     Raises:
         CheckpointError: It is missing, damaged, or of a newer format.
@@ -82,7 +82,7 @@ def load(root: Path, step: int, device: torch.device) -> tuple[dict[str, Any], d
                 f"{folder / 'state.pt'}: damaged ({size} bytes, SHA-256 does not match meta.json); "
                 "delete the folder and resume from the one before"
             )
-        state = torch.load(folder / "state.pt", map_location=device, weights_only=True)
+        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
     except (OSError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         raise CheckpointError(
             f"{folder}: can't be read ({error}); delete the folder and resume from the one before"
@@ -90,12 +90,12 @@ def load(root: Path, step: int, device: torch.device) -> tuple[dict[str, Any], d
     return state, meta
 
 
-def load_newest(root: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
+def load_newest(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The newest checkpoint that is whole; damaged ones are named in the log and passed over."""
     found = steps(root)
     for step in reversed(found):
         try:
-            return load(root, step, device)
+            return load(root, step)
         except CheckpointError as error:
             log.warning("%s", error)
     if found:

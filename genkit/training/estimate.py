@@ -52,26 +52,30 @@ class Estimate:
 
 
 def rehearse(trainer: Trainer[Any], micro_batches: list[Batch]) -> Estimate:
-    """Run a step on a few rows without moving a weight, and scale up what it cost."""
+    """The cost of a step: counted on a few rows and scaled up, timed on a whole one."""
     size = len(micro_batches[0]["index"])
     rows = min(size, REHEARSED_ROWS)
-    few = [_first_rows(micro_batches[0], rows)]
-    scale = size / rows
+    few = [{name: value[:rows] for name, value in micro_batches[0].items()}]
     saved = _Saved({p.data_ptr() for n in trainer.bare_networks.values() for p in n.parameters()})
     hooks = torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack)
     with trainer.rehearsal(), _Flops() as counter, hooks:  # type: ignore[no-untyped-call]
         trainer.step(few)
-    with trainer.rehearsal():
-        begun = time.perf_counter()
-        trainer.step(few)
-        seconds = time.perf_counter() - begun
-    passes = scale * len(micro_batches)
+    _seconds(trainer, micro_batches)  # the first whole step also prepares kernels
     return Estimate(
-        flops=counter.total * passes,
-        seconds=seconds * passes,
-        activation_bytes=saved.bytes * scale,
+        flops=counter.total * size / rows * len(micro_batches),
+        seconds=_seconds(trainer, micro_batches),
+        activation_bytes=saved.bytes * size / rows,
         state_bytes=_state_bytes(trainer),
     )
+
+
+def _seconds(trainer: Trainer[Any], micro_batches: list[Batch]) -> float:
+    with trainer.rehearsal():
+        begun = time.perf_counter()
+        trainer.step(micro_batches)
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize(trainer.device)
+        return time.perf_counter() - begun
 
 
 class _Flops(TorchDispatchMode):
@@ -112,10 +116,6 @@ class _Saved:
 
     def unpack(self, tensor: Tensor) -> Tensor:
         return tensor
-
-
-def _first_rows(batch: Batch, rows: int) -> Batch:
-    return {name: value[:rows] for name, value in batch.items()}
 
 
 def _state_bytes(trainer: Trainer[Any]) -> int:

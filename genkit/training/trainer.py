@@ -31,7 +31,7 @@ from genkit.config import C, flatten, to_tree
 from genkit.data.batch import Batch, DataInfo
 from genkit.errors import CheckpointError, TrainingError
 from genkit.files import write_whole
-from genkit.training import checkpoints
+from genkit.training import checkpoints, state
 from genkit.training.ema import EMA
 from genkit.training.estimate import LESS_MEMORY, announce, choose_precision, rehearse
 from genkit.training.progress import RunProgress
@@ -100,6 +100,7 @@ class Trainer(ABC, Generic[C]):
         self.seconds = 0.0  # in `fit`, by the clock
         self.precision = "fp32"
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=False)
+        self._resumed_scaler: dict[str, Any] = {}  # its precision is chosen only in `fit`
         self._rehearsing = False
         self._draws: dict[str, Tensor] = {}
 
@@ -223,7 +224,6 @@ class Trainer(ABC, Generic[C]):
                 micro_batches = None if last else next(batches)
         self.seconds = progress.seconds
         batches.close()
-        self._close()
         return self.steps_done == trainer.steps
 
     def _batches(self) -> Generator[list[Batch], None, None]:
@@ -247,7 +247,8 @@ class Trainer(ABC, Generic[C]):
         if self.precision == "fp16" and self.device.type == "cpu":
             raise TrainingError("trainer.precision: fp16 needs a GPU; use auto, bf16 or fp32")
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        self._load_scaler()
+        if self._resumed_scaler and self._scaler.is_enabled():
+            self._scaler.load_state_dict(self._resumed_scaler)
         if self.precision != "fp32":
             estimate = rehearse(self, micro_batches)
         self.networks = {
@@ -332,7 +333,7 @@ class Trainer(ABC, Generic[C]):
             else "there is no checkpoint yet (lower trainer.save_every)"
         )
         raise TrainingError(
-            f"{name} is {means[name]} since step {step + 1}: network {name.rpartition('/')[2]!r} "
+            f"{name} is {means[name]} since step {step}: network {name.rpartition('/')[2]!r} "
             f"diverged; {rescue}; lower optim.lr, set trainer.grad_clip or trainer.precision=fp32"
         )
 
@@ -362,80 +363,38 @@ class Trainer(ABC, Generic[C]):
     def save(self) -> None:
         """Write a checkpoint of this step, and drop the oldest beyond `trainer.keep_last`."""
         self._share_buffers()
-        self._refuse_non_finite_weights()
+        if (name := state.not_finite(self.bare_networks)) is not None:
+            self._refuse_non_finite({name: float("nan")}, {name: self.steps_done})
         if self.accelerator.is_main_process:
             root = self.run_dir / "checkpoints"
-            checkpoints.save(
-                root, self.steps_done, self._state(), {"global_batch": self.global_batch}
-            )
+            learnt = state.collect(self.bare_networks, self.optimizers, self.ema, self._scaler)
+            checkpoints.save(root, self.steps_done, learnt, {"global_batch": self.global_batch})
             checkpoints.prune(root, self.config.trainer.keep_last)
         self.accelerator.wait_for_everyone()
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "networks": {n: m.state_dict() for n, m in self.bare_networks.items()},
-            "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
-            "ema": {n: m.state_dict() for n, m in self.ema.networks.items()} if self.ema else {},
-            "scaler": self._scaler.state_dict(),
-        }
-
-    def _refuse_non_finite_weights(self) -> None:
-        for name, network in self.bare_networks.items():
-            norms = torch._foreach_norm([p.detach() for p in network.parameters()])
-            if not bool(torch.stack(norms).isfinite().all()):
-                self._refuse_non_finite({name: float("nan")}, {name: self.steps_done - 1})
 
     def resume(self, step: int | None = None) -> None:
         """Continue from the newest whole checkpoint, or from that of `step`."""
         root = self.run_dir / "checkpoints"
         if step is None:
-            state, meta = checkpoints.load_newest(root, self.device)
+            learnt, meta = checkpoints.load_newest(root)
         else:
-            state, meta = checkpoints.load(root, step, self.device)
+            learnt, meta = checkpoints.load(root, step)
         if self.loader is not None and meta["global_batch"] != self.global_batch:
             raise CheckpointError(
                 f"{root}: was trained with {meta['global_batch']} images a step, this would be "
                 f"{self.global_batch}; set data.batch_size or trainer.grad_accumulation so that "
                 "with the number of processes the product stays the same"
             )
-        for name, network in self.bare_networks.items():
-            network.load_state_dict(state["networks"][name])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        if self.ema is not None:
-            for name, average in self.ema.networks.items():
-                average.load_state_dict(state["ema"][name])
-        self._resumed_scaler = state["scaler"]
+        state.restore(learnt, self.bare_networks, self.optimizers, self.ema)
+        self._resumed_scaler = learnt["scaler"]
         self.steps_done = meta["step"]
         if self.loader is not None and self.accelerator.is_main_process:
             MetricsFile(self.run_dir / "metrics.jsonl").rewind(self.steps_done)
         self.accelerator.wait_for_everyone()
 
-    _resumed_scaler: dict[str, Any] | None = None
-
-    def _load_scaler(self) -> None:
-        if self._resumed_scaler and self._scaler.is_enabled():
-            self._scaler.load_state_dict(self._resumed_scaler)
-
     def warm_start(self, pipeline: Any) -> None:
         """Take the weights of an export's components for the networks of the same names."""
-        found = [name for name in self.bare_networks if hasattr(pipeline, name)]
-        if not found:
-            raise CheckpointError(
-                f"--init: the export has none of the networks {', '.join(self.bare_networks)}"
-            )
-        for name in found:
-            weights = getattr(pipeline, name).state_dict()
-            try:
-                self.bare_networks[name].load_state_dict(weights)
-            except RuntimeError as error:
-                reason = " ".join(str(error).split())[:300]
-                raise CheckpointError(
-                    f"--init: {name} does not fit this config ({reason}); "
-                    "give data and model the sizes of the export"
-                ) from None
-            if self.ema is not None and name in self.ema.networks:
-                self.ema.networks[name].load_state_dict(weights)
+        state.take_weights(pipeline, self.bare_networks, self.ema)
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
@@ -473,8 +432,8 @@ class Trainer(ABC, Generic[C]):
             step = self.steps_done + 1
             raise TrainingError(f"step {step}: memory ran out; {LESS_MEMORY}") from None
 
-    def _close(self) -> None:
-        """End trackers, and drop the wrapped networks while every process is still there."""
+    def close(self) -> None:
+        """After the last use: end trackers and the process group, the wrapped networks dropped."""
         self.networks = dict(self.bare_networks)
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()

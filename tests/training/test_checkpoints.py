@@ -8,8 +8,6 @@ import torch
 from genkit.errors import CheckpointError
 from genkit.training import checkpoints
 
-CPU = torch.device("cpu")
-
 
 def save(root, step):
     return checkpoints.save(
@@ -19,7 +17,7 @@ def save(root, step):
 
 def test_what_is_saved_comes_back(tmp_path):
     save(tmp_path, 7)
-    state, meta = checkpoints.load(tmp_path, 7, CPU)
+    state, meta = checkpoints.load(tmp_path, 7)
     assert torch.equal(state["weight"], torch.full((3,), 7.0))
     assert (meta["step"], meta["global_batch"]) == (7, 8)
 
@@ -28,12 +26,12 @@ def test_a_checkpoint_cut_in_half_is_passed_over_and_named(tmp_path, caplog):
     save(tmp_path, 1)
     broken = save(tmp_path, 2) / "state.pt"
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
-    _state, meta = checkpoints.load_newest(tmp_path, CPU)
+    _state, meta = checkpoints.load_newest(tmp_path)
     assert meta["step"] == 1
     assert "damaged" in caplog.text
     assert str(broken) in caplog.text
     with pytest.raises(CheckpointError, match="damaged"):
-        checkpoints.load(tmp_path, 2, CPU)
+        checkpoints.load(tmp_path, 2)
 
 
 def test_an_unfinished_write_is_no_checkpoint(tmp_path):
@@ -50,7 +48,7 @@ def test_a_newer_format_is_refused(tmp_path):
     meta = save(tmp_path, 1) / "meta.json"
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format": 99}))
     with pytest.raises(CheckpointError, match=r"format 99.*install a newer genkit"):
-        checkpoints.load(tmp_path, 1, CPU)
+        checkpoints.load(tmp_path, 1)
 
 
 def test_pruning_keeps_the_newest(tmp_path):
@@ -62,7 +60,7 @@ def test_pruning_keeps_the_newest(tmp_path):
 
 def test_nothing_to_resume_from_is_said(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint to resume from"):
-        checkpoints.load_newest(tmp_path, CPU)
+        checkpoints.load_newest(tmp_path)
 
 
 def test_a_file_where_the_folder_should_be_is_explained(tmp_path):
@@ -83,4 +81,4 @@ def test_code_hidden_in_a_checkpoint_does_not_run(tmp_path):
     meta["sha256"] = checkpoints._sha256(folder / "state.pt")
     (folder / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(CheckpointError):
-        checkpoints.load(tmp_path, 1, CPU)
+        checkpoints.load(tmp_path, 1)

@@ -179,7 +179,9 @@ def test_an_evaluation_hook_is_called_at_its_interval_and_logged(tmp_path):
 
 def test_tensorboard_gets_the_numbers_when_asked(tmp_path):
     pytest.importorskip("tensorboard")
-    trainer(tiny("dcgan", trainer__trackers=["tensorboard"]), tmp_path).fit()
+    run = trainer(tiny("dcgan", trainer__trackers=["tensorboard"]), tmp_path)
+    run.fit()
+    run.close()
     assert list(tmp_path.rglob("events.out.tfevents.*"))
 
 

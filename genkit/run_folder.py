@@ -1,0 +1,95 @@
+"""The run folder: whose results it holds, and who may write there.
+
+config.yaml · provenance.json · metrics.jsonl · previews/ · checkpoints/ · export/
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genkit import launch
+from genkit.config import RESUMABLE, RunConfig, differences, to_tree, to_yaml
+from genkit.errors import CheckpointError
+from genkit.family import resolve
+from genkit.files import write_whole
+from genkit.training import checkpoints
+
+
+def prepare(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
+    """Write `config.yaml`, after making sure that nobody else's results would be overwritten.
+
+    Raises:
+        CheckpointError: The folder holds results and `resume` is off, or of other settings.
+    """
+    path = run_dir / "config.yaml"
+    if path.exists():
+        changed = differences(yaml.safe_load(path.read_text()) or {}, to_tree(config))
+        if resume:
+            changed = {k: v for k, v in changed.items() if not _may_change(k, config)}
+        used = resume or (run_dir / "metrics.jsonl").exists() or (run_dir / "checkpoints").exists()
+        if used and (changed or not resume):
+            raise CheckpointError(_refusal(run_dir, changed, resume=resume))
+    if launch.is_main():
+        with checkpoints.explained(f"run folder {run_dir}"):
+            write_whole(path, to_yaml(config))
+
+
+def _may_change(key: str, config: RunConfig) -> bool:
+    if key == "trainer.steps" and config.optim.schedule != "constant":
+        return False  # the schedule would have been another from the first step on
+    return key in RESUMABLE
+
+
+def _refusal(run_dir: Path, changed: Mapping[str, tuple[Any, Any]], *, resume: bool) -> str:
+    lines = [f"{key}: {old!r} there, {new!r} here" for key, (old, new) in changed.items()]
+    if resume:
+        what = "a resumed run must keep its settings; undo these, or give another --out"
+    elif changed:
+        what = "holds a run of another config; give another --out"
+    else:
+        what = "holds a run of this config; add --resume to continue it, or give another --out"
+    return "\n  ".join([f"{run_dir}: {what}", *lines])
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Keep a second training process out of the folder while this one runs."""
+    if not launch.is_main():
+        yield
+        return
+    with checkpoints.explained(f"run folder {run_dir}"):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        handle = os.open(run_dir / ".lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(handle, 32).decode() or "unknown"
+        os.close(handle)
+        raise CheckpointError(
+            f"{run_dir}: process {owner} is training there; wait for it, or give another --out"
+        ) from None
+    try:
+        os.truncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(handle)  # which unlocks it, as the end of the process would
+
+
+def open_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """Config and provenance of a run folder."""
+    path = run / "config.yaml"
+    if not path.exists():
+        raise CheckpointError(f"{run}: not a run folder (no config.yaml); give one that train made")
+    record = run / "provenance.json"
+    if not record.exists():
+        raise CheckpointError(f"{record}: missing, so the run never began; train it first")
+    return resolve(yaml.safe_load(path.read_text()), str(path)), json.loads(record.read_text())
