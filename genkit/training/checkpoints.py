@@ -117,21 +117,25 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        code = getattr(error, "errno", None)
-        full = code in (errno.ENOSPC, errno.EDQUOT) or (
-            isinstance(error, RuntimeError) and "file write failed" in str(error)
-        )
-        if full:
+        cause = _system_error(error)
+        if cause is None:
+            raise
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
             raise CheckpointError(
                 f"{what}: the disk is full; free some space and run again with --resume: "
                 "what was complete before is intact"
             ) from None
-        if isinstance(error, OSError):
-            raise CheckpointError(
-                f"{what}: can't be written ({error.strerror or error}); "
-                "give another folder with --out or mend its permissions"
-            ) from None
-        raise
+        raise CheckpointError(
+            f"{what}: can't be written ({cause.strerror or cause}); "
+            "give another folder with --out or mend its permissions"
+        ) from None
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    """The system's refusal behind an error: torch.save tells of its own file format instead."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,8 @@
 """Checkpoints: complete or absent, damage noticed, the newest whole one found."""
 
+import errno
 import json
+import os
 
 import pytest
 import torch
@@ -67,6 +69,32 @@ def test_a_file_where_the_folder_should_be_is_explained(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(CheckpointError, match="--out"):
         save(tmp_path / "taken", 1)
+
+
+def test_a_full_disk_is_named_and_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    honest = os.fsync
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match=r"disk is full.*--resume"):
+        save(tmp_path, 2)
+    monkeypatch.setattr(os, "fsync", honest)
+    assert checkpoints.steps(tmp_path) == [1]
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_a_full_disk_is_seen_behind_the_error_of_torch_save():
+    def write():
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        finally:
+            raise RuntimeError("unexpected pos 704 vs 598")  # what torch.save ends with
+
+    with pytest.raises(CheckpointError, match="disk is full"), checkpoints.explained("it"):
+        write()
 
 
 def test_code_hidden_in_a_checkpoint_does_not_run(tmp_path):
