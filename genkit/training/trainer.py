@@ -186,7 +186,8 @@ class Trainer(ABC, Generic[C]):
         process and on many, for one batch and for many micro-batches.
         """
         if purpose not in self._draws:
-            keyed = random.generator(self.config.trainer.seed, purpose, self.steps_done)
+            # "train/" keeps it apart from the noise of samples, which an evaluation must not share.
+            keyed = random.generator(self.config.trainer.seed, f"train/{purpose}", self.steps_done)
             self._draws[purpose] = torch.randn(self.global_batch, *shape, generator=keyed)
         return self._draws[purpose][batch["position"].cpu()].to(self.device)
 
