@@ -176,6 +176,22 @@ class RunConfig(Section):
     trainer: TrainerConfig = TrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> RunConfig:
+        optim, steps = self.optim, self.trainer.steps
+        if optim.schedule == "constant" and optim.constant_steps:
+            raise ValueError(
+                f"optim.constant_steps={optim.constant_steps} says nothing to "
+                "optim.schedule=constant; leave it out, or choose linear or cosine"
+            )
+        flat = optim.warmup_steps + optim.constant_steps
+        if optim.schedule != "constant" and flat >= steps:
+            raise ValueError(
+                f"optim.warmup_steps + optim.constant_steps = {flat} leave no step of "
+                f"trainer.steps={steps} to fall in; lower them, or set optim.schedule=constant"
+            )
+        return self
+
 
 # Settings that a resumed run may change: they don't alter what was computed so far.
 RESUMABLE = frozenset(

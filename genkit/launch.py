@@ -28,8 +28,14 @@ def launch(command: Sequence[str], processes: int) -> None:
         TrainingError: A rank failed; the others were ended. Its own message is already printed.
     """
     port = _free_port()
+    # Sessions of their own: Ctrl-C on a terminal would reach them twice, and the second one means
+    # "stop at once".
     ranks = [
-        subprocess.Popen([sys.executable, "-m", *command], env=_environment(rank, processes, port))
+        subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=_environment(rank, processes, port),
+            start_new_session=True,
+        )
         for rank in range(processes)
     ]
 
@@ -42,6 +48,8 @@ def launch(command: Sequence[str], processes: int) -> None:
     try:
         failed = _wait(ranks)
     finally:
+        for process in ranks:
+            process.kill()  # none is left but after an error in here
         for number, handler in before.items():
             signal.signal(number, handler)
     if failed is not None:
@@ -49,7 +57,7 @@ def launch(command: Sequence[str], processes: int) -> None:
         how = f"exit status {status}" if status > 0 else f"signal {-status}"
         raise TrainingError(
             f"process {failed} of {processes} ended with {how} (its message is above); "
-            "the others were stopped; checkpoints are intact: run again with --resume"
+            "the others were stopped"
         )
 
 
@@ -101,13 +109,13 @@ def is_main() -> bool:
 
 
 def leave(status: int = 0) -> None:
-    """End a launched rank at once, its output flushed.
+    """End a launched rank at once, its output flushed; with status 0, when all are through.
 
     Taking the interpreter down in order lets threads of the process group outlive what they use:
     about one CPU run in three then aborts after its work is done.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    if torch.distributed.is_initialized():
+    if status == 0 and torch.distributed.is_initialized():
         torch.distributed.barrier()
     os._exit(status)

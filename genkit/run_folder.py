@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from genkit import launch
-from genkit.config import RESUMABLE, RunConfig, differences, to_tree, to_yaml
+from genkit.config import RESUMABLE, RunConfig, differences, read_tree, to_tree, to_yaml
 from genkit.errors import CheckpointError
 from genkit.family import resolve
 from genkit.files import write_whole
@@ -31,7 +29,7 @@ def prepare(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
     """
     path = run_dir / "config.yaml"
     if path.exists():
-        changed = differences(yaml.safe_load(path.read_text()) or {}, to_tree(config))
+        changed = differences(read_tree(path), to_tree(config))
         if resume:
             changed = {k: v for k, v in changed.items() if not _may_change(k, config)}
         used = resume or (run_dir / "metrics.jsonl").exists() or (run_dir / "checkpoints").exists()
@@ -92,4 +90,4 @@ def open_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
     record = run / "provenance.json"
     if not record.exists():
         raise CheckpointError(f"{record}: missing, so the run never began; train it first")
-    return resolve(yaml.safe_load(path.read_text()), str(path)), json.loads(record.read_text())
+    return resolve(read_tree(path), str(path)), json.loads(record.read_text())

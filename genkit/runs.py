@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate import PartialState
 
 from genkit import images, launch, random, run_folder
 from genkit.config import RunConfig, SyntheticData, to_yaml
@@ -67,7 +68,12 @@ def train(
     if not isinstance(config, RunConfig):
         config = load_config(config, list(overrides))
     run_dir = Path(out) if out is not None else Path("runs") / f"{config.family}-{name}"
-    if processes == 1 or launch.is_launched():
+    if processes > 1 and launch.is_launched():
+        raise ConfigError(
+            f"--processes {processes}: this is already one of several processes; "
+            "leave --processes out under a launcher"
+        )
+    if processes == 1:
         return _train(config, run_dir, resume=resume, init=init, dataset=dataset)
     if dataset is not None:
         raise ConfigError(
@@ -91,13 +97,16 @@ def _train(
 ) -> Path:
     keep_freed_memory()
     family = load(config.family)
-    source = open_source(config.data, "train", dataset=dataset)
+    with PartialState().local_main_process_first():  # it fills the cache, the others read it
+        source = open_source(config.data, "train", dataset=dataset)
     check_needs(source, family.needs, config.family)
     info = describe(source)
     with run_folder.locked(run_dir):
         run_folder.prepare(config, run_dir, resume=resume)
         loader = Loader(source, config.data, config.trainer.seed)
-        hook = _evaluation_hook(config) if config.evaluation.every else None
+        hook = None
+        if config.evaluation.every is not None and launch.is_main():
+            hook = _evaluation_hook(config)
         trainer = family.trainer(config, info, run_dir, loader=loader, evaluate=hook)
         loader.device = trainer.device
         if init is not None:
@@ -144,10 +153,10 @@ def _start_record(trainer: Trainer[Any], info: DataInfo) -> dict[str, Any]:
     before = json.loads(path.read_text()) if path.exists() and trainer.steps_done else {}
     record = provenance() | {
         "steps": trainer.steps_done,
-        "seconds": before.get("seconds", 0.0),
+        "seconds": round(trainer.seconds, 1),
         "processes": trainer.processes,
         "global_batch": trainer.global_batch,
-        "precision": None,
+        "precision": trainer.precision if trainer.steps_done else None,
         "data": asdict(info),
         "parameters": {
             name: sum(p.numel() for p in network.parameters())
@@ -155,6 +164,7 @@ def _start_record(trainer: Trainer[Any], info: DataInfo) -> dict[str, Any]:
         },
     }
     record["started"] = before.get("started", record["started"])
+    record["finished"] = before.get("finished")
     if trainer.accelerator.is_main_process:
         with checkpoints.explained(str(path)):
             write_whole(path, json.dumps(record, indent=1))
@@ -168,9 +178,9 @@ def _finish(
     rows = trainer.run_dir / "metrics.jsonl"
     record |= {
         "steps": trainer.steps_done,
-        "seconds": round(record["seconds"] + trainer.seconds, 1),
+        "seconds": round(trainer.seconds, 1),
         "precision": trainer.precision,
-        "finished": now() if finished else None,
+        "finished": (record["finished"] or now()) if finished else None,
     }
     path = trainer.run_dir / "provenance.json"
     with checkpoints.explained(str(path)):
@@ -186,6 +196,8 @@ def _evaluation_hook(config: RunConfig) -> Evaluate:
     """Metrics of freshly drawn samples against the test part: for `evaluation.every`."""
     from genkit.evaluation import ImageSet, evaluate
 
+    if config.data.kind == "custom":
+        raise ConfigError("evaluation.every: a data set handed over in Python has no test part")
     reference = image_set(open_source(config.data, "test"))
     count = config.evaluation.count
 
@@ -196,7 +208,13 @@ def _evaluation_hook(config: RunConfig) -> Evaluate:
         samples = ImageSet.from_arrays(
             f"step-{step}", f"step-{step}", pixels, torch.cat(labels) if labels else None
         )
-        found = evaluate(samples, reference, extractors=(config.evaluation.extractor,), resamples=0)
+        found = evaluate(
+            samples,
+            reference,
+            extractors=(config.evaluation.extractor,),
+            resamples=0,
+            device=pipeline.device,
+        )
         return {metric.name: metric.value for metric in found.metrics}
 
     return hook

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import traceback
 from pathlib import Path
 
 from genkit.errors import GenkitError
@@ -28,10 +29,10 @@ def main() -> None:
         train(config, out=options.run, resume=options.resume, init=options.init)
     except GenkitError as error:
         print(f"genkit: {error}", file=sys.stderr)
-        sys.stderr.flush()
-        import os
-
-        os._exit(2)
+        leave(2)
+    except BaseException:
+        traceback.print_exc()
+        leave(1)
     leave()
 
 

@@ -36,6 +36,11 @@ class _Group(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             typer.echo(f"genkit: {error}", err=True)
+            if "WORLD_SIZE" in os.environ:
+                from genkit.launch import is_launched, leave
+
+                if is_launched():
+                    leave(2)
             raise typer.Exit(2) from None
 
 

@@ -5,9 +5,10 @@
 | `image`    | (B, C, H, W) float32 in [-1, 1] | augmented as configured                   |
 | `label`    | (B,) int64 in [0, K)            | only when the source has labels           |
 | `index`    | (B,) int64                      | position of the sample in the data set    |
-| `position` | (B,) int64                      | row in the optimizer step's global batch  |
+| `position` | (B,) int64, on the CPU          | row in the optimizer step's global batch  |
 
-`position` keys the noise of a row: it does not depend on the number of processes or micro-batches.
+`position` keys the noise of a row: for one global batch it is the same on any
+number of processes and micro-batches.
 """
 
 from __future__ import annotations

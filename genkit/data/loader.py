@@ -92,10 +92,11 @@ class Loader:
         rows = share.rows(micro_batch)
         images = self._augment(images, step, share.total, rows)
         positions = torch.arange(rows.start, rows.stop)
-        batch = {"image": to_float(images), "index": indices, "position": positions}
+        batch = {"image": to_float(images), "index": indices}
         if self.source.labels is not None:
             batch["label"] = self.source.labels[indices]
-        return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        moved = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        return moved | {"position": positions}  # looks up noise, which is drawn on the CPU
 
     # -- order -------------------------------------------------------------------------------------
 

@@ -53,6 +53,10 @@ class Config(RunConfig):
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:
         size, model = self.data.image_size, self.model
+        if model.r1_every > 1 and model.r1_weight == 0:
+            raise ValueError("model.r1_every needs model.r1_weight: there is no penalty to space")
+        if self.data.batch_size == 1:
+            raise ValueError("data.batch_size=1: batch norm needs 2 or more images")
         problem = image_size_problem(size) or critic_norm_problem(
             size, model.critic_norm, penalty=model.r1_weight > 0
         )

@@ -69,6 +69,9 @@ def load(root: Path, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
         CheckpointError: It is missing, damaged, or of a newer format.
     """
     folder = folder_of(root, step)
+    if not folder.is_dir():
+        have = ", ".join(map(str, steps(root))) or "none"
+        raise CheckpointError(f"{root}: no checkpoint of step {step}; there are: {have}")
     try:
         meta = json.loads((folder / "meta.json").read_text())
         if meta["format"] > FORMAT:
@@ -100,12 +103,16 @@ def load_newest(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             log.warning("%s", error)
     if found:
         raise CheckpointError(f"{root}: none of the {len(found)} checkpoints is whole; start anew")
-    raise CheckpointError(f"{root}: no checkpoint to resume from; start without --resume")
+    raise CheckpointError(f"{root}: no checkpoint there; train the run first")
 
 
-def prune(root: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints, and what killed writes left behind."""
-    for step in steps(root)[:-keep]:
+def prune(root: Path, keep: int, *, newest: int) -> None:
+    """Delete all but `keep` checkpoints up to `newest`, and what killed writes left behind.
+
+    Those after `newest` go too: a resume has passed them over because they are damaged.
+    """
+    found = steps(root)
+    for step in (*[s for s in found if s <= newest][:-keep], *[s for s in found if s > newest]):
         shutil.rmtree(folder_of(root, step), ignore_errors=True)
     for leftover in root.glob(".tmp-step-*"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -16,7 +16,9 @@ log = logging.getLogger("genkit")
 class RunProgress:
     """Counts steps and images; `rate` is images/s since the last log step."""
 
-    def __init__(self, *, done: int, steps: int, images_per_step: int, visible: bool) -> None:
+    def __init__(
+        self, *, done: int, steps: int, images_per_step: int, seconds: float, visible: bool
+    ) -> None:
         console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("training"),
@@ -31,7 +33,8 @@ class RunProgress:
         self._task = self._bar.add_task("", total=steps, completed=done, rate="–", losses="")
         self._lines = visible and not console.is_terminal
         self._steps, self._images_per_step = steps, images_per_step
-        self._begun = self._mark = time.perf_counter()
+        self._mark = time.perf_counter()
+        self._begun = self._mark - seconds
         self._marked_step = done
         self.rate = 0.0
 
@@ -49,7 +52,7 @@ class RunProgress:
 
     @property
     def seconds(self) -> float:
-        """Since this process began to train."""
+        """Spent on training, before a resume too."""
         return time.perf_counter() - self._begun
 
     def advance(self) -> None:

@@ -80,13 +80,13 @@ class Trainer(ABC, Generic[C]):
     ) -> None:
         self.config, self.data, self.run_dir = config, data, run_dir
         self.loader, self.evaluate = loader, evaluate
-        self.accelerator = _accelerator(config.trainer.trackers, run_dir)
+        self.accelerator = _accelerator(config.trainer.trackers if loader else (), run_dir)
         self.device = self.accelerator.device
         self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
         self.global_batch = (
             config.data.batch_size * config.trainer.grad_accumulation * self.processes
         )
-        with torch.random.fork_rng():
+        with self._own_random_state():
             torch.manual_seed(random.key(config.trainer.seed, "init"))
             self.bare_networks, self.optimizers = self.build()
         layout = torch.channels_last if self.channels_last else torch.preserve_format
@@ -97,7 +97,7 @@ class Trainer(ABC, Generic[C]):
         follow = {name: self.bare_networks[name] for name in self.averaged}
         self.ema = EMA(follow, decay, warmup=config.trainer.ema_warmup) if decay else None
         self.steps_done = 0
-        self.seconds = 0.0  # in `fit`, by the clock
+        self.seconds = 0.0  # spent in `fit`, those before a resume included
         self.precision = "fp32"
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=False)
         self._resumed_scaler: dict[str, Any] = {}  # its precision is chosen only in `fit`
@@ -189,7 +189,7 @@ class Trainer(ABC, Generic[C]):
             # "train/" keeps it apart from the noise of samples, which an evaluation must not share.
             keyed = random.generator(self.config.trainer.seed, f"train/{purpose}", self.steps_done)
             self._draws[purpose] = torch.randn(self.global_batch, *shape, generator=keyed)
-        return self._draws[purpose][batch["position"].cpu()].to(self.device)
+        return self._draws[purpose][batch["position"]].to(self.device, non_blocking=True)
 
     def averaged_network(self, name: str) -> nn.Module:
         """The averaged weights of a network in eval mode, or a copy of the raw ones without EMA."""
@@ -205,25 +205,27 @@ class Trainer(ABC, Generic[C]):
         if self.steps_done >= trainer.steps or self.loader is None:
             return True
         batches = self._batches()
-        first = next(batches)
-        self._prepare(first)
+        with self._memory_advice():
+            first = next(batches)
+            self._prepare(first)
         window, metrics = Window(), MetricsFile(self.run_dir / "metrics.jsonl")
         progress = RunProgress(
             done=self.steps_done,
             steps=trainer.steps,
             images_per_step=self.global_batch,
+            seconds=self.seconds,
             visible=self.accelerator.is_main_process,
         )
-        with torch.random.fork_rng(), StopRequest() as stop, progress, self._memory_advice():
+        with self._own_random_state(), StopRequest() as stop, progress, self._memory_advice():
             micro_batches: list[Batch] | None = first
             while micro_batches is not None:
                 window.add(self._train_step(micro_batches), self.steps_done)
                 progress.advance()
                 stopping = self._agree(stop.asked)
                 last = stopping or self.steps_done == trainer.steps
+                self.seconds = progress.seconds
                 self._after_step(window, metrics, progress, last=last)
                 micro_batches = None if last else next(batches)
-        self.seconds = progress.seconds
         batches.close()
         return self.steps_done == trainer.steps
 
@@ -244,7 +246,10 @@ class Trainer(ABC, Generic[C]):
             torch.use_deterministic_algorithms(True)
         launcher = os.environ.get("ACCELERATE_MIXED_PRECISION")
         estimate = rehearse(self, micro_batches)
-        self.precision = choose_precision(trainer.precision, launcher, self.device, estimate.flops)
+        if not (self.steps_done and trainer.precision == "auto"):  # a resumed run keeps its own
+            self.precision = choose_precision(
+                trainer.precision, launcher, self.device, estimate.flops
+            )
         if self.precision == "fp16" and self.device.type == "cpu":
             raise TrainingError("trainer.precision: fp16 needs a GPU; use auto, bf16 or fp32")
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
@@ -303,7 +308,7 @@ class Trainer(ABC, Generic[C]):
         if last or step % trainer.preview_every == 0:
             self.write_preview()
         every = self.config.evaluation.every
-        if self.evaluate is not None and every is not None and step % every == 0:
+        if every is not None and step % every == 0:
             self._evaluate(metrics)
         if saving:
             self.save()
@@ -369,8 +374,14 @@ class Trainer(ABC, Generic[C]):
         if self.accelerator.is_main_process:
             root = self.run_dir / "checkpoints"
             learnt = state.collect(self.bare_networks, self.optimizers, self.ema, self._scaler)
-            checkpoints.save(root, self.steps_done, learnt, {"global_batch": self.global_batch})
-            checkpoints.prune(root, self.config.trainer.keep_last)
+            facts = {
+                "global_batch": self.global_batch,
+                "precision": self.precision,
+                "seconds": round(self.seconds, 3),
+                "data": self.data.fingerprint,
+            }
+            checkpoints.save(root, self.steps_done, learnt, facts)
+            checkpoints.prune(root, self.config.trainer.keep_last, newest=self.steps_done)
         self.accelerator.wait_for_everyone()
 
     def resume(self, step: int | None = None) -> None:
@@ -380,18 +391,35 @@ class Trainer(ABC, Generic[C]):
             learnt, meta = checkpoints.load_newest(root)
         else:
             learnt, meta = checkpoints.load(root, step)
-        if self.loader is not None and meta["global_batch"] != self.global_batch:
+        if self.loader is not None:
+            self._refuse_other_circumstances(root, meta)
+        state.restore(learnt, self.bare_networks, self.optimizers, self.ema)
+        self._resumed_scaler = learnt["scaler"]
+        self.steps_done = meta["step"]
+        self.precision, self.seconds = meta["precision"], meta["seconds"]
+        if self.loader is not None and self.accelerator.is_main_process:
+            MetricsFile(self.run_dir / "metrics.jsonl").rewind(self.steps_done)
+        self.accelerator.wait_for_everyone()
+
+    def _refuse_other_circumstances(self, root: Path, meta: Mapping[str, Any]) -> None:
+        if meta["global_batch"] != self.global_batch:
             raise CheckpointError(
                 f"{root}: was trained with {meta['global_batch']} images a step, this would be "
                 f"{self.global_batch}; set data.batch_size or trainer.grad_accumulation so that "
                 "with the number of processes the product stays the same"
             )
-        state.restore(learnt, self.bare_networks, self.optimizers, self.ema)
-        self._resumed_scaler = learnt["scaler"]
-        self.steps_done = meta["step"]
-        if self.loader is not None and self.accelerator.is_main_process:
-            MetricsFile(self.run_dir / "metrics.jsonl").rewind(self.steps_done)
-        self.accelerator.wait_for_everyone()
+        if meta["data"] != self.data.fingerprint:
+            raise CheckpointError(
+                f"{root}: was trained on other images (fingerprint {meta['data'][:12]}, "
+                f"{self.data.name} now has {self.data.fingerprint[:12]}); give the same data, "
+                "or start a new run from these weights with --init"
+            )
+        steps = self.accelerator.gather(torch.tensor([meta["step"]], device=self.device))
+        if len(set(steps.tolist())) > 1:
+            raise CheckpointError(
+                f"{root}: the processes see different checkpoints (steps {steps.tolist()}); "
+                "every machine must read the same run folder"
+            )
 
     def warm_start(self, pipeline: Any) -> None:
         """Take the weights of an export's components for the networks of the same names."""
@@ -405,13 +433,17 @@ class Trainer(ABC, Generic[C]):
         kept = [tensor.clone() for tensor in tensors]
         self._rehearsing = True
         try:
-            with torch.random.fork_rng():
+            with self._own_random_state():
                 yield
         finally:
             self._rehearsing = False
             self._draws.clear()
             for tensor, value in zip(tensors, kept, strict=True):
                 tensor.copy_(value)
+
+    def _own_random_state(self) -> AbstractContextManager[None]:
+        """The process-wide generators are put back afterwards."""
+        return torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
 
     def _share_buffers(self) -> None:
         """Give rank 0's batch-norm statistics to all: each process has seen other images."""

@@ -50,3 +50,16 @@ def test_a_family_with_a_typo_is_named_with_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'dcgan'"):
         load("dcgna")
     assert {"cgan", "dcgan"} <= set(names())
+
+
+def test_settings_without_effect_are_refused():
+    with pytest.raises(ConfigError, match="no penalty to space"):
+        config("dcgan", model={"r1_every": 4})
+    with pytest.raises(ConfigError, match=r"says nothing to optim.schedule=constant"):
+        config("dcgan", optim={"constant_steps": 10})
+    with pytest.raises(ConfigError, match=r"leave no step of trainer.steps=100 to fall in"):
+        config(
+            "dcgan",
+            optim={"schedule": "linear", "constant_steps": 100},
+            trainer={"steps": 100},
+        )

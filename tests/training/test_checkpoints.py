@@ -42,7 +42,7 @@ def test_an_unfinished_write_is_no_checkpoint(tmp_path):
     half.mkdir()
     (half / "state.pt").write_bytes(b"half")
     assert checkpoints.steps(tmp_path) == [1]
-    checkpoints.prune(tmp_path, keep=3)
+    checkpoints.prune(tmp_path, keep=3, newest=1)
     assert not half.exists()
 
 
@@ -56,12 +56,20 @@ def test_a_newer_format_is_refused(tmp_path):
 def test_pruning_keeps_the_newest(tmp_path):
     for step in (2, 10, 100, 20):
         save(tmp_path, step)
-    checkpoints.prune(tmp_path, keep=2)
+    checkpoints.prune(tmp_path, keep=2, newest=100)
     assert checkpoints.steps(tmp_path) == [20, 100]
 
 
+def test_pruning_never_deletes_what_was_just_saved(tmp_path):
+    # 100 was damaged, so the run went on from 20; keeping one checkpoint must keep 30.
+    for step in (20, 30, 100):
+        save(tmp_path, step)
+    checkpoints.prune(tmp_path, keep=1, newest=30)
+    assert checkpoints.steps(tmp_path) == [30]
+
+
 def test_nothing_to_resume_from_is_said(tmp_path):
-    with pytest.raises(CheckpointError, match="no checkpoint to resume from"):
+    with pytest.raises(CheckpointError, match="no checkpoint there"):
         checkpoints.load_newest(tmp_path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -150,6 +151,24 @@ def test_a_resume_with_another_global_batch_is_refused(tmp_path):
         other.resume()
 
 
+def test_a_resume_on_other_images_is_refused(tmp_path):
+    trainer(tiny("dcgan"), tmp_path).fit()
+    other = trainer(tiny("dcgan"), tmp_path)
+    other.data = replace(other.data, fingerprint="0" * 64)
+    with pytest.raises(CheckpointError, match=r"was trained on other images.*--init"):
+        other.resume()
+
+
+def test_a_resumed_run_keeps_its_precision_and_adds_its_seconds(tmp_path, monkeypatch):
+    first = trainer(tiny("dcgan", trainer__precision="bf16", trainer__steps=2), tmp_path)
+    first.fit()
+    resumed = trainer(tiny("dcgan"), tmp_path)  # auto would choose fp32 for so small a step
+    resumed.resume()
+    resumed.fit()
+    assert resumed.precision == "bf16"
+    assert resumed.seconds > first.seconds > 0
+
+
 def test_a_warm_start_takes_the_weights_of_an_export(tmp_path):
     first = trainer(tiny("dcgan"), tmp_path / "first")
     first.fit()
@@ -196,4 +215,11 @@ def test_memory_that_runs_out_gives_advice(tmp_path):
 
     run.step = hungry
     with pytest.raises(TrainingError, match=r"halve data.batch_size and double"):
+        run.fit()
+
+
+def test_memory_that_runs_out_before_the_first_step_gives_advice_too(tmp_path):
+    run = trainer(tiny("dcgan"), tmp_path)
+    run.step = lambda batches: torch.empty(2**60)
+    with pytest.raises(TrainingError, match=r"step 1: memory ran out"):
         run.fit()
