@@ -108,6 +108,11 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
+def in_group() -> bool:
+    """Whether this rank has met the others, so that it must not end by itself: see `leave`."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
 def leave(status: int = 0) -> None:
     """End a launched rank at once, its output flushed; with status 0, when all are through.
 
@@ -116,6 +121,6 @@ def leave(status: int = 0) -> None:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    if status == 0 and torch.distributed.is_initialized():
+    if status == 0 and in_group():
         torch.distributed.barrier()
     os._exit(status)

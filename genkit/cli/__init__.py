@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -36,10 +37,10 @@ class _Group(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             typer.echo(f"genkit: {error}", err=True)
-            if "WORLD_SIZE" in os.environ:
-                from genkit.launch import is_launched, leave
+            if "torch.distributed" in sys.modules:
+                from genkit.launch import in_group, leave
 
-                if is_launched():
+                if in_group():
                     leave(2)
             raise typer.Exit(2) from None
 
