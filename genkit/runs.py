@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 
 from genkit import images, launch, random, run_folder
 from genkit.config import RunConfig, SyntheticData, to_yaml
@@ -97,7 +98,8 @@ def _train(
 ) -> Path:
     keep_freed_memory()
     family = load(config.family)
-    with PartialState().local_main_process_first():  # it fills the cache, the others read it
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU")
+    with PartialState(cpu=on_cpu).local_main_process_first():  # it fills the cache for the others
         source = open_source(config.data, "train", dataset=dataset)
     check_needs(source, family.needs, config.family)
     info = describe(source)
