@@ -60,8 +60,7 @@ def sample(
     """Draw samples. Image i of a seed is the same whatever the count, batch size or processes.
 
     An interrupted run goes on where it stopped: give the same command again.
-    With --grid or --interpolate, and neither --count nor --out, only those
-    pictures are made.
+    With --grid or --interpolate, and neither --count nor --out, only those are made.
 
     Examples:
       [cyan]genkit sample runs/glyphs --count 10000 --labels 0-9[/]
