@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -12,8 +14,16 @@ from genkit.errors import GenkitError
 from genkit.launch import is_main, leave
 
 
+def end_with_parent() -> None:
+    """Have Linux kill this process when the launcher dies, so that no rank trains on unseen."""
+    if sys.platform == "linux":
+        death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
+
+
 def main() -> None:
     """Train the run whose folder is already prepared."""
+    end_with_parent()
     parser = argparse.ArgumentParser(prog="genkit.worker")
     parser.add_argument("run", type=Path)
     parser.add_argument("--resume", action="store_true")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import random
 import subprocess
 import sys
@@ -52,6 +53,18 @@ def same(a: object, b: object) -> bool:
     return a == b
 
 
+def unlocked(run: Path) -> bool:
+    """Whether no process trains in the folder any more."""
+    if not (run / ".lock").exists():
+        return True
+    with (run / ".lock").open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 def kill_and_resume(folder: Path, processes: int, kills: int) -> None:
     config = run_config(folder, STEPS[kills])
     subprocess.run(command(config, folder / "whole", processes, resume=False), check=True)
@@ -69,8 +82,10 @@ def kill_and_resume(folder: Path, processes: int, kills: int) -> None:
         ):
             time.sleep(0.005)  # until this process trains: imports take seconds, steps do not
         time.sleep(chance.uniform(0, 0.15))
-        subprocess.run(["pkill", "-9", "-g", str(run.pid)], check=False)
+        run.kill()  # the ranks of several processes die with their launcher
         run.wait()
+        while not unlocked(folder / "killed"):
+            time.sleep(0.01)
         survived.append(checkpoints.steps(folder / "killed" / "checkpoints"))
     subprocess.run(command(config, folder / "killed", processes, resume=True), check=True)
     whole, killed = (final_state(folder / name, STEPS[kills]) for name in ("whole", "killed"))
