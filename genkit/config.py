@@ -10,7 +10,7 @@ import difflib
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -33,8 +33,6 @@ class Section(BaseModel):
 
 class DataSection(Section):
     """What every reader has: how images arrive, whatever their files look like."""
-
-    provides: ClassVar[frozenset[str]] = frozenset({"image", "label"})
 
     image_size: Annotated[int, Field(ge=8, le=1024)] = 32  # px, square
     channels: Literal[1, 3] = 3

@@ -12,7 +12,6 @@ from families_at_hand import assert_same_state, source, state, tiny, trainer
 from torch import nn
 
 from genkit.config import Section, to_tree
-from genkit.data import Loader
 from genkit.family import load, load_config, names, resolve
 from genkit.pipelines import load_pipeline
 from genkit.runs import export
@@ -170,4 +169,3 @@ def test_every_shipped_config_of_the_family_takes_a_step(name, tmp_path):
         run.fit()
         assert checkpoints.steps(run.run_dir / "checkpoints") == [1]
     assert load(name).needs <= source(tiny(name)).provides
-    assert isinstance(Loader(source(tiny(name)), tiny(name).data, 0).source, object)
