@@ -8,7 +8,7 @@ RUN := runs/quickstart
 # The pinned versions need Python 3.11 or newer; on 3.10 pip finds older ones that fit.
 PINS = $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info >= (3, 11)))')
 
-.PHONY: help quickstart test test-slow lint format clean
+.PHONY: help quickstart test test-slow bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show these lines
@@ -37,6 +37,9 @@ test: $(VENV)/.done lint  ## lint, types and tests
 
 test-slow: $(VENV)/.done  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+bench: $(VENV)/.done  ## speed against what genkit is compared with: about 10 minutes, alone
+	$(BIN)/python -m benchmarks.bench
 
 lint: $(VENV)/.done  ## ruff and mypy
 	$(BIN)/ruff check .

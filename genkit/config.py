@@ -64,6 +64,18 @@ class SyntheticData(DataSection):
         return self
 
 
+class StackedData(DataSection):
+    """Three digits in the red, green and blue channel: 1,000 classes, called modes."""
+
+    kind: Literal["stacked"]
+    digits: Literal["glyphs", "mnist"] = "glyphs"  # what the three are drawn from
+    root: Path | None = None  # mnist: folder with the files; None = user cache
+    train_count: Positive = 50_000
+    test_count: Positive = 26_000  # as many as modes are usually counted in
+    seed: int = 0
+    channels: Literal[3] = 3
+
+
 class MnistData(DataSection):
     """The four IDX files, gzipped or not, from `root` or downloaded once to the user's cache."""
 
@@ -101,7 +113,7 @@ class CustomData(DataSection):
 
 
 DataConfig = Annotated[
-    SyntheticData | MnistData | Cifar10Data | FolderData | ShardsData | CustomData,
+    SyntheticData | StackedData | MnistData | Cifar10Data | FolderData | ShardsData | CustomData,
     Field(discriminator="kind"),
 ]
 
@@ -115,18 +127,16 @@ class OptimConfig(Section):
     lr: Annotated[float, Field(gt=0)] = 2e-4
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "linear", "cosine"] = "constant"  # the two others fall to 0
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"
     warmup_steps: NonNegative = 0  # linear rise from 0
-    constant_steps: NonNegative = 0  # linear, cosine: steps at full rate before the fall
+    constant_steps: NonNegative = 0  # at full rate before the fall: to 0, or without an end
+    lr_decay: Annotated[float, Field(ge=1)] = 1.0  # exponential: what a step divides the rate by
 
-
-class AdversarialOptimConfig(OptimConfig):
-    """Adam as GANs need it: with the usual momentum of 0.9 the two networks overshoot each other.
-
-    Radford et al. 2016 (arXiv:1511.06434), section 4.
-    """
-
-    betas: tuple[Fraction, Fraction] = (0.5, 0.999)
+    @model_validator(mode="after")
+    def _decay_fits(self) -> OptimConfig:
+        if (self.schedule == "exponential") != (self.lr_decay > 1):
+            raise ValueError("schedule=exponential and lr_decay above 1 need each other")
+        return self
 
 
 class TrainerConfig(Section):
@@ -145,6 +155,7 @@ class TrainerConfig(Section):
     save_every: Positive = 5_000
     keep_last: Positive = 3  # checkpoints kept
     deterministic: bool = False  # GPUs: bit-identical runs, slower
+    overfit_batch: bool = False  # every step sees the batch of step 0: a first check
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
     @model_validator(mode="after")

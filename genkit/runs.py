@@ -17,16 +17,17 @@ from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 
 from genkit import images, launch, random, run_folder
-from genkit.config import RunConfig, SyntheticData, to_yaml
+from genkit.config import RunConfig, SyntheticData, to_tree, to_yaml
 from genkit.data import check_needs, open_reference, open_source
 from genkit.data.batch import DataInfo
 from genkit.data.loader import Loader
 from genkit.errors import ConfigError, EvaluationError
-from genkit.family import load, load_config
+from genkit.family import load, load_config, resolve
 from genkit.files import write_whole
 from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
 from genkit.training import checkpoints
+from genkit.training.diversity import Classify
 from genkit.training.trainer import Evaluate, Trainer
 
 if TYPE_CHECKING:
@@ -50,17 +51,21 @@ def train(
     init: str | None = None,
     processes: int = 1,
     dataset: Dataset[Any] | None = None,
+    overfit_batch: bool = False,
 ) -> Path:
     """Train one run and export it; returns the run folder.
 
     Args:
         config: A YAML file, or a config object.
         overrides: `section.key=value` settings laid over the file.
-        out: The run folder; runs/<family>-<name of the file> by default.
+        out: The run folder; runs/<family>-<name of the file> by default, with -overfit behind it
+            where `overfit_batch` is on.
         resume: Continue from the newest checkpoint in the folder; from the start if there is none.
         init: An export (run, folder or Hub id) whose weights the run starts from.
         processes: CPU processes to train with. On GPUs: `accelerate launch train/run.py CONFIG`.
         dataset: One's own data set, for `data.kind: custom`.
+        overfit_batch: Every step sees the batch of step 0, neither flipped nor shifted: a first
+            check, which says at each preview how near the samples are to that batch.
 
     Raises:
         GenkitError: See `genkit/errors.py`; what was complete in the run folder stays usable.
@@ -68,6 +73,8 @@ def train(
     name = "run" if isinstance(config, RunConfig) else Path(config).stem
     if not isinstance(config, RunConfig):
         config = load_config(config, list(overrides))
+    if overfit_batch:
+        config, name = _of_one_batch(config), f"{name}-overfit"
     run_dir = Path(out) if out is not None else Path("runs") / f"{config.family}-{name}"
     if processes > 1 and launch.is_launched():
         raise ConfigError(
@@ -109,7 +116,9 @@ def _train(
         hook = None
         if config.evaluation.every is not None and launch.is_main():
             hook = _evaluation_hook(config)
-        trainer = family.trainer(config, info, run_dir, loader=loader, evaluate=hook)
+        trainer = family.trainer(
+            config, info, run_dir, loader=loader, evaluate=hook, classify=_digits_classifier(info)
+        )
         loader.device = trainer.device
         if init is not None:
             from genkit.pipelines import load_pipeline
@@ -122,6 +131,24 @@ def _train(
             _finish(trainer, config, record, finished=finished)
         trainer.close()
     return run_dir
+
+
+def _of_one_batch(config: RunConfig) -> RunConfig:
+    """The config with what `overfit_batch` means: the run folder's config.yaml will say it."""
+    tree = to_tree(config)
+    tree["trainer"] |= {"overfit_batch": True}
+    tree["data"] |= {"flip": False, "shift": 0}
+    return resolve(tree, "overfit_batch")
+
+
+def _digits_classifier(info: DataInfo) -> Classify | None:
+    """The shipped classifier where the classes are the ten digits: for the entropy of previews."""
+    if info.class_names != tuple("0123456789") or not launch.is_main():
+        return None
+    from genkit.evaluation.digits import load_digits
+
+    digits = load_digits()
+    return lambda pixels: digits.classify(digits.features(pixels))
 
 
 def describe(source: Source) -> DataInfo:
@@ -234,19 +261,21 @@ def evaluate_samples(
     extractors: Sequence[str] = ("digits",),
     inception: Path | None = None,
     reference_count: int | None = None,
+    parzen: bool = False,
     out: Path | None = None,
 ) -> Evaluation:
     """Metrics of a folder, npz or tar of samples, written beside them; see `genkit evaluate`.
 
     Args:
         samples: PNG folder, .npz or .tar.
-        reference: "synthetic:glyphs:test", "mnist:test", "cifar10:test", a folder, npz, tar, or
-            an npz of statistics (`mu`, `sigma`).
+        reference: "synthetic:glyphs:test", "stacked:test", "mnist:test", "cifar10:test", a folder,
+            npz, tar, or an npz of statistics (`mu`, `sigma`).
         train: The same for the training images: adds near copies, floors and nearest neighbours.
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
         extractors: "digits", "inception".
         inception: The Inception file; the user's cache by default.
         reference_count: Use so many reference images, drawn without replacement; None = all.
+        parzen: Also the Parzen window log-likelihood; needs `train`.
         out: evaluation.json; by default in the run folder that holds the samples, or beside them.
     """
     from genkit.evaluation import ImageSet, evaluate, nearest_pairs
@@ -258,7 +287,14 @@ def evaluate_samples(
     learned = None if train is None else _reference(train, drawn, root)
     if learned is not None and not isinstance(learned, ImageSet):
         raise EvaluationError(f"--train {train}: these are statistics; images are needed")
-    result = evaluate(drawn, against, train=learned, extractors=extractors, inception=inception)
+    result = evaluate(
+        drawn,
+        against,
+        train=learned,
+        extractors=extractors,
+        inception=inception,
+        parzen=parzen,
+    )
     target = out or _beside(samples)
     with checkpoints.explained(str(target)):
         result.save(target)
@@ -294,7 +330,9 @@ def image_set(source: Source) -> ImageSet:
     from genkit.evaluation import ImageSet
 
     pixels = source.images(torch.arange(len(source)))
-    return ImageSet.from_arrays(source.name, source.fingerprint, pixels, source.labels)
+    return ImageSet.from_arrays(
+        source.name, source.fingerprint, pixels, source.labels, source.class_names
+    )
 
 
 def _beside(samples: Path) -> Path:

@@ -10,15 +10,69 @@ import torch
 
 from genkit.config import RunConfig
 from genkit.data import Loader, MemorySource
-from genkit.family import load, resolve
+from genkit.family import load, names, resolve
 from genkit.runs import describe
 from genkit.training.trainer import Trainer
 
+# One case for each objective, regulariser, conditioning and kind of network.
+_PENALIZED = {"model__critic_norm": "layer"}
+_CONDITIONAL = {"model__embed_dim": None, "model__generator_norm": "conditional"}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "dcgan minimax": {"adversarial__objective": "minimax"},
+    "dcgan least-squares": {"adversarial__objective": "least-squares"},
+    "dcgan hinge": {"adversarial__objective": "hinge", "adversarial__spectral_norm": True},
+    "dcgan wasserstein": {
+        "adversarial__objective": "wasserstein",
+        "adversarial__clip_weights": 0.01,
+        "adversarial__critic_steps": 2,
+        "optim__kind": "rmsprop",
+        "optim__lr": 5e-5,
+    },
+    "dcgan wgan-gp": {
+        "adversarial__objective": "wasserstein",
+        "adversarial__gp_weight": 10.0,
+        **_PENALIZED,
+    },
+    "dcgan relativistic": {
+        "adversarial__objective": "relativistic",
+        "adversarial__r1_weight": 1.0,
+        "adversarial__r2_weight": 1.0,
+        **_PENALIZED,
+    },
+    "dcgan relativistic-average": {"adversarial__objective": "relativistic-average"},
+    "dcgan augmented": {"adversarial__augment": ["color", "translation", "cutout"]},
+    "dcgan residual": {"model__kind": "residual"},
+    "cgan projection": {"model__conditioning": "projection", **_CONDITIONAL},
+    "cgan auxiliary": {"model__conditioning": "auxiliary"},
+    "cgan residual": {
+        "model__kind": "residual",
+        "model__embed_dim": None,
+        "model__conditioning": "projection",
+        "adversarial__spectral_norm": True,
+    },
+    "cgan mlp": {
+        "model__kind": "mlp",
+        "model__embed_dim": None,
+        "model__width": None,
+        "data__image_size": 8,
+        "optim__kind": "sgd",
+        "optim__lr": 0.1,
+        "optim__momentum": [0.5, 0.7],
+        "optim__momentum_steps": 3,
+    },
+}
 
-def tiny(name: str, **changes: Any) -> RunConfig:
-    """The family's tiny config; changes are given as section__key=value."""
+
+def cases() -> tuple[str, ...]:
+    """Every family as it is by default, and the variants."""
+    return (*names(), *VARIANTS)
+
+
+def tiny(case: str, **changes: Any) -> RunConfig:
+    """The tiny config of a family or of a variant; changes are given as section__key=value."""
+    name = case.partition(" ")[0]
     tree = copy.deepcopy(dict(load(name).tiny))
-    for dotted, value in changes.items():
+    for dotted, value in (VARIANTS.get(case, {}) | changes).items():
         section, _, key = dotted.partition("__")
         tree.setdefault(section, {})[key] = value
     return resolve(tree, f"tiny {name}")

@@ -24,7 +24,9 @@ MAY = {
     "nn": {"errors", "random"},
     "losses": {"errors"},
     "data": {"config", "random", "errors", "images", "files"},
-    "training": {"config", "random", "errors", "images", "files", "machine", "data.batch"},
+    "training": {
+        "config", "random", "errors", "images", "files", "machine", "data.batch", "losses", "nn",
+    },
     "pipelines": {"nn", "random", "config", "errors", "images", "files"},
     "evaluation": {"config", "errors", "random", "images", "files"},
     "families": {

@@ -45,6 +45,10 @@ def evaluate(
     reference_count: Annotated[
         int | None, typer.Option(min=1, help="Use so many reference images; default all.")
     ] = None,
+    parzen: Annotated[
+        bool,
+        typer.Option("--parzen", help="Also the Parzen log-likelihood; needs --train."),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="JSON file; default evaluation.json in the run.")
     ] = None,
@@ -52,12 +56,15 @@ def evaluate(
 ) -> None:
     """Measure samples against real images: quality, variety, copies, each with an interval.
 
-    A SET is synthetic:glyphs:test, mnist:test, cifar10:test, a folder, .npz or .tar.
+    A SET is synthetic:glyphs:test, stacked:test, stacked:mnist:test, mnist:test, cifar10:test, a
+    folder, .npz or .tar. Against stacked digits the modes that samples show are counted too.
 
     Examples:
       [cyan]genkit evaluate runs/glyphs/samples.npz --reference synthetic:glyphs:test[/]
       [cyan]genkit evaluate runs/a/samples.npz --reference mnist:test --train mnist:train[/]
       [cyan]genkit evaluate runs/a/samples.npz --reference mnist:test --reference-count 2000[/]
+      [cyan]genkit evaluate runs/stacked/samples.npz --reference stacked:test[/]
+      [cyan]genkit evaluate a.npz --reference mnist:test --train mnist:train --parzen[/]
       [cyan]genkit evaluate samples/ --reference real/ --extractor inception --json[/]
     """
     from rich.console import Console
@@ -72,6 +79,7 @@ def evaluate(
         extractors=[kind.value for kind in extractor or [Extractor.digits]],
         inception=inception,
         reference_count=reference_count,
+        parzen=parzen,
         out=out,
     )
     if as_json:
@@ -94,7 +102,9 @@ def _table(found: Evaluation) -> Table:
         table.add_column(name, justify="right")
     table.add_column("better")
     for metric in found.metrics:
-        ends = f"{number(metric.low)} – {number(metric.high)}"
+        ends = "–"
+        if metric.low is not None:
+            ends = f"{number(metric.low)} – {number(metric.high)}"
         row = [metric.name, number(metric.value), ends, number(metric.floor), metric.better]
         table.add_row(*row)
     return table

@@ -24,6 +24,9 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="Start from the weights of this export, run or Hub id.")
     ] = None,
+    overfit_batch: Annotated[
+        bool, typer.Option("--overfit-batch", help="Train on the first batch alone, as a check.")
+    ] = False,
     processes: Annotated[int, typer.Option(min=1, help="CPU processes on this machine.")] = 1,
 ) -> None:
     """Train a model and export it. Ctrl-C writes a checkpoint before it stops.
@@ -32,13 +35,20 @@ def train(
       [cyan]genkit train configs/cgan/glyphs.yaml[/]
       [cyan]genkit train configs/dcgan/mnist.yaml trainer.steps=2000 optim.lr=1e-4 --out runs/a[/]
       [cyan]genkit train configs/dcgan/mnist.yaml --out runs/a --resume[/]
+      [cyan]genkit train configs/dcgan/mnist.yaml --overfit-batch trainer.steps=1000[/]
 
     On several GPUs: [cyan]accelerate launch train/run.py configs/dcgan/cifar10.yaml[/]
     """
     from genkit import launch, runs
 
     folder = runs.train(
-        config, overrides or (), out=out, resume=resume, init=init, processes=processes
+        config,
+        overrides or (),
+        out=out,
+        resume=resume,
+        init=init,
+        processes=processes,
+        overfit_batch=overfit_batch,
     )
     if launch.is_main():
         typer.echo(folder)

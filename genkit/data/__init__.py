@@ -15,6 +15,7 @@ from genkit.config import (
     FolderData,
     MnistData,
     ShardsData,
+    StackedData,
     SyntheticData,
 )
 from genkit.data.batch import Batch
@@ -47,11 +48,13 @@ def open_source(
         dataset: One's own set of (image, label) pairs, when data.kind is "custom".
     """
     from genkit.data import cifar10, custom, folder, mnist, shards
-    from genkit.data.synthetic import glyphs
+    from genkit.data.synthetic import glyphs, stacked
 
     match data:
         case SyntheticData():
             return glyphs.open_glyphs(data, split)
+        case StackedData():
+            return stacked.open_stacked(data, split)
         case MnistData():
             return mnist.open_mnist(data, split)
         case Cifar10Data():
@@ -67,21 +70,23 @@ def open_source(
 def open_reference(
     name: str, *, root: Path | None = None, like: DataConfig | None = None
 ) -> Source:
-    """A named set to measure against: "synthetic:glyphs:test", "mnist:train", "cifar10:test".
+    """A named set to measure against: "synthetic:glyphs:test", "mnist:train", "stacked:test".
 
     Args:
-        name: Kind and split.
+        name: Kind and split; "stacked:glyphs:test" and "stacked:mnist:test" say which digits.
         root: Where the files are; None = as `like` says, else the user's cache.
         like: The config of a run: its size and channels are used, and, for the same kind of data,
             its other settings too.
     """
-    kind, _, split = name.removeprefix("synthetic:").partition(":")
+    kind, _, split = name.removeprefix("synthetic:").rpartition(":")
     if kind not in _REFERENCES or split not in ("train", "test"):
         raise DataError(
-            f"reference {name!r}: no such set; there are synthetic:glyphs, mnist and cifar10, each "
-            "with :train or :test"
+            f"reference {name!r}: no such set; there are synthetic:glyphs, stacked, "
+            "stacked:glyphs, stacked:mnist, mnist and cifar10, each with :train or :test"
         )
     data = _like(_REFERENCES[kind], like)
+    if isinstance(data, StackedData) and kind != "stacked":
+        data = data.model_copy(update={"digits": kind.removeprefix("stacked:")})
     if root is not None and "root" in type(data).model_fields:
         data = data.model_copy(update={"root": root})
     return open_source(data, split)  # type: ignore[arg-type]
@@ -89,6 +94,9 @@ def open_reference(
 
 _REFERENCES: dict[str, DataSection] = {
     "glyphs": SyntheticData(),
+    "stacked": StackedData(kind="stacked"),
+    "stacked:glyphs": StackedData(kind="stacked"),
+    "stacked:mnist": StackedData(kind="stacked"),
     "mnist": MnistData(kind="mnist"),
     "cifar10": Cifar10Data(kind="cifar10"),
 }
@@ -99,4 +107,7 @@ def _like(data: DataSection, like: DataSection | None) -> DataSection:
         return data
     if type(like) is type(data):
         return like
-    return data.model_copy(update={"image_size": like.image_size, "channels": like.channels})
+    alike = {"image_size": like.image_size}
+    if not isinstance(data, StackedData):  # three channels always
+        alike["channels"] = like.channels
+    return data.model_copy(update=alike)

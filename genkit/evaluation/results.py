@@ -22,8 +22,8 @@ class Metric:
         low: Lower end of the 95 % bootstrap interval; None if there were no resamples.
         high: Upper end, or None.
         better: Which way is good.
-        floor: The same metric of real training images (for accuracy and near copies: of the real
-            reference images); None where there was nothing to compute it from.
+        floor: The same metric of real training images (for accuracy, modes and near copies: of the
+            real reference images); None where there was nothing to compute it from.
         note: What a reader must know; empty if nothing.
         protocol: Extractor, resize, counts, reference: values compare only if these agree.
     """

@@ -28,6 +28,7 @@ class ImageSet:
     Attributes:
         name: What reports call it.
         labels: (N,) int64, or None.
+        class_names: A word for each class, or None where they are not known.
     """
 
     def __init__(
@@ -36,17 +37,24 @@ class ImageSet:
         images: Sequence[Tensor] | Tensor,
         labels: Tensor | None = None,
         fingerprint: str | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         if labels is not None and len(labels) != len(images):
             raise EvaluationError(f"{name}: {len(labels)} labels for {len(images)} images")
         self.name = name
         self.labels = None if labels is None else labels.to(torch.int64)
+        self.class_names = None if class_names is None else tuple(class_names)
         self._images = images
         self._known = fingerprint
 
     @classmethod
     def from_arrays(
-        cls, name: str, fingerprint: str | None, images: Tensor, labels: Tensor | None = None
+        cls,
+        name: str,
+        fingerprint: str | None,
+        images: Tensor,
+        labels: Tensor | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> ImageSet:
         """A set over images (N, C, H, W) uint8, C 1 or 3, and labels (N,).
 
@@ -57,7 +65,7 @@ class ImageSet:
                 f"{name}: images are {images.dtype} {tuple(images.shape)}, "
                 "expected uint8 (N, C, H, W) with C = 1 or 3"
             )
-        return cls(name, images, labels, fingerprint)
+        return cls(name, images, labels, fingerprint, class_names)
 
     @classmethod
     def from_path(cls, path: Path | str) -> ImageSet:
@@ -127,7 +135,14 @@ class ImageSet:
         digest = hashlib.sha256(self.fingerprint.encode() + indices.numpy().tobytes())
         labels = None if self.labels is None else self.labels[indices]
         images = _Picked(self._images, indices.tolist())
-        return ImageSet(f"{self.name} ({len(indices)})", images, labels, digest.hexdigest())
+        name = f"{self.name} ({len(indices)})"
+        return ImageSet(name, images, labels, digest.hexdigest(), self.class_names)
+
+    def channels(self) -> ImageSet:
+        """Each channel as a grey image of its own, (1, H, W), without labels: C times as many."""
+        keys = [(i, c) for i in range(len(self)) for c in range(self.shape[0])]
+        digest = hashlib.sha256(f"{self.fingerprint} by channel".encode()).hexdigest()
+        return ImageSet(f"{self.name} by channel", _Channels(self, keys), None, digest)
 
 
 class _Reader(Sequence[Tensor]):
@@ -159,6 +174,16 @@ class _Picked(_Reader):
 
     def read(self, key: int) -> Tensor:
         return self.images[key]
+
+
+class _Channels(_Reader):
+    def __init__(self, images: ImageSet, keys: Sequence[tuple[int, int]]) -> None:
+        super().__init__(keys)
+        self.images = images
+
+    def read(self, key: tuple[int, int]) -> Tensor:
+        index, channel = key
+        return self.images[index][channel : channel + 1]
 
 
 class _Files(_Reader):

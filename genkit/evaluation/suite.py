@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import near_copies
+from genkit.evaluation import modes, near_copies
+from genkit.evaluation import parzen as windows
 from genkit.evaluation.accuracy import hits, per_class
 from genkit.evaluation.bootstrap import Bootstrap, interval, of_mean
 from genkit.evaluation.digits import DigitsExtractor
@@ -38,6 +39,7 @@ def evaluate(
     train: ImageSet | None = None,
     extractors: Sequence[str] = ("digits",),
     inception: Path | None = None,
+    parzen: bool = False,
     resamples: int = 200,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -50,17 +52,22 @@ def evaluate(
         train: What it was trained on: gives the floors and the near-copy rate.
         extractors: "digits", "inception" or both.
         inception: The Inception weights; None = the user's cache, fetched once.
+        parzen: Also the Parzen window log-likelihood of the reference; needs `train`.
         resamples: Bootstrap resamples behind each interval; 0 = no intervals.
         seed: Keys the resamples and the choice of training images for the floors.
         device: Where the extractors run.
     """
     start = time.monotonic()
     _check(samples, reference, train, extractors)
+    if parzen:
+        _check_parzen(reference, train)
     bench = _Bench(samples, reference, train, Bootstrap(resamples, seed))
     for name in extractors:
         path = inception if name == "inception" else None
         bench.measure(load_extractor(name, path, device=device))
     bench.near_copies()
+    if parzen:
+        bench.parzen()
     return Evaluation(
         samples=_identity(samples),
         reference=_identity(reference),
@@ -86,6 +93,19 @@ def _check(
                 f"{images.name}: {len(images)} images, expected at least {needed} "
                 f"(the {needed - 1} nearest neighbours of each are looked at); use more images"
             )
+
+
+def _check_parzen(reference: Reference, train: ImageSet | None) -> None:
+    if not isinstance(reference, ImageSet):
+        raise EvaluationError(
+            f"{reference.name}: these are statistics; --parzen (parzen=True) scores real images, "
+            "so give a set of images as the reference"
+        )
+    if train is None:
+        raise EvaluationError(
+            "--parzen (parzen=True) chooses sigma on images of the training set; give it too: "
+            "--train SET (train=...)"
+        )
 
 
 def _identity(images: Reference) -> dict[str, Any]:
@@ -141,7 +161,10 @@ class _Bench:
         self._frechet(extractor, features, floor, moments_of(real).gaussian)
         self._prdc(extractor, features, floor, real)
         if isinstance(extractor, DigitsExtractor):
-            self._accuracy(extractor, features, real)
+            if self.reference.class_names == modes.NAMES:
+                self._stacked(extractor, self.reference)
+            else:
+                self._accuracy(extractor, *map(extractor.classify, (features, real)))
 
     def _add(
         self,
@@ -153,9 +176,10 @@ class _Bench:
         floor: float | None,
         protocol: dict[str, Any],
         note: str = "",
+        least: float = 0.0,
         most: float = math.inf,
     ) -> None:
-        low, high = interval(value, replicates, most=most)
+        low, high = interval(value, replicates, least=least, most=most)
         self.metrics.append(Metric(name, value, low, high, better, floor, note, protocol))
 
     def _frechet(
@@ -211,21 +235,71 @@ class _Bench:
                 most=math.inf if name == "density" else 1.0,
             )
 
-    def _accuracy(self, extractor: DigitsExtractor, features: Tensor, real: Tensor) -> None:
+    def _stacked(self, extractor: DigitsExtractor, reference: ImageSet) -> None:
+        """Modes and class accuracy of stacked digits, each channel classified by itself."""
+        self.notes.append(
+            f"stacked digits: {frechet_name(extractor)}, precision, recall, density, coverage and "
+            "near copies see the three digits laid over each other, as one grey image"
+        )
+        if self.samples.shape[0] != 3:
+            self.notes.append("the samples are grey: no modes and no class accuracy")
+            return
+        named = modes.modes_shown(self.samples, extractor)
+        real_named = modes.modes_shown(reference, extractor, keep=True)
+        self._modes(extractor, named, real_named)
+        self._accuracy(extractor, named, real_named)
+
+    def _modes(self, extractor: DigitsExtractor, named: Tensor, real_named: Tensor) -> None:
+        total = len(modes.NAMES)
+        order = torch.randperm(len(real_named), generator=generator(self.draw.seed, "modes"))
+        real = real_named[order[: len(named)]]  # for the floors
+        counts, real_counts = (x.bincount(minlength=total) for x in (named, real))
+        lines = []
+        if len(named) != modes.USUAL_COUNT:
+            lines.append(
+                f"depends on the number of samples: {len(named):,}, {modes.USUAL_COUNT:,} are usual"
+            )
+        if len(real) != len(named):
+            lines.append(f"the floor is of {len(real):,} real images")
+        protocol = self._protocol(extractor, "samples drawn again") | {
+            "classified": "each channel as a grey image",
+            "floor_count": len(real),
+        }
+        self._add(
+            "modes",
+            modes.covered(counts),
+            torch.empty(0),
+            better="higher",
+            floor=modes.covered(real_counts),
+            note="; ".join([f"of {total:,}", *lines]),
+            protocol=protocol | {"interval": "none: samples drawn again show fewer modes"},
+        )
+        drawn_again = modes.resampled_counts(named, self.weights["samples"], total)
+        self._add(
+            "modes-kl",
+            modes.kl_to_uniform(counts).item(),
+            modes.kl_to_uniform(drawn_again),
+            better="lower",
+            floor=modes.kl_to_uniform(real_counts).item(),
+            note="; ".join(lines),
+            protocol=protocol,
+            most=math.log(total),
+        )
+
+    def _accuracy(self, extractor: DigitsExtractor, named: Tensor, real_named: Tensor) -> None:
         if self.samples.labels is None or not isinstance(self.reference, ImageSet):
             self.notes.append("the samples have no labels: no class accuracy")
             return
         if self.reference.labels is None:
             self.notes.append("the reference has no labels: no class accuracy")
             return
-        floor = hits(extractor.classify(real), self.reference.labels).mean().item()
+        floor = hits(real_named, self.reference.labels).mean().item()
         if floor < KNOWN_DIGITS:
             self.notes.append(
                 f"the digits classifier names {floor:.0%} of the reference rightly, so its classes "
                 "are not the ten digits: no class accuracy"
             )
             return
-        named = extractor.classify(features)
         right = hits(named, self.samples.labels)
         self._add(
             "accuracy",
@@ -236,7 +310,8 @@ class _Bench:
             protocol=self._protocol(extractor, "samples drawn again"),
             most=1.0,
         )
-        self.classes = per_class(named, self.samples.labels)
+        if self.reference.class_names != modes.NAMES:  # no table of 1,000 lines
+            self.classes = per_class(named, self.samples.labels)
 
     def near_copies(self) -> None:
         """Near-copy rate, if there are training images and reference images to compare with."""
@@ -265,6 +340,40 @@ class _Bench:
                 protocol=protocol,
                 most=1.0,
             )
+
+    def parzen(self) -> None:
+        """Log-likelihood of the reference under a Parzen window on the samples."""
+        if self.train is None or not isinstance(self.reference, ImageSet):
+            return
+        shape = self.samples.shape
+        validation, rest = windows.split_train(self.train)
+        real, chosen = (windows.rows_of(x, shape) for x in (self.reference, validation))
+        found = windows.parzen(real, windows.rows_of(self.samples, shape), chosen)
+        others = as_many(rest, self.samples, self.draw.seed)
+        floor = windows.parzen(real, windows.rows_of(others, shape), chosen)
+        error = found.values.std() / math.sqrt(len(real))
+        lines = [f"sigma {found.sigma:.3f}; standard error over the reference {error:.2f}"]
+        if len(self.samples) != windows.USUAL_COUNT:
+            lines.append(f"{len(self.samples):,} samples, {windows.USUAL_COUNT:,} are usual")
+        protocol = {
+            "dimensions": real.shape[1],
+            "sigma": f"of {len(windows.SIGMAS)} from 0.1 to 1 the best for {len(validation):,} "
+            f"training images, the first of the last {windows.HELD_OUT:,}",
+            "train": self.train.name,
+            "train_count": len(self.train),
+            "floor_count": len(others),
+            **self._counts("reference drawn again, samples held fixed"),
+        }
+        self._add(
+            "parzen-ll",
+            found.values.mean().item(),
+            of_mean(found.values, self.weights["reference"]),
+            better="higher",
+            floor=floor.values.mean().item(),
+            note="; ".join(lines),
+            protocol=protocol,
+            least=-math.inf,
+        )
 
     def _protocol(self, extractor: Extractor, resampled: str) -> dict[str, Any]:
         floor = {} if self.floor_set is None else {"floor_count": len(self.floor_set)}

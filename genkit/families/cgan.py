@@ -1,139 +1,162 @@
 """Conditional GAN: the label goes into both networks.
 
-Mirza & Osindero 2014 (arXiv:1411.1784). `model.kind: conv` is their idea on DCGAN's networks
-(Radford et al. 2016, arXiv:1511.06434): the label's embedding is joined to the noise, and one
-channel per class to the image that the critic sees.
+Mirza & Osindero 2014 (arXiv:1411.1784). `model.kind: mlp` is their network for MNIST. `conv` is the
+idea on DCGAN's networks (Radford et al. 2016, arXiv:1511.06434), `residual` on those of SNGAN
+(Miyato et al. 2018, arXiv:1802.05957).
 
-Deviations: convolutions instead of the paper's MNIST perceptrons, Adam instead of SGD with
-momentum, normal instead of uniform noise, no dropout by default; exports hold the averaged
-generator.
+How the critic is told the label, `model.conditioning`:
+    channels    one channel per class joined to the image; with mlp, a branch of its own
+    projection  the logit gets <embed(y), features>: Miyato & Koyama 2018 (arXiv:1802.05637), eq. 3
+    auxiliary   it is not told, it names the class: Odena et al. 2017 (arXiv:1610.09585), eqs. 2-3
+and the generator: its embedding joined to the noise, or class-conditional batch norm.
+
+Deviations: mlp has the initial weights and the critic's input dropout of its authors' sibling
+configuration (the paper gives none), and zero output biases; exports hold the averaged generator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from genkit import random
-from genkit.config import AdversarialOptimConfig, Positive, RunConfig, Section
+from genkit.config import Positive, Section
 from genkit.data.batch import Batch
 from genkit.family import Family
-from genkit.losses import adversarial
-from genkit.nn.critics import DCGANCritic, critic_norm_problem
-from genkit.nn.generators import DCGANGenerator, image_size_problem
-from genkit.pipelines.noise import NoiseToImage
-from genkit.training.fakes import Fakes
-from genkit.training.optimizers import adam
-from genkit.training.trainer import Metrics, Trainer
+from genkit.nn.critics import Conditioning, Norm, Verdict
+from genkit.nn.generators import Norm as GeneratorNorm
+from genkit.nn.pairs import make_pair, pair_problem
+from genkit.nn.perceptrons import MaxoutCritic, PerceptronGenerator
+from genkit.pipelines.noise import NoiseToImage, latents
+from genkit.training.adversarial import AdversarialRunConfig, AdversarialTrainer
 
 
 class ModelConfig(Section):
-    """The two networks and the critic's penalty."""
+    """The two networks and how they are told the label."""
 
-    kind: Literal["conv"] = "conv"
+    kind: Literal["conv", "residual", "mlp"] = "conv"
+    conditioning: Conditioning = "channels"
+    generator_norm: GeneratorNorm | None = None  # conv; None = batch: the label joins the noise
+    auxiliary_weight: Annotated[float, Field(gt=0)] | None = None  # of the class loss; None = 1
     latent_dim: Positive = 100
-    embed_dim: Positive = 50  # of the label, joined to the noise
-    width: Positive = 64  # channels next to the image; doubles with each level away from it
-    critic_norm: Literal["batch", "none"] | None = None  # None = batch, but none at 28 px
-    critic_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    r1_weight: Annotated[float, Field(ge=0)] = 0.0  # gamma of R1; 0 = no penalty
-    r1_every: Positive = 1  # steps between penalties, each then weighted by as much
+    latent: Literal["normal", "uniform"] | None = None  # None = N(0, 1), with mlp U(-1, 1)
+    embed_dim: Positive | None = None  # conv: of the label joined to the noise; None = 50
+    width: Positive | None = None  # channels next to the image; None = 64, or the published one
+    critic_norm: Norm | None = None  # conv; None = batch, but none at 28 px
+    critic_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # conv; None = 0
+
+    @property
+    def noise(self) -> Literal["normal", "uniform"]:
+        """The distribution of the latent."""
+        return self.latent or ("uniform" if self.kind == "mlp" else "normal")
+
+    @model_validator(mode="after")
+    def _settings_say_something(self) -> ModelConfig:
+        for key in _WITHOUT_MEANING[self.kind]:
+            if getattr(self, key) not in (None, "channels"):
+                raise ValueError(f"{key} says nothing to kind={self.kind}; leave it out")
+        if self.auxiliary_weight is not None and self.conditioning != "auxiliary":
+            raise ValueError("auxiliary_weight needs conditioning=auxiliary")
+        if self.embed_dim is not None and self.generator_norm == "conditional":
+            raise ValueError(
+                "embed_dim says nothing to generator_norm=conditional, where no label joins the "
+                "noise; leave it out"
+            )
+        return self
 
 
-class Config(RunConfig):
+_WITHOUT_MEANING = {
+    "conv": (),
+    "residual": ("generator_norm", "embed_dim", "critic_norm", "critic_dropout"),
+    "mlp": (
+        "conditioning",
+        "generator_norm",
+        "embed_dim",
+        "width",
+        "critic_norm",
+        "critic_dropout",
+    ),
+}
+
+
+class Config(AdversarialRunConfig):
     """A conditional GAN run."""
 
     model: ModelConfig = ModelConfig()
-    optim: AdversarialOptimConfig = AdversarialOptimConfig()
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:
-        size, model = self.data.image_size, self.model
-        if model.r1_every > 1 and model.r1_weight == 0:
-            raise ValueError("model.r1_every needs model.r1_weight: there is no penalty to space")
+        model = self.model
+        if model.kind == "mlp":
+            return self
         if self.data.batch_size == 1:
             raise ValueError("data.batch_size=1: batch norm needs 2 or more images")
-        problem = image_size_problem(size) or critic_norm_problem(
-            size, model.critic_norm, penalty=model.r1_weight > 0
+        problem = pair_problem(
+            model.kind,
+            self.data.image_size,
+            critic_norm=model.critic_norm,
+            critic_dropout=model.critic_dropout,
+            penalty=self.adversarial.penalized,
         )
         if problem:
             raise ValueError(problem)
         return self
 
 
-class CGANTrainer(Trainer[Config]):
-    """Alternating updates: one critic step, then one generator step, on the labels of the batch."""
-
-    channels_last = True
+class CGANTrainer(AdversarialTrainer[Config]):
+    """Alternating updates of critic and generator on the labels of the batch."""
 
     def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
-        """Generator and critic, each with its Adam."""
-        m, data = self.config.model, self.data
-        networks: dict[str, nn.Module] = {
-            "generator": DCGANGenerator(
-                m.latent_dim,
-                data.channels,
-                data.image_size,
-                m.width,
-                num_classes=data.num_classes,
-                embed_dim=m.embed_dim,
-            ),
-            "critic": DCGANCritic(
-                data.channels,
-                data.image_size,
-                m.width,
-                num_classes=data.num_classes,
-                norm=m.critic_norm,
-                dropout=m.critic_dropout,
-            ),
-        }
-        return networks, {name: adam(net, self.config.optim) for name, net in networks.items()}
-
-    def step(self, micro_batches: Sequence[Batch]) -> Metrics:
-        """The critic's update, then the generator's on the same noise and labels."""
-        self.fakes = Fakes(self.generate, keep=len(micro_batches) == 1)
-        critic = self.phase("critic", micro_batches, self.critic_loss)
-        with self.frozen("critic"):
-            generator = self.phase("generator", micro_batches, self.generator_loss)
-        return {"loss/critic": critic, "loss/generator": generator}
+        """Generator and critic, each with its optimizer."""
+        model, data = self.config.model, self.data
+        if model.kind == "mlp":
+            shape = (data.channels, data.image_size, data.num_classes)
+            return self.opponents(
+                PerceptronGenerator(model.latent_dim, *shape), MaxoutCritic(*shape)
+            )
+        generator, critic = make_pair(
+            model.kind,
+            latent_dim=model.latent_dim,
+            channels=data.channels,
+            image_size=data.image_size,
+            width=model.width,
+            num_classes=data.num_classes,
+            embed_dim=model.embed_dim,
+            conditioning=model.conditioning,
+            generator_norm=model.generator_norm,
+            critic_norm=model.critic_norm,
+            critic_dropout=model.critic_dropout,
+        )
+        return self.opponents(generator, critic)
 
     def generate(self, batch: Batch) -> Tensor:
         """Images (B, C, S, S) in [-1, 1] from this step's noise and the batch's labels."""
-        z = self.noise("latent", batch, (self.config.model.latent_dim,))
+        z = self.draw_latent(batch, self.config.model.latent_dim, self.config.model.noise)
         images: Tensor = self.networks["generator"](z, batch["label"])
         return images
 
-    def critic_loss(self, batch: Batch) -> Tensor:
-        """Eq. 2 of the paper for the critic, with gamma R1 where one is set.
+    def judge(self, critic: nn.Module, images: Tensor, batch: Batch) -> Verdict:
+        """Whether each image is a real one of its label."""
+        verdict: Verdict = critic(images, batch["label"])
+        return verdict
 
-        Every so many steps only, as in Karras et al. 2020 (arXiv:1912.04958), appendix B.
-        """
-        critic, real, label = self.networks["critic"], batch["image"], batch["label"]
-        gamma, every = self.config.model.r1_weight, self.config.model.r1_every
-        fake = self.fakes.detached(batch)
-        loss = adversarial.critic_loss(critic(real, label), critic(fake, label))
-        if gamma == 0 or self.steps_done % every:
-            return loss
-        with self.full_precision():
-            real = real.detach().requires_grad_(True)
-            return loss + gamma * every * adversarial.r1_penalty(critic(real, label), real)
-
-    def generator_loss(self, batch: Batch) -> Tensor:
-        """The non-saturating form of eq. 2 on the critic as it now is."""
-        critic = self.bare_networks["critic"]
-        return adversarial.generator_loss(critic(self.fakes.attached(batch), batch["label"]))
+    def class_loss(self, verdict: Verdict, batch: Batch) -> Tensor | float:
+        """-E[log P(C = y)], minimised by both networks: Odena et al. 2017, eq. 3."""
+        if verdict.classes is None:
+            return 0.0
+        loss = F.cross_entropy(verdict.classes.float(), batch["label"])
+        return (self.config.model.auxiliary_weight or 1.0) * loss
 
     def preview(self) -> Tensor:
         """Images of the averaged generator for the run's seed: one row per class."""
-        classes, trainer = self.data.num_classes or 1, self.config.trainer
+        classes, trainer, model = self.data.num_classes or 1, self.config.trainer, self.config.model
         self.preview_columns = max(1, trainer.preview_count // classes)
         label = torch.arange(classes).repeat_interleave(self.preview_columns)
-        latent_dim = self.config.model.latent_dim
-        z = random.rows(trainer.seed, "latent", range(len(label)), (latent_dim,))
+        z = latents(trainer.seed, range(len(label)), model.latent_dim, model.noise)
+        self.preview_labels = label
         generator = self.averaged_network("generator")
         images: Tensor = generator(z.to(self.device), label.to(self.device))
         return images
@@ -145,6 +168,7 @@ class CGANTrainer(Trainer[Config]):
             latent_dim=self.config.model.latent_dim,
             image_size=self.data.image_size,
             channels=self.data.channels,
+            latent=self.config.model.noise,
             num_classes=self.data.num_classes,
             class_names=list(self.data.class_names or ()) or None,
         )

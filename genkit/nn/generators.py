@@ -4,11 +4,16 @@ Legend: B batch, Z latent size, E label embedding size, K classes, C image chann
 """
 
 import math
+from typing import Literal
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
+
+from genkit.nn.norms import ConditionalBatchNorm1d, LabelledSequential, batch_norm
+
+Norm = Literal["batch", "conditional"]
 
 
 class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -28,6 +33,8 @@ class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         width: Channels before the last layer; each level below has twice as many.
         num_classes: K, or None for an unconditional generator.
         embed_dim: E, unused without classes.
+        norm: "conditional" lets the label in through the norms, which become
+            `ConditionalBatchNorm2d`, and through nothing else; needs classes.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -39,12 +46,16 @@ class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         width: int = 64,
         num_classes: int | None = None,
         embed_dim: int = 50,
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.embed = None if num_classes is None else nn.Embedding(num_classes, embed_dim)
-        inputs = latent_dim + (0 if num_classes is None else embed_dim)
+        if norm == "conditional" and num_classes is None:
+            raise ValueError("norm='conditional' needs num_classes")
+        joined = num_classes is not None and norm == "batch"
+        self.embed = nn.Embedding(num_classes or 0, embed_dim) if joined else None
+        inputs = latent_dim + (embed_dim if joined else 0)
         layers = _layers_28 if image_size == 28 else _layers_power_of_two
-        self.body = layers(inputs, channels, image_size, width)
+        self.body = layers(inputs, channels, image_size, width, None if joined else num_classes)
         self.apply(init_dcgan)
         if self.embed is not None:
             # An embedding of length 1, as a one-hot label has, against noise of length sqrt(Z):
@@ -55,7 +66,7 @@ class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """Images (B, C, S, S) in [-1, 1] of z (B, Z) and, with classes, label (B,) int64."""
         if self.embed is not None:
             z = torch.cat([z, self.embed(label)], dim=1)  # (B, Z + E)
-        return torch.tanh(self.body(z))
+        return torch.tanh(self.body(z, label))
 
 
 def image_size_problem(size: int) -> str | None:
@@ -65,48 +76,54 @@ def image_size_problem(size: int) -> str | None:
     return f"data.image_size={size}: these networks need 28 or a power of two from 16 on"
 
 
-def _layers_power_of_two(inputs: int, channels: int, size: int, width: int) -> nn.Sequential:
+def _layers_power_of_two(
+    inputs: int, channels: int, size: int, width: int, classes: int | None
+) -> LabelledSequential:
     levels = int(math.log2(size)) - 3
     top = width * 2**levels
     blocks: list[nn.Module] = [
         nn.Unflatten(1, (inputs, 1, 1)),
-        _up(inputs, top, 4, stride=1, padding=0),
+        _up(inputs, top, classes, stride=1, padding=0),
     ]
-    blocks += [_up(top >> i, top >> (i + 1), 4, stride=2, padding=1) for i in range(levels)]
+    blocks += [_up(top >> i, top >> (i + 1), classes, stride=2, padding=1) for i in range(levels)]
     to_image = nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1, bias=False)
-    return nn.Sequential(*blocks, to_image)
+    return LabelledSequential(*blocks, to_image)
 
 
-def _up(inputs: int, outputs: int, kernel: int, *, stride: int, padding: int) -> nn.Sequential:
-    conv = nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+def _up(
+    inputs: int, outputs: int, classes: int | None, *, stride: int, padding: int
+) -> LabelledSequential:
+    conv = nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False)
+    return LabelledSequential(conv, batch_norm(outputs, classes), nn.ReLU(inplace=True))
 
 
-def _layers_28(inputs: int, channels: int, size: int, width: int) -> nn.Sequential:
+def _layers_28(
+    inputs: int, channels: int, size: int, width: int, classes: int | None
+) -> LabelledSequential:
     start = 7 * 7 * 4 * width
-    return nn.Sequential(
+    return LabelledSequential(
         nn.Linear(inputs, start, bias=False),
-        nn.BatchNorm1d(start),
+        nn.BatchNorm1d(start) if classes is None else ConditionalBatchNorm1d(start, classes),
         nn.LeakyReLU(0.2, inplace=True),
         nn.Unflatten(1, (4 * width, 7, 7)),
-        _up_28(4 * width, 2 * width, stride=1),
-        _up_28(2 * width, width, stride=2),
+        _up_28(4 * width, 2 * width, classes, stride=1),
+        _up_28(2 * width, width, classes, stride=2),
         nn.ConvTranspose2d(width, channels, 5, 2, padding=2, output_padding=1, bias=False),
     )
 
 
-def _up_28(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
+def _up_28(inputs: int, outputs: int, classes: int | None, *, stride: int) -> LabelledSequential:
     conv = nn.ConvTranspose2d(
         inputs, outputs, 5, stride, padding=2, output_padding=stride - 1, bias=False
     )
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True))
+    return LabelledSequential(conv, batch_norm(outputs, classes), nn.LeakyReLU(0.2, inplace=True))
 
 
 def init_dcgan(module: nn.Module) -> None:
     """Weights ~ N(0, 0.02), batch-norm scales ~ N(1, 0.02), biases 0: section 4 of the paper."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine:
         nn.init.normal_(module.weight, 1.0, 0.02)
     if isinstance(getattr(module, "bias", None), nn.Parameter):
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]

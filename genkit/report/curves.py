@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 Points = list[tuple[float, float]]  # (step, value), steps rising
@@ -46,26 +46,62 @@ class Chart:
 
 def charts(rows: Sequence[Mapping[str, float]]) -> list[Chart]:
     """The drawings of a run: losses together, every other quantity by itself."""
-    series: dict[str, Points] = {}
+    return _drawn(rows, lambda key: not key.startswith(_WATCHED))
+
+
+def doctor_charts(rows: Sequence[Mapping[str, float]]) -> list[Chart]:
+    """The drawings of what the training doctor watched."""
+    return _drawn(rows, lambda key: key.startswith(_WATCHED))
+
+
+def _drawn(rows: Sequence[Mapping[str, float]], is_wanted: Callable[[str], bool]) -> list[Chart]:
+    groups: dict[str, dict[str, Points]] = {}
     for row in rows:
         for key, value in row.items():
-            if key not in ("step", "images", "seconds"):
-                series.setdefault(key, []).append((row["step"], value))
-    groups: dict[str, dict[str, Points]] = {}
-    for key, points in series.items():
-        title = key.partition("/")[0] if key.startswith("loss/") else key
-        groups.setdefault(title, {})[key.partition("/")[2] or key] = _rising(points)
-    order = sorted(groups, key=lambda title: (_rank(title), title))
-    return [chart(_TITLES.get(title, title), groups[title]) for title in order]
+            if key not in _UNDRAWN and not key.startswith("ema/follow/") and is_wanted(key):
+                series = groups.setdefault(_group(key), {})
+                series.setdefault(key.rpartition("/")[2], []).append((row["step"], value))
+    order = sorted(groups, key=lambda group: (_rank(group), group))
+    return [
+        chart(
+            _TITLES.get(group, group),
+            {name: _rising(points) for name, points in groups[group].items()},
+            log_scale=group in _LOG_SCALE,
+        )
+        for group in order
+    ]
 
 
-_TITLES = {"loss": "Losses", "lr": "Learning rate", "images_per_s": "Images per second"}
+_UNDRAWN = ("step", "images", "seconds")
+_WATCHED = ("critic/", "gradient/", "update/", "diversity/", "ema/", "loader/", "overfit/")
+_LOG_SCALE = ("gradient/", "update/")
+
+# Of a number, or of all that begin so, in the order of the drawings; evaluations come second.
+_TITLES = {
+    "loss/": "Losses",
+    "lr": "Learning rate",
+    "images_per_s": "Images per second",
+    "overfit/nearness": "Distance to the batch, 0 = learnt by heart",
+    "critic/accuracy": "Critic accuracy, 0.5 = guessing",
+    "critic/margin": "Critic margin, in spreads of its logits",
+    "diversity/label-entropy": "Label entropy of previews, nats",
+    "diversity/": "Diversity of previews, 1 = as real images",
+    "gradient/": "Gradient norms",
+    "update/": "Change of the weights in one update",
+    "ema/lag/": "Distance of average and weights",
+    "loader/wait": "Share of time waiting for batches",
+}
 
 
-def _rank(title: str) -> int:
-    if title == "loss":
-        return 0
-    return 1 if title.startswith("eval/") else 2
+def _group(key: str) -> str:
+    return next((group for group in _TITLES if key.startswith(group)), key)
+
+
+def _rank(group: str) -> int:
+    if group.startswith("eval/"):
+        return 1
+    names = list(_TITLES)
+    return 2 * names.index(group) if group in names else 2 * len(names)
 
 
 def _rising(points: Points) -> Points:
@@ -73,27 +109,42 @@ def _rising(points: Points) -> Points:
     return sorted(dict(points).items())
 
 
-def chart(title: str, series: Mapping[str, Points]) -> Chart:
-    """One drawing of some curves that share their axes."""
+def chart(title: str, series: Mapping[str, Points], *, log_scale: bool = False) -> Chart:
+    """One drawing of some curves that share their axes.
+
+    Args:
+        title: Above it.
+        series: (step, value) by name.
+        log_scale: Whether equal ratios are equally high; values that are not positive are left out.
+    """
+    summary = "; ".join(_words(name, points) for name, points in series.items())
+    last = {name: points[-1][1] for name, points in series.items()}
+    log_scale = log_scale and any(y > 0 for points in series.values() for _, y in points)
+    if log_scale:
+        logs = {n: [(x, math.log10(y)) for x, y in p if y > 0] for n, p in series.items()}
+        series = {name: points for name, points in logs.items() if points}
     shown = {name: _thinned(_smooth(points)) for name, points in series.items()}
     steps = [x for points in shown.values() for x, _ in points]
     values = [y for points in shown.values() for _, y in points]
     x_range = (min(steps), max(max(steps), min(steps) + 1))
-    x_ticks, y_ticks = ticks(*x_range), ticks(min(values), max(values))
+    x_ticks, y_ticks = ticks(*x_range), (_powers if log_scale else ticks)(min(values), max(values))
     y_range = (min(*values, y_ticks[0]), max(*values, y_ticks[-1]))
     lines = []
     for slot, (name, points) in enumerate(series.items()):
         faint = _path(_thinned(points), x_range, y_range) if _is_smoothed(points) else ""
         path = _path(shown[name], x_range, y_range)
         dots = [_place(p, x_range, y_range) for p in points] if len(points) <= _SMOOTH_FROM else []
-        lines.append(Line(name, slot % 6, path, faint, points[-1][1], dots))
+        lines.append(Line(name, slot % 6, path, faint, last[name], dots))
     return Chart(
         title=title,
         lines=lines,
         x_ticks=[(_place((x, y_range[0]), x_range, y_range)[0], short(x)) for x in x_ticks],
-        y_ticks=[(_place((x_range[0], y), x_range, y_range)[1], short(y)) for y in y_ticks],
+        y_ticks=[
+            (_place((x_range[0], y), x_range, y_range)[1], short(10**y if log_scale else y))
+            for y in y_ticks
+        ],
         smoothed=any(_is_smoothed(points) for points in series.values()),
-        summary="; ".join(_words(name, points) for name, points in series.items()),
+        summary=summary,
     )
 
 
@@ -153,6 +204,17 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     marks = [round(i * step, 12) for i in range(first, last + 1)]
     return marks if len(marks) > 1 else [low, high]
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """Logarithms of round numbers across [low, high], themselves logarithms; at least two."""
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        decades = range(math.floor(low), math.ceil(high) + 1)
+        marks = [power + math.log10(step) for power in decades for step in steps]
+        inside = [mark for mark in marks if low - 1e-9 <= mark <= high + 1e-9]
+        if len(inside) > 2:
+            return inside[:: math.ceil(len(inside) / 7)]
+    return [low, high] if high > low else [low - 1, low + 1]
 
 
 def short(value: float) -> str:

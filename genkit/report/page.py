@@ -14,7 +14,7 @@ from markupsafe import Markup
 from genkit.errors import CheckpointError, ConfigError
 from genkit.files import write_whole
 from genkit.report import compare, words
-from genkit.report.curves import Chart, charts, short
+from genkit.report.curves import Chart, charts, doctor_charts, short
 from genkit.report.pictures import Picture, load_picture
 from genkit.report.record import Record, read_run
 
@@ -32,13 +32,14 @@ class Section:
     nearest: Picture | None
     previews: list[tuple[int, Picture]]
     charts: list[Chart]
+    watched: list[Chart]  # by the training doctor
     facts: list[tuple[str, str]]
     missing: list[tuple[str, str]]  # what is missing, and the command that makes it
 
     @property
     def smoothed(self) -> bool:
         """Whether some curve is a running mean."""
-        return any(chart.smoothed for chart in self.charts)
+        return any(chart.smoothed for chart in (*self.charts, *self.watched))
 
 
 def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
@@ -81,6 +82,7 @@ def render(records: Sequence[Record]) -> str:
         "against_floor": words.against_floor,
         "said_once": words.said_once,
         "own_protocol": words.own_protocol,
+        "steps_of": words.steps_of,
         "style": Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
     }
     sections = [_section(record, position) for position, record in enumerate(records)]
@@ -101,6 +103,7 @@ def _section(record: Record, position: int) -> Section:
         nearest=_picture(record, "nearest.png", "Generated images above real ones", show_px=1000),
         previews=_previews(record),
         charts=charts(record.rows),
+        watched=doctor_charts(record.rows),
         facts=_facts(record),
         missing=_missing(record),
     )

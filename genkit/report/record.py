@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -100,6 +100,16 @@ class Evaluation(Part):
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What the training doctor saw, and in which steps."""
+
+    name: str
+    text: str
+    begin: int
+    end: int | None  # None = it was still there at the end
+
+
+@dataclass(frozen=True)
 class Record:
     """Everything that a report says about one run."""
 
@@ -108,6 +118,7 @@ class Record:
     config_text: str
     provenance: Provenance
     rows: list[dict[str, float]]  # of metrics.jsonl, finite numbers only
+    findings: list[Finding]  # of metrics.jsonl, by the step that they begin with
     evaluation: Evaluation | None
     previews: list[tuple[int, Path]]  # by step
     notes: list[str]  # files that are there but can't be read
@@ -131,12 +142,14 @@ def read_run(path: Path) -> Record:
     """
     notes: list[str] = []
     config, text = _config(path)
+    lines = _lines(path / "metrics.jsonl")
     return Record(
         path=path,
         config=config,
         config_text=text,
         provenance=_model(path / "provenance.json", Provenance, notes) or Provenance(),
-        rows=_rows(path / "metrics.jsonl"),
+        rows=_rows(lines),
+        findings=_findings(lines),
         evaluation=_model(path / "evaluation.json", Evaluation, notes),
         previews=_previews(path / "previews"),
         notes=notes,
@@ -182,19 +195,41 @@ def _renamed(tree: dict[str, Any]) -> dict[str, Any]:
     return {**tree, "classes": classes or None}
 
 
-def _rows(file: Path) -> list[dict[str, float]]:
-    """Lines of numbers; a line that a kill cut short is passed over."""
+def _lines(file: Path) -> list[dict[str, Any]]:
+    """Lines with a step; one that a kill cut short is passed over."""
     if not file.is_file():
         return []
-    rows = []
+    lines = []
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
         except ValueError:
             continue
         if isinstance(row, dict) and _is_number(row.get("step")):
-            rows.append({key: float(value) for key, value in row.items() if _is_number(value)})
-    return rows
+            lines.append(row)
+    return lines
+
+
+def _rows(lines: list[dict[str, Any]]) -> list[dict[str, float]]:
+    return [
+        {key: float(value) for key, value in line.items() if _is_number(value)}
+        for line in lines
+        if "finding" not in line
+    ]
+
+
+def _findings(lines: list[dict[str, Any]]) -> list[Finding]:
+    """Each line that says how a finding ends is joined to that which says how it began."""
+    found: dict[int, Finding] = {}
+    going_on: dict[str, int] = {}
+    for i, line in enumerate(lines):
+        name, text = line.get("finding"), line.get("text")
+        if isinstance(name, str) and isinstance(text, str):
+            found[i] = Finding(name, text, int(line["step"]), None)
+            going_on[name] = i
+        elif (begun := going_on.pop(str(name), None)) is not None:
+            found[begun] = replace(found[begun], end=int(line["step"]))
+    return list(found.values())
 
 
 def _is_number(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from genkit.report.record import Evaluation, Metric, Provenance, Record
+from genkit.report.record import Evaluation, Finding, Metric, Provenance, Record
 
 # What a metric asks, by the name before its extractor.
 MEANINGS = {
@@ -20,6 +20,12 @@ MEANINGS = {
     "near-copy-rate": "share of samples nearer to a training image than 99 % of unseen real images",
     "near-copy-half": "share of samples nearer to a training image than half of the unseen real "
     "images; about 0.5 where nothing is copied",
+    "modes": "how many of the 1,000 classes of stacked digits the samples show: what a collapsed "
+    "model leaves out; more samples show more",
+    "modes-kl": "how unevenly the 1,000 classes of stacked digits are shown: KL divergence of "
+    "their shares from equal ones, in nats; falls with more samples",
+    "parzen-ll": "mean log-likelihood of real images under Gaussian windows on the samples, in "
+    "nats: biased and of high variance, only to compare with the tables of early papers",
 }
 
 # Parts of a protocol that change an interval or a floor, but not the value itself.
@@ -45,10 +51,12 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float | None) -> str:
-    """A metric's value: three decimals below 10, fewer above."""
+    """A metric's value: three decimals below 10, fewer above, none for counts from 100 on."""
     if value is None:
         return "–"
     size = abs(value)
+    if size >= 100 and value == round(value):
+        return f"{value:,.0f}"
     return f"{value:.3f}" if size < 10 else f"{value:.2f}" if size < 100 else f"{value:,.1f}"
 
 
@@ -132,7 +140,15 @@ def _digest(sha256: object) -> str:
 def verdict(record: Record) -> list[str]:
     """What was trained, on what, how long, and how good it is: a few sentences."""
     found = record.evaluation
-    return [_training(record), *([_quality(found)] if found is not None else [])]
+    names = list(dict.fromkeys(finding.name for finding in record.findings))
+    doctor = [f"The training doctor has something to say: {', '.join(names)}."] if names else []
+    return [_training(record), *([_quality(found)] if found is not None else []), *doctor]
+
+
+def steps_of(finding: Finding) -> str:
+    """When a finding was there: "from step 600 to 900", "from step 600 to the end"."""
+    end = "the end" if finding.end is None else f"{finding.end:,}"
+    return f"from step {finding.begin:,} to {end}"
 
 
 def _training(record: Record) -> str:
@@ -184,6 +200,9 @@ def _headline(metric: Metric) -> str:
     if first in ("fd", "fid"):
         times = f", {value / floor:.1f} times the {number(floor)} of real images" if floor else ""
         return f"{metric.name} {number(value)}{times}"
+    if metric.name == "modes":
+        beside = f" (real images: {number(floor)})" if floor is not None else ""
+        return f"{number(value)} of 1,000 modes shown{beside}"
     sentence, real = _SENTENCES.get(metric.name) or _SENTENCES.get(first, ("", ""))
     beside = f" ({real}: {percent(floor)})" if floor is not None else ""
     return f"{percent(value)} {sentence}{beside}" if sentence else ""

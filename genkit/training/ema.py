@@ -29,6 +29,7 @@ class EMA:
             name: copy.deepcopy(network).eval().requires_grad_(False)
             for name, network in networks.items()
         }
+        self._pairs: dict[str, _Pairs] = {}
 
     def decay_at(self, step: int) -> float:
         """The decay used at optimizer step `step`, counted from 0."""
@@ -36,19 +37,31 @@ class EMA:
 
     @torch.no_grad()
     def update(self, networks: Mapping[str, nn.Module], step: int) -> None:
-        """Move the averages towards `networks` after optimizer step `step`, counted from 0."""
+        """Move the averages towards `networks` after optimizer step `step`, counted from 0.
+
+        Between updates a network keeps its tensors, changed in place as optimizers do.
+        """
         for name, average in self.networks.items():
-            targets, sources = _tensors(average), _tensors(networks[name])
-            pairs = list(zip(targets, sources, strict=True))
-            floating = [(a, b) for a, b in pairs if a.is_floating_point()]
-            torch._foreach_lerp_(
-                [a for a, _ in floating],
-                [b.detach() for _, b in floating],
-                1 - self.decay_at(step),
-            )
-            for a, b in pairs:
-                if not a.is_floating_point():
-                    a.copy_(b)
+            pairs = self._pairs.get(name)
+            if pairs is None or pairs.network is not networks[name]:
+                pairs = self._pairs[name] = _Pairs(average, networks[name])
+            pairs.move(1 - self.decay_at(step))
+
+
+class _Pairs:
+    """Tensors of an average and of its network; found once, which takes longer than averaging."""
+
+    def __init__(self, average: nn.Module, network: nn.Module) -> None:
+        self.network = network
+        pairs = list(zip(_tensors(average), _tensors(network), strict=True))
+        self._averages = [a for a, _ in pairs if a.is_floating_point()]
+        self._weights = [b for a, b in pairs if a.is_floating_point()]
+        self._copied = [(a, b) for a, b in pairs if not a.is_floating_point()]
+
+    def move(self, share: float) -> None:
+        torch._foreach_lerp_(self._averages, self._weights, share)
+        for a, b in self._copied:
+            a.copy_(b)
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:

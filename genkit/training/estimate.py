@@ -55,16 +55,16 @@ def rehearse(trainer: Trainer[Any], micro_batches: list[Batch]) -> Estimate:
     """The cost of a step: counted on a few rows and scaled up, timed on a whole one."""
     size = len(micro_batches[0]["index"])
     rows = min(size, REHEARSED_ROWS)
-    few = [{name: value[:rows] for name, value in micro_batches[0].items()}]
+    few = [{name: value[:rows] for name, value in batch.items()} for batch in micro_batches]
     saved = _Saved({p.data_ptr() for n in trainer.bare_networks.values() for p in n.parameters()})
     hooks = torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack)
     with trainer.rehearsal(), _Flops() as counter, hooks:  # type: ignore[no-untyped-call]
         trainer.step(few)
     _seconds(trainer, micro_batches)  # the first whole step also prepares kernels
     return Estimate(
-        flops=counter.total * size / rows * len(micro_batches),
+        flops=counter.total * size / rows,
         seconds=_seconds(trainer, micro_batches),
-        activation_bytes=saved.bytes * size / rows,
+        activation_bytes=saved.bytes * size / rows / len(micro_batches),
         state_bytes=_state_bytes(trainer),
     )
 

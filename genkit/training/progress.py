@@ -66,7 +66,11 @@ class RunProgress:
         self.rate = (step - self._marked_step) * self._images_per_step / elapsed
         left = (self._steps - step) * self._images_per_step / max(self.rate, 1e-9)
         self._mark, self._marked_step = now, step
-        losses = " ".join(f"{name.removeprefix('loss/')} {v:.3f}" for name, v in metrics.items())
+        losses = " ".join(
+            f"{name.removeprefix('loss/')} {value:.3f}"
+            for name, value in metrics.items()
+            if name.startswith("loss/")
+        )
         self._bar.update(self._task, rate=f"{self.rate:.0f}", losses=losses)
         if self._lines:
             log.info(

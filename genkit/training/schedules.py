@@ -10,12 +10,14 @@ def lr_factor(optim: OptimConfig, step: int, steps: int) -> float:
 
     Warm-up rises linearly to 1 over `warmup_steps`. After `constant_steps` more, `linear` and
     `cosine` (half a period; Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5) fall so that the
-    step after the last would have 0.
+    step after the last would have 0; `exponential` is divided by `lr_decay` every step.
     """
     if step < optim.warmup_steps:
         return (step + 1) / (optim.warmup_steps + 1)
     start = optim.warmup_steps + optim.constant_steps
     if optim.schedule == "constant" or step < start:
         return 1.0
+    if optim.schedule == "exponential":
+        return optim.lr_decay ** (start - step)
     done = min(1.0, (step - start) / max(1, steps - start))
     return 1 - done if optim.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2

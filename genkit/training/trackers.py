@@ -29,10 +29,14 @@ class MetricsFile:
         with explained(f"metrics {self.path}"), self.path.open("a") as file:
             file.write(json.dumps(dict(row)) + "\n")
 
+    def rows(self) -> list[dict[str, Any]]:
+        """What was logged so far."""
+        return read_rows(self.path) if self.path.exists() else []
+
     def rewind(self, step: int) -> None:
         """Drop what was logged after `step`, and a line that a kill cut short."""
         if self.path.exists():
-            rows = [row for row in read_rows(self.path) if row["step"] <= step]
+            rows = [row for row in self.rows() if row["step"] <= step]
             with explained(f"metrics {self.path}"):
                 write_whole(self.path, "".join(json.dumps(row) + "\n" for row in rows))
 

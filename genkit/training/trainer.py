@@ -6,8 +6,9 @@ clipping, averages, logs, previews, checkpoints, resume and signals.
 Three counts, and what they are called here:
     data.batch_size            rows of one micro-batch on one process
     trainer.grad_accumulation  micro-batches per optimizer step on one process
-    global_batch               rows per optimizer step over all processes: the product of both
-                               and the number of processes
+    global_batch               rows per optimizer step over all processes: batch_size x
+                               batches_per_step (accumulation, times what a family updates more
+                               often) x the number of processes
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol
+from typing import Any, ClassVar, Generic, Literal, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -29,12 +30,21 @@ from torch import Tensor, nn
 from genkit import images, random
 from genkit.config import C, flatten, to_tree
 from genkit.data.batch import Batch, DataInfo
-from genkit.errors import CheckpointError, TrainingError
+from genkit.errors import TrainingError
 from genkit.files import write_whole
 from genkit.training import checkpoints, state
+from genkit.training.diagnosis import Doctor
+from genkit.training.diversity import Classify, Numbers, Yardstick, worth_measuring
 from genkit.training.ema import EMA
-from genkit.training.estimate import LESS_MEMORY, announce, choose_precision, rehearse
+from genkit.training.estimate import announce, choose_precision, rehearse
+from genkit.training.monitor import Monitor
+from genkit.training.overfit import OneBatch, repeated
 from genkit.training.progress import RunProgress
+from genkit.training.refusals import (
+    memory_advice,
+    refuse_non_finite,
+    refuse_other_circumstances,
+)
 from genkit.training.schedules import lr_factor
 from genkit.training.signals import StopRequest
 from genkit.training.trackers import MetricsFile, Window, start_trackers
@@ -63,11 +73,13 @@ class Trainer(ABC, Generic[C]):
         run_dir: Where metrics, previews and checkpoints go.
         loader: Micro-batches by step; not needed to load a checkpoint and export it.
         evaluate: Called with (pipeline, step) every `evaluation.every` steps on the main process.
+        classify: Names the class of preview images, for their entropy: uint8 in, int64 out.
     """
 
     averaged: ClassVar[tuple[str, ...]] = ("generator",)  # networks that EMA follows
     channels_last: ClassVar[bool] = False  # faster where batch norm is used, slower elsewhere
     preview_columns: int | None = None  # of the preview sheet; None = as many as rows
+    preview_labels: Tensor | None = None  # (N,) classes that its images were asked for
 
     def __init__(
         self,
@@ -77,15 +89,14 @@ class Trainer(ABC, Generic[C]):
         *,
         loader: Batches | None = None,
         evaluate: Evaluate | None = None,
+        classify: Classify | None = None,
     ) -> None:
         self.config, self.data, self.run_dir = config, data, run_dir
-        self.loader, self.evaluate = loader, evaluate
+        self.loader, self.evaluate, self.classify = loader, evaluate, classify
         self.accelerator = _accelerator(config.trainer.trackers if loader else (), run_dir)
         self.device = self.accelerator.device
         self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
-        self.global_batch = (
-            config.data.batch_size * config.trainer.grad_accumulation * self.processes
-        )
+        self.global_batch = config.data.batch_size * self.batches_per_step * self.processes
         with self._own_random_state():
             torch.manual_seed(random.key(config.trainer.seed, "init"))
             self.bare_networks, self.optimizers = self.build()
@@ -101,6 +112,8 @@ class Trainer(ABC, Generic[C]):
         self.precision = "fp32"
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=False)
         self._resumed_scaler: dict[str, Any] = {}  # its precision is chosen only in `fit`
+        self.monitor, self.doctor = Monitor(self.device), Doctor()
+        self._yardstick: Yardstick | None = None  # made with the first preview
         self._rehearsing = False
         self._draws: dict[str, Tensor] = {}
 
@@ -123,6 +136,11 @@ class Trainer(ABC, Generic[C]):
         """The pipeline of the averaged weights: what an export folder holds."""
 
     # -- what a family leans on --------------------------------------------------------------------
+
+    @property
+    def batches_per_step(self) -> int:
+        """Micro-batches that one step takes on one process."""
+        return self.config.trainer.grad_accumulation
 
     def phase(
         self,
@@ -150,10 +168,13 @@ class Trainer(ABC, Generic[C]):
         """Clip, step, clear: after the backward passes of every micro-batch."""
         optimizer, limit = self.optimizers[name], self.config.trainer.grad_clip
         if not self._rehearsing:
-            if limit is not None:
+            network = self.bare_networks[name]
+            if self.monitor.due or limit is not None:
                 self._scaler.unscale_(optimizer)
-                nn.utils.clip_grad_norm_(self.bare_networks[name].parameters(), limit)
-            self._scaler.step(optimizer)
+            with self.monitor.update(name, network):
+                if limit is not None:
+                    nn.utils.clip_grad_norm_(network.parameters(), limit)
+                self._scaler.step(optimizer)
             self._scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
@@ -179,8 +200,14 @@ class Trainer(ABC, Generic[C]):
         """fp32 inside an autocast region: for gradient penalties."""
         return torch.autocast(self.device.type, enabled=False)
 
-    def noise(self, purpose: str, batch: Batch, shape: Sequence[int]) -> Tensor:
-        """Standard normal noise for the rows of a micro-batch: (B, *shape).
+    def noise(
+        self,
+        purpose: str,
+        batch: Batch,
+        shape: Sequence[int],
+        kind: Literal["normal", "uniform"] = "normal",
+    ) -> Tensor:
+        """Noise for the rows of a micro-batch: (B, *shape), N(0, 1) or U[0, 1).
 
         Drawn once per step for the global batch, each row by its position in it: the same on one
         process and on many, for one batch and for many micro-batches.
@@ -188,7 +215,8 @@ class Trainer(ABC, Generic[C]):
         if purpose not in self._draws:
             # "train/" keeps it apart from the noise of samples, which an evaluation must not share.
             keyed = random.generator(self.config.trainer.seed, f"train/{purpose}", self.steps_done)
-            self._draws[purpose] = torch.randn(self.global_batch, *shape, generator=keyed)
+            draw = torch.randn if kind == "normal" else torch.rand
+            self._draws[purpose] = draw(self.global_batch, *shape, generator=keyed)
         return self._draws[purpose][batch["position"]].to(self.device, non_blocking=True)
 
     def averaged_network(self, name: str) -> nn.Module:
@@ -205,7 +233,7 @@ class Trainer(ABC, Generic[C]):
         if self.steps_done >= trainer.steps or self.loader is None:
             return True
         batches = self._batches()
-        with self._memory_advice():
+        with memory_advice(self):
             first = next(batches)
             self._prepare(first)
         window, metrics = Window(), MetricsFile(self.run_dir / "metrics.jsonl")
@@ -216,7 +244,10 @@ class Trainer(ABC, Generic[C]):
             seconds=self.seconds,
             visible=self.accelerator.is_main_process,
         )
-        with self._own_random_state(), StopRequest() as stop, progress, self._memory_advice():
+        if self.steps_done:
+            self.doctor = Doctor(metrics.rows())
+        self.monitor.start()
+        with self._own_random_state(), StopRequest() as stop, progress, memory_advice(self):
             micro_batches: list[Batch] | None = first
             while micro_batches is not None:
                 window.add(self._train_step(micro_batches), self.steps_done)
@@ -225,18 +256,21 @@ class Trainer(ABC, Generic[C]):
                 last = stopping or self.steps_done == trainer.steps
                 self.seconds = progress.seconds
                 self._after_step(window, metrics, progress, last=last)
-                micro_batches = None if last else next(batches)
+                with self.monitor.waiting():
+                    micro_batches = None if last else next(batches)
         batches.close()
         return self.steps_done == trainer.steps
 
     def _batches(self) -> Generator[list[Batch], None, None]:
         assert self.loader is not None
-        return self.loader.steps(
-            self.steps_done,
+        one_batch = self.config.trainer.overfit_batch
+        batches = self.loader.steps(
+            0 if one_batch else self.steps_done,
             rank=self.rank,
             processes=self.processes,
-            accumulation=self.config.trainer.grad_accumulation,
+            accumulation=self.batches_per_step,
         )
+        return repeated(batches) if one_batch else batches
 
     def _prepare(self, micro_batches: list[Batch]) -> None:
         """Choose the precision, say what the run will cost, wrap networks, open trackers."""
@@ -262,7 +296,7 @@ class Trainer(ABC, Generic[C]):
             for name, network in self.bare_networks.items()
         }
         if self.accelerator.is_main_process:
-            size, parts = self.config.data.batch_size, trainer.grad_accumulation
+            size, parts = self.config.data.batch_size, self.batches_per_step
             log.info(
                 "%s on %s: %d images a step = %d a micro-batch x %d micro-batches x %d processes",
                 *(self.precision, self.device, self.global_batch, size, parts, self.processes),
@@ -279,11 +313,18 @@ class Trainer(ABC, Generic[C]):
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
         # Dropout is the one thing that draws from torch's own state: seeded per step and process.
         torch.manual_seed(random.key(trainer.seed, "dropout", self.steps_done, self.rank))
+        due = self._is_logged(self.steps_done + 1)
+        self.monitor.due = due and self.accelerator.is_main_process
         metrics = self.step(micro_batches)
         if self.ema is not None:
-            self.ema.update(self.bare_networks, self.steps_done)
+            with self.monitor.average(self.ema, self.bare_networks, self.steps_done):
+                self.ema.update(self.bare_networks, self.steps_done)
         self.steps_done += 1
         return metrics
+
+    def _is_logged(self, step: int) -> bool:
+        trainer = self.config.trainer
+        return step % trainer.log_every == 0 or step == trainer.steps
 
     def _agree(self, asked: bool) -> bool:
         """Whether any process was asked to stop. GPUs are polled rarely: asking makes them wait."""
@@ -297,51 +338,39 @@ class Trainer(ABC, Generic[C]):
     def _after_step(
         self, window: Window, metrics: MetricsFile, progress: RunProgress, *, last: bool
     ) -> None:
-        """Log, then preview and evaluate, then save: no checkpoint holds unchecked losses."""
+        """Check losses, preview, log, evaluate, then save: no checkpoint holds unchecked ones."""
         step, trainer = self.steps_done, self.config.trainer
         saving = last or step % trainer.save_every == 0
-        if saving or step % trainer.log_every == 0:
+        numbers: Numbers = {}
+        if last or self._is_logged(step):
             means, bad = window.close(self.accelerator)
-            self._refuse_non_finite(means, bad)
+            refuse_non_finite(means, bad, self.run_dir)
             progress.report(step, means)
-            self._log(metrics, means, progress)
+            numbers = self._facts(progress) | means | self.monitor.numbers()
         if last or step % trainer.preview_every == 0:
-            self.write_preview()
+            numbers |= self.write_preview()
+        if numbers and self.accelerator.is_main_process:
+            self._log(metrics, numbers)
         every = self.config.evaluation.every
         if every is not None and step % every == 0:
             self._evaluate(metrics)
         if saving:
             self.save()
 
-    def _log(self, file: MetricsFile, means: Mapping[str, float], progress: RunProgress) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        lr = next(iter(self.optimizers.values())).param_groups[0]["lr"]
-        row = {
-            "step": self.steps_done,
+    def _facts(self, progress: RunProgress) -> Numbers:
+        return {
             "images": self.steps_done * self.global_batch,
             "seconds": round(progress.seconds, 3),
             "images_per_s": round(progress.rate, 1),
-            "lr": lr,
-            **means,
+            "lr": next(iter(self.optimizers.values())).param_groups[0]["lr"],
         }
-        file.append(row)
-        self.accelerator.log({**means, "lr": lr}, step=self.steps_done)
 
-    def _refuse_non_finite(self, means: Mapping[str, float], bad: Mapping[str, int]) -> None:
-        if not bad:
-            return
-        name, step = min(bad.items(), key=lambda item: item[1])
-        kept = checkpoints.steps(self.run_dir / "checkpoints")
-        rescue = (
-            f"the checkpoint of step {kept[-1]} is intact"
-            if kept
-            else "there is no checkpoint yet (lower trainer.save_every)"
-        )
-        raise TrainingError(
-            f"{name} is {means[name]} since step {step}: network {name.rpartition('/')[2]!r} "
-            f"diverged; {rescue}; lower optim.lr, set trainer.grad_clip or trainer.precision=fp32"
-        )
+    def _log(self, file: MetricsFile, numbers: Numbers) -> None:
+        """A row of metrics, and one for each thing that the doctor has to say of it."""
+        row = {"step": self.steps_done, **numbers}
+        self.accelerator.log(numbers, step=self.steps_done)
+        for entry in (row, *self.doctor.examine(row)):
+            file.append(entry)
 
     def _evaluate(self, metrics: MetricsFile) -> None:
         self._share_buffers()
@@ -353,16 +382,29 @@ class Trainer(ABC, Generic[C]):
             self.accelerator.log(values, step=self.steps_done)
         self.accelerator.wait_for_everyone()
 
-    def write_preview(self) -> None:
-        """Write `previews/step-*.png` of the averaged weights."""
+    def write_preview(self) -> Numbers:
+        """Write `previews/step-*.png` of the averaged weights; returns how varied they are."""
         if not self.accelerator.is_main_process:
-            return
+            return {}
         folder = self.run_dir / "previews"
         with torch.no_grad(), checkpoints.explained(f"preview {folder}"):
-            sheet = images.to_uint8(self.preview())
+            sheet = self.preview()
             columns = self.preview_columns or max(1, round(len(sheet) ** 0.5))
-            picture = images.png_bytes(images.grid(sheet, columns))
+            picture = images.png_bytes(images.grid(images.to_uint8(sheet), columns))
             write_whole(folder / f"step-{self.steps_done:07d}.png", picture)
+            if self._yardstick is None:
+                self._yardstick = self._make_yardstick()
+            return self._yardstick.measure(sheet, self.preview_labels)
+
+    def _make_yardstick(self) -> Yardstick:
+        """Images of the first step or steps, which samples are measured by."""
+        assert self.loader is not None
+        one_batch = self.config.trainer.overfit_batch
+        count = self.global_batch if one_batch else worth_measuring(self.data)
+        steps = self.loader.steps(accumulation=max(1, count // self.config.data.batch_size))
+        batches = next(steps)
+        steps.close()
+        return (OneBatch if one_batch else Yardstick)(batches, self.classify)
 
     # -- state -------------------------------------------------------------------------------------
 
@@ -370,7 +412,7 @@ class Trainer(ABC, Generic[C]):
         """Write a checkpoint of this step, and drop the oldest beyond `trainer.keep_last`."""
         self._share_buffers()
         if (name := state.not_finite(self.bare_networks)) is not None:
-            self._refuse_non_finite({name: float("nan")}, {name: self.steps_done})
+            refuse_non_finite({name: float("nan")}, {name: self.steps_done}, self.run_dir)
         if self.accelerator.is_main_process:
             root = self.run_dir / "checkpoints"
             learnt = state.collect(self.bare_networks, self.optimizers, self.ema, self._scaler)
@@ -392,7 +434,7 @@ class Trainer(ABC, Generic[C]):
         else:
             learnt, meta = checkpoints.load(root, step)
         if self.loader is not None:
-            self._refuse_other_circumstances(root, meta)
+            refuse_other_circumstances(self, root, meta)
         state.restore(learnt, self.bare_networks, self.optimizers, self.ema)
         self._resumed_scaler = learnt["scaler"]
         self.steps_done = meta["step"]
@@ -400,26 +442,6 @@ class Trainer(ABC, Generic[C]):
         if self.loader is not None and self.accelerator.is_main_process:
             MetricsFile(self.run_dir / "metrics.jsonl").rewind(self.steps_done)
         self.accelerator.wait_for_everyone()
-
-    def _refuse_other_circumstances(self, root: Path, meta: Mapping[str, Any]) -> None:
-        if meta["global_batch"] != self.global_batch:
-            raise CheckpointError(
-                f"{root}: was trained with {meta['global_batch']} images a step, this would be "
-                f"{self.global_batch}; set data.batch_size or trainer.grad_accumulation so that "
-                "with the number of processes the product stays the same"
-            )
-        if meta["data"] != self.data.fingerprint:
-            raise CheckpointError(
-                f"{root}: was trained on other images (fingerprint {meta['data'][:12]}, "
-                f"{self.data.name} now has {self.data.fingerprint[:12]}); give the same data, "
-                "or start a new run from these weights with --init"
-            )
-        steps = self.accelerator.gather(torch.tensor([meta["step"]], device=self.device))
-        if len(set(steps.tolist())) > 1:
-            raise CheckpointError(
-                f"{root}: the processes see different checkpoints (steps {steps.tolist()}); "
-                "every machine must read the same run folder"
-            )
 
     def warm_start(self, pipeline: Any) -> None:
         """Take the weights of an export's components for the networks of the same names."""
@@ -453,17 +475,6 @@ class Trainer(ABC, Generic[C]):
         for network in (*self.bare_networks.values(), *averages):
             for buffer in network.buffers():
                 buffer.copy_(broadcast(buffer))
-
-    @contextmanager
-    def _memory_advice(self) -> Iterator[None]:
-        try:
-            yield
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            ran_out = not isinstance(error, RuntimeError) or "DefaultCPUAllocator" in str(error)
-            if not ran_out and not isinstance(error, torch.OutOfMemoryError):
-                raise
-            step = self.steps_done + 1
-            raise TrainingError(f"step {step}: memory ran out; {LESS_MEMORY}") from None
 
     def close(self) -> None:
         """After the last use: end trackers and the process group, the wrapped networks dropped."""

@@ -1,4 +1,7 @@
-"""What every family must keep, its own and those of other packages: found by their files."""
+"""What every family must keep, its own and those of other packages: found by their files.
+
+Also in every variant of `families_at_hand.VARIANTS`: each objective, conditioning and kind.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from families_at_hand import assert_same_state, source, state, tiny, trainer
+from families_at_hand import assert_same_state, cases, source, state, tiny, trainer
 from torch import nn
 
 from genkit.config import Section, to_tree
 from genkit.family import load, load_config, names, resolve
+from genkit.nn.spectral import FullPrecision
 from genkit.pipelines import load_pipeline
 from genkit.runs import export
 from genkit.training import checkpoints
 
-pytestmark = pytest.mark.parametrize("name", names())
+by_family = pytest.mark.parametrize("name", names())
+by_case = pytest.mark.parametrize("name", cases())
 CONFIGS = sorted(Path("configs").glob("*/*.yaml"))
+TIMES = ("seconds", "per_s", "wait")  # parts of the names of numbers that no two runs share
 
 
+@by_case
 def test_the_config_validates_and_round_trips(name):
     config = tiny(name)
     assert resolve(to_tree(config), "again") == config
 
 
+@by_family
 def test_setting_one_value_of_a_section_keeps_the_familys_other_defaults(name):
     # A default given as an instance would be lost as soon as a config names one key of its section.
     config = load(name).config
@@ -34,6 +42,7 @@ def test_setting_one_value_of_a_section_keeps_the_familys_other_defaults(name):
             assert field.default == type(field.default)(), key
 
 
+@by_case
 def test_one_step_moves_every_trained_weight_and_leaves_no_gradient(name, tmp_path):
     run = trainer(tiny(name, trainer__steps=1, trainer__precision="fp32"), tmp_path)
     before = {n: [p.clone() for p in run.bare_networks[n].parameters()] for n in run.optimizers}
@@ -46,6 +55,7 @@ def test_one_step_moves_every_trained_weight_and_leaves_no_gradient(name, tmp_pa
         assert all(p.grad is None for p in network.parameters())
 
 
+@by_case
 def test_a_lent_network_collects_no_gradient(name, tmp_path):
     run = trainer(tiny(name), tmp_path)
     for network in run.bare_networks:
@@ -54,6 +64,7 @@ def test_a_lent_network_collects_no_gradient(name, tmp_path):
         assert all(p.requires_grad for p in run.bare_networks[network].parameters())
 
 
+@by_case
 def test_the_same_seed_gives_the_same_run(name, tmp_path):
     runs = [trainer(tiny(name), tmp_path / side) for side in "ab"]
     for run in runs:
@@ -68,6 +79,7 @@ def test_the_same_seed_gives_the_same_run(name, tmp_path):
     )
 
 
+@by_case
 def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(name, tmp_path):
     unbroken = trainer(tiny(name), tmp_path / "unbroken")
     unbroken.fit()
@@ -84,13 +96,17 @@ def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(name, tmp_path):
 def _numbers(path: Path) -> list[dict[str, float]]:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [
-        {k: v for k, v in row.items() if "seconds" not in k and "per_s" not in k} for row in rows
+        {k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows
     ]
 
 
+@by_case
 def test_two_micro_batches_equal_one_batch_of_both(name, tmp_path):
-    # Batch norm's statistics are of a micro-batch, so it is exempt by name: held in eval mode.
+    # Exempt by name, since they look at a micro-batch or a forward pass as a whole: batch norm and
+    # spectral norm's power iteration (held in eval mode), and the average of the other kind.
     # The rest must agree to rounding, seen on gradients: Adam's first step would hide their scale.
+    if "relativistic-average" in name:
+        pytest.skip("the objective compares with the mean of a micro-batch")
     sizes = {"one": (8, 1), "two": (4, 2)}
     gradients = {}
     for side, (rows, parts) in sizes.items():
@@ -104,12 +120,13 @@ def test_two_micro_batches_equal_one_batch_of_both(name, tmp_path):
         run = trainer(config, tmp_path / side)
         for network in run.bare_networks.values():
             for module in network.modules():
-                if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.Dropout):
+                if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.Dropout | FullPrecision):
                     module.eval()
         gradients[side] = _gradients(run)
     assert gradients["one"].keys() == gradients["two"].keys()
     for key, value in gradients["one"].items():
-        torch.testing.assert_close(gradients["two"][key], value, rtol=2e-4, atol=1e-7, msg=key)
+        error = (gradients["two"][key] - value).norm()
+        assert error <= 2e-4 * value.norm() + 1e-7, f"{key}: off by {error / value.norm():.1e}"
 
 
 def _gradients(run) -> dict[str, torch.Tensor]:
@@ -123,11 +140,12 @@ def _gradients(run) -> dict[str, torch.Tensor]:
         update(network)
 
     run._update = record
-    batches = next(run.loader.steps(accumulation=run.config.trainer.grad_accumulation))
+    batches = next(run.loader.steps(accumulation=run.batches_per_step))
     run.step(batches)
     return seen
 
 
+@by_case
 def test_an_export_gives_the_images_of_the_averaged_weights(name, tmp_path):
     run = trainer(tiny(name), tmp_path)
     run.fit()
@@ -142,6 +160,7 @@ def test_an_export_gives_the_images_of_the_averaged_weights(name, tmp_path):
     assert np.abs(whole.astype(int) - parts.astype(int)).max() <= 1
 
 
+@by_case
 def test_a_preview_is_a_sheet_of_images_of_the_run(name, tmp_path):
     run = trainer(tiny(name), tmp_path)
     sheet = run.preview()
@@ -151,6 +170,7 @@ def test_a_preview_is_a_sheet_of_images_of_the_run(name, tmp_path):
     assert torch.equal(sheet, run.preview())
 
 
+@by_family
 def test_every_shipped_config_of_the_family_takes_a_step(name, tmp_path):
     own = [path for path in CONFIGS if path.parent.name == name]
     for path in own:

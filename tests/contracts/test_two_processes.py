@@ -39,15 +39,18 @@ def test_two_processes_see_what_one_sees_and_end_with_equal_weights(name, tmp_pa
     assert_equal_ranks(two)
 
 
-@pytest.mark.parametrize("name", ["cgan", "dcgan"])
-def test_a_penalty_and_two_micro_batches_keep_the_ranks_equal(name, tmp_path, monkeypatch):
+PENALIZED = ["dcgan wgan-gp", "dcgan relativistic", "cgan residual"]
+
+
+@pytest.mark.parametrize("name", PENALIZED)
+def test_penalties_and_two_micro_batches_keep_the_ranks_equal(name, tmp_path, monkeypatch):
     config = tiny(
         name,
         data__batch_size=2,
+        adversarial__critic_steps=2,
+        adversarial__augment=["translation"],
         trainer__grad_accumulation=2,
         trainer__grad_clip=1.0,
-        model__r1_weight=1.0,
-        model__critic_norm="none",
     )
     assert_equal_ranks(ranks(tmp_path / "two", config, 2, monkeypatch))
 

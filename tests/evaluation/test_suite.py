@@ -1,9 +1,10 @@
 import json
+import math
 
 import pytest
 import torch
 
-from genkit.config import SyntheticData
+from genkit.config import StackedData, SyntheticData
 from genkit.data import open_source
 from genkit.errors import EvaluationError
 from genkit.evaluation import ImageSet, evaluate, load_extractor, nearest_pairs, save_nearest
@@ -159,6 +160,104 @@ def test_too_few_images_and_no_extractor_are_errors(glyphs):
         evaluate(glyphs["samples"], noise(0))
     with pytest.raises(EvaluationError, match="none given"):
         evaluate(glyphs["samples"], glyphs["test"], extractors=())
+
+
+# -- stacked digits --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stacked():
+    """Test images of two seeds, with the names of their classes."""
+
+    def part(seed):
+        data = StackedData(kind="stacked", image_size=32, test_count=COUNT, seed=seed)
+        source = open_source(data, "test")
+        return ImageSet.from_arrays(
+            source.name, source.fingerprint, source.pixels, source.labels, source.class_names
+        )
+
+    return {"reference": part(0), "samples": part(1)}
+
+
+def test_real_stacked_digits_show_the_modes_of_their_labels(stacked):
+    samples = stacked["samples"]
+    found = evaluate(samples, stacked["reference"], resamples=20)
+    shown = len(samples.labels.unique())
+    assert abs(found["modes"].value - shown) <= 0.02 * shown
+    assert (found["modes"].low, found["modes"].high) == (None, None)
+    assert found["modes"].floor == pytest.approx(
+        len(stacked["reference"].labels.unique()), rel=0.02
+    )
+    assert found["modes-kl"].low <= found["modes-kl"].value <= found["modes-kl"].high
+    assert found["modes"].protocol["samples"] == COUNT
+    assert "26,000 are usual" in found["modes"].note
+    assert any("laid over each other" in note for note in found.notes)
+
+
+def test_accuracy_on_stacked_digits_asks_for_all_three(stacked):
+    samples = stacked["samples"]
+    found = evaluate(samples, stacked["reference"], resamples=0)
+    assert found["accuracy"].value >= 0.95
+    assert found.classes is None
+    pixels = torch.stack(list(samples)).flip(1)  # blue, green, red
+    turned = ImageSet.from_arrays("turned", None, pixels, samples.labels)
+    mirrored = (samples.labels // 100 == samples.labels % 10).double().mean().item()
+    wrong = evaluate(turned, stacked["reference"], resamples=0)["accuracy"].value
+    assert wrong == pytest.approx(mirrored, abs=0.03)
+
+
+def test_a_collapsed_model_shows_one_mode_and_diverges_by_the_log_of_1000(stacked):
+    images = torch.stack([stacked["samples"][0]] * 40)
+    found = evaluate(ImageSet.from_arrays("one", None, images), stacked["reference"], resamples=2)
+    assert found["modes"].value == 1
+    assert found["modes-kl"].value == pytest.approx(math.log(1000))
+    assert found["modes"].protocol["floor_count"] == 40
+
+
+def test_a_floor_of_fewer_real_images_says_so(stacked):
+    few = stacked["reference"].pick(torch.arange(50))
+    found = evaluate(stacked["samples"], few, resamples=0)
+    assert found["modes"].floor <= 50
+    assert "the floor is of 50 real images" in found["modes"].note
+
+
+def test_grey_samples_have_no_modes_and_plain_digits_neither(stacked, glyphs, perfect):
+    found = evaluate(glyphs["samples"], stacked["reference"], resamples=0)
+    assert any("samples are grey" in note for note in found.notes)
+    for evaluation in (found, perfect):
+        assert "modes" not in [metric.name for metric in evaluation.metrics]
+
+
+# -- Parzen windows --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def long_train():
+    data = SyntheticData(image_size=32, train_count=1_100)
+    source = open_source(data)
+    return ImageSet.from_arrays(source.name, source.fingerprint, source.pixels, source.labels)
+
+
+def test_the_parzen_likelihood_is_measured_only_when_asked_for(glyphs, long_train, perfect):
+    found = evaluate(
+        glyphs["samples"], glyphs["test"], train=long_train, parzen=True, resamples=20
+    )["parzen-ll"]
+    assert found.low < found.value < found.high
+    assert found.protocol["dimensions"] == 32 * 32
+    assert found.protocol["floor_count"] == 100  # what isn't validation
+    assert "standard error" in found.note
+    assert "10,000 are usual" in found.note
+    with pytest.raises(KeyError):
+        perfect["parzen-ll"]
+
+
+def test_parzen_windows_need_images_and_a_training_set(glyphs, tmp_path):
+    with pytest.raises(EvaluationError, match="give it too: --train SET"):
+        evaluate(glyphs["samples"], glyphs["test"], parzen=True)
+    save_statistics(tmp_path / "stats.npz", glyphs["test"], load_extractor("digits"))
+    stored = load_statistics(tmp_path / "stats.npz")
+    with pytest.raises(EvaluationError, match="these are statistics; --parzen"):
+        evaluate(glyphs["samples"], stored, train=glyphs["train"], parzen=True)
 
 
 # -- near copies -----------------------------------------------------------------------------------

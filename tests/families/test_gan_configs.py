@@ -24,12 +24,14 @@ def test_a_size_that_the_networks_lack_is_refused(family):
 
 
 @pytest.mark.parametrize("family", ["dcgan", "cgan"])
-def test_a_penalty_under_batch_norm_is_refused_with_the_reason(family):
-    with pytest.raises(ConfigError, match=r"r1_weight > 0 needs critic_norm=none.*depends on the"):
-        config(family, model={"r1_weight": 1.0})
-    assert config(family, model={"r1_weight": 1.0, "critic_norm": "none"}).model.r1_weight == 1
-    small = {"kind": "synthetic", "image_size": 28}
-    assert config(family, data=small, model={"r1_weight": 1.0}).data.image_size == 28
+@pytest.mark.parametrize("penalty", ["r1_weight", "r2_weight", "gp_weight"])
+def test_a_penalty_under_batch_norm_is_refused_with_the_reason(family, penalty):
+    with pytest.raises(ConfigError, match=r"needs critic_norm=layer or none.*depends on the"):
+        config(family, adversarial={penalty: 1.0})
+    for norm in ("layer", "none"):
+        config(family, adversarial={penalty: 1.0}, model={"critic_norm": norm})
+    config(family, data={"kind": "synthetic", "image_size": 28}, adversarial={penalty: 1.0})
+    config(family, adversarial={penalty: 1.0}, model={"kind": "residual"})
 
 
 def test_a_norm_for_the_28_px_critic_is_refused():
@@ -54,7 +56,7 @@ def test_a_family_with_a_typo_is_named_with_the_nearest():
 
 def test_settings_without_effect_are_refused():
     with pytest.raises(ConfigError, match="no penalty to space"):
-        config("dcgan", model={"r1_every": 4})
+        config("dcgan", adversarial={"penalty_every": 4})
     with pytest.raises(ConfigError, match=r"says nothing to optim.schedule=constant"):
         config("dcgan", optim={"constant_steps": 10})
     with pytest.raises(ConfigError, match=r"leave no step of trainer.steps=100 to fall in"):
@@ -63,3 +65,37 @@ def test_settings_without_effect_are_refused():
             optim={"schedule": "linear", "constant_steps": 100},
             trainer={"steps": 100},
         )
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ({"kind": "mlp", "width": 32}, "width says nothing to kind=mlp"),
+        ({"kind": "mlp", "conditioning": "projection"}, "conditioning says nothing to kind=mlp"),
+        ({"kind": "residual", "embed_dim": 8}, "embed_dim says nothing to kind=residual"),
+        ({"kind": "residual", "critic_norm": "none"}, "critic_norm says nothing to kind=residual"),
+        ({"auxiliary_weight": 0.5}, "auxiliary_weight needs conditioning=auxiliary"),
+        ({"embed_dim": 8, "generator_norm": "conditional"}, "no label joins the noise"),
+    ],
+)
+def test_settings_that_a_kind_of_network_lacks_are_refused(model, reason):
+    with pytest.raises(ConfigError, match=reason):
+        config("cgan", model=model)
+
+
+def test_a_residual_network_is_for_32_and_64_px():
+    for family in ("dcgan", "cgan"):
+        with pytest.raises(ConfigError, match=r"image_size=28.*32 and 64"):
+            config(
+                family,
+                model={"kind": "residual"},
+                data={"kind": "synthetic", "image_size": 28},
+            )
+    with pytest.raises(ConfigError, match="neither norm nor dropout"):
+        config("dcgan", model={"kind": "residual", "critic_dropout": 0.1})
+
+
+def test_the_network_of_2014_draws_uniform_noise():
+    assert config("cgan", model={"kind": "mlp"}).model.noise == "uniform"
+    assert config("cgan").model.noise == "normal"
+    assert config("cgan", model={"latent": "uniform"}).model.noise == "uniform"

@@ -230,6 +230,26 @@ def test_durations_are_read_in_their_two_largest_units(seconds: float, text: str
     assert words.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(9.9996, "10.000"), (42.0, "42.00"), (141.04, "141.0"), (1000.0, "1,000")]
+)
+def test_counts_from_100_on_have_no_decimals(value: float, text: str) -> None:
+    assert words.number(value) == text
+
+
+def test_modes_are_a_count_in_the_verdict_and_every_new_metric_has_a_meaning(
+    make_run: MakeRun,
+) -> None:
+    run = make_run()
+    protocol = {"samples": 26_000, "reference": "stacked:glyphs:test"}
+    modes = {"name": "modes", "value": 997, "better": "higher", "floor": 1000, "note": "of 1,000"}
+    change(run / "evaluation.json", metrics=[modes | {"protocol": protocol}])
+    assert "997 of 1,000 modes shown (real images: 1,000)" in words.verdict(read_run(run))[1]
+    assert "1,000 classes of stacked digits" in write_report([run]).read_text()
+    assert "KL divergence" in words.meaning("modes-kl")
+    assert "biased and of high variance" in words.meaning("parzen-ll")
+
+
 def test_a_large_picture_is_shrunk_and_a_small_one_enlarged(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -43,3 +43,26 @@ def test_the_average_is_apart_from_the_network_and_takes_no_gradient():
     assert not ema.networks["net"].training
     network.weight.data.fill_(9.0)
     assert ema.networks["net"].weight.item() == 1.0
+
+
+def test_the_average_follows_another_network_from_the_step_it_is_given():
+    ema = EMA({"net": constant(0.0)}, 0.5, warmup=False)
+    ema.update({"net": constant(1.0)}, 0)
+    other = constant(3.0)
+    ema.update({"net": other}, 1)
+    assert ema.networks["net"].weight.item() == 1.75  # 0 -> 0.5 -> 1.75
+    with torch.no_grad():
+        other.weight.fill_(0.75)
+    ema.update({"net": other}, 2)
+    assert ema.networks["net"].weight.item() == 1.25
+
+
+def test_the_average_follows_weights_that_were_loaded_into_its_network():
+    network = constant(0.0)
+    ema = EMA({"net": network}, 0.5, warmup=False)
+    ema.update({"net": network}, 0)
+    network.load_state_dict(constant(4.0).state_dict())
+    ema.networks["net"].load_state_dict(constant(2.0).state_dict())
+    ema.update({"net": network}, 1)
+    assert ema.networks["net"].weight.item() == 3.0
+    assert ema.networks["net"].num_batches_tracked.item() == 4

@@ -36,3 +36,8 @@ def test_cosine_is_half_way_in_the_middle():
 def test_factors_lie_between_zero_and_one(schedule):
     found = factors(50, schedule=schedule, warmup_steps=7, constant_steps=5)
     assert all(0 <= f <= 1 for f in found)
+
+
+def test_exponential_divides_by_the_same_number_every_step():
+    found = factors(4, schedule="exponential", lr_decay=2.0, constant_steps=1)
+    assert found == [1.0, 1.0, 0.5, 0.25]

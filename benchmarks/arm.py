@@ -1,0 +1,25 @@
+"""Run one arm in this process and print what it measured as one line of JSON.
+
+python -m benchmarks.arm step.plain '{"size": 32}'
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+def run(function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What the arm `module.name` of this package measured, and the threads it had."""
+    module, _, name = function.rpartition(".")
+    arm = getattr(importlib.import_module(f"benchmarks.{module}"), name)
+    return {**arm(**arguments), "threads": torch.get_num_threads()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(sys.argv[1], json.loads(sys.argv[2]))))

@@ -1,0 +1,160 @@
+"""Runs made to fail on purpose, and what the training doctor says of them.
+
+    python -m benchmarks.failures                       # every case, about 15 minutes on one core
+    python -m benchmarks.failures --only faster-critic --steps 500
+
+Each case is `configs/cgan/glyphs.yaml`, shortened, with one thing broken. The doctor should name
+that thing, and say nothing of the run that is sound. The first column of figures is what it should
+name, the second what it said, with the step from which on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genkit.data import Loader, open_source
+from genkit.data.batch import Batch
+from genkit.errors import TrainingError
+from genkit.evaluation.digits import load_digits
+from genkit.family import load, load_config
+from genkit.machine import keep_freed_memory
+from genkit.runs import describe
+from genkit.training.trainer import Trainer
+
+CONFIG = Path(__file__).parents[1] / "configs" / "cgan" / "glyphs.yaml"
+SLEEP = 0.15  # s that the slow loader takes for a batch
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run: its settings, what is done to it, and what the doctor should say."""
+
+    settings: tuple[str, ...] = ()
+    sabotage: Callable[[Trainer[Any]], None] = lambda trainer: None
+    expected: str = "nothing"
+
+
+def no_noise(trainer: Trainer[Any]) -> None:
+    """The generator gets zeros for its noise, in training and previews alike."""
+    averages = trainer.ema.networks if trainer.ema else {}
+    for network in (trainer.bare_networks["generator"], averages["generator"]):
+        network.register_forward_pre_hook(_zeros)
+
+
+def _zeros(network: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    noise, *labels = arguments
+    return torch.zeros_like(noise), *labels
+
+
+def dead_average(trainer: Trainer[Any]) -> None:
+    """The average is never updated."""
+    assert trainer.ema is not None
+    trainer.ema.update = lambda networks, step: None  # type: ignore[method-assign]
+
+
+def slow_loader(trainer: Trainer[Any]) -> None:
+    """Every batch comes late."""
+    assert trainer.loader is not None
+    steps = trainer.loader.steps
+
+    def late(*arguments: int, **share: int) -> Generator[list[Batch], None, None]:
+        for batches in steps(*arguments, **share):
+            time.sleep(SLEEP)
+            yield batches
+
+    trainer.loader.steps = late  # type: ignore[method-assign]
+
+
+CASES = {
+    "sound": Case(),
+    "rate-x-50": Case(("optim.lr=0.025",), expected="learning-rate"),
+    "critic-x-10": Case(("optim.critic_lr=0.005",), expected="overwhelming-critic"),
+    "no-noise": Case(sabotage=no_noise, expected="collapse-in-class"),
+    "dead-average": Case(sabotage=dead_average, expected="dead-ema"),
+    "slow-loader": Case(sabotage=slow_loader, expected="loader-bound"),
+    "minimax-critic-x-10": Case(
+        ("optim.critic_lr=0.005", "adversarial.objective=minimax"), expected="vanishing-gradients"
+    ),
+}
+
+
+def run(case: Case, folder: Path, steps: int, width: int) -> str:
+    """Train one case into a folder; returns "" or the error that ended it."""
+    config = load_config(
+        CONFIG,
+        [
+            f"trainer.steps={steps}",
+            f"optim.constant_steps={steps // 2}",
+            f"trainer.preview_every={max(1, steps // 10)}",
+            "trainer.log_every=50",
+            f"trainer.save_every={steps // 50 * 50 or 50}",
+            f"model.width={width}",
+            *case.settings,
+        ],
+    )
+    source = open_source(config.data, "train")
+    loader = Loader(source, config.data, config.trainer.seed)
+    digits = load_digits()
+    trainer = load(config.family).trainer(
+        config,
+        describe(source),
+        folder,
+        loader=loader,
+        classify=lambda pixels: digits.classify(digits.features(pixels)),
+    )
+    loader.device = trainer.device
+    case.sabotage(trainer)
+    try:
+        trainer.fit()
+    except TrainingError as error:
+        return str(error)
+    finally:
+        trainer.close()
+    return ""
+
+
+def findings(folder: Path) -> list[dict[str, Any]]:
+    """What the doctor wrote into the metrics of a run."""
+    rows = (json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
+    return [row for row in rows if "finding" in row]
+
+
+def said(folder: Path) -> str:
+    """Findings by name, each with its first step."""
+    begun = {row["finding"]: row["step"] for row in reversed(findings(folder)) if "text" in row}
+    return ", ".join(f"{name} from {begun[name]}" for name in sorted(begun, key=begun.get)) or "nothing"
+
+
+def main() -> None:
+    """Train the cases and print the table."""
+    parser = argparse.ArgumentParser(description="Runs made to fail on purpose.")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--out", type=Path, help="keep the run folders here")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    keep_freed_memory()
+    root = options.out or Path(tempfile.mkdtemp())
+    print("| case | should be named | the doctor said |\n| --- | --- | --- |", flush=True)
+    for name in options.only:
+        folder = root / name
+        folder.mkdir(parents=True)
+        ended = run(CASES[name], folder, options.steps, options.width)
+        error = f"; ended: {ended}" if ended else ""
+        print(f"| {name} | {CASES[name].expected} | {said(folder)}{error} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

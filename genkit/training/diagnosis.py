@@ -1,0 +1,272 @@
+"""The training doctor: what the numbers of a run mean, in words, and what to change.
+
+A rule reads the last values of its numbers and speaks only if all of them agree. None knows the
+run but by its rows of `metrics.jsonl`, so a resumed run finds what the unbroken one did.
+How each threshold was measured: docs/training-doctor.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+log = logging.getLogger("genkit")
+
+Row = Mapping[str, Any]  # of metrics.jsonl: its step, and numbers by name
+
+GRACE = 500  # steps in which weights and samples of sound runs also look ill
+LOOKS = 3  # log rows in succession that must agree; as many without it end a finding
+PREVIEWS = 2  # the same of previews, which are rarer
+
+VANISHED = 1e-3  # of the largest gradient that the generator has had
+SEPARATES = 0.995  # accuracy of a critic that tells real from generated without a fault
+OVERWHELMS = 10.0  # margin, in spreads of the logits
+GUESSES = 0.03  # distance of the critic's accuracy from a half
+TOO_FAR = 0.1  # relative change of a network's weights in one update
+COLLAPSED = 0.25  # distance between samples, as a share of that between real images
+FEW_CLASSES = math.log(3)  # nats: samples as if of three classes
+ASTRAY = 0.5  # what the average's move may differ from what its decay says, as a share of it
+LATE = 0.3  # share of the time spent waiting for batches
+LATE_SECONDS = 0.3  # waited over the looks: below, there is nothing to gain
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong: its name, and what was seen, what it means, what to change."""
+
+    name: str
+    text: str
+
+
+class History:
+    """The numbers of a run by name, in the order of their steps."""
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._series: dict[str, list[tuple[int, float]]] = {}
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Row) -> None:
+        """Take in the numbers of a row."""
+        for name, value in row.items():
+            if isinstance(value, int | float) and name != "step":
+                self._series.setdefault(name, []).append((row["step"], value))
+
+    def last(self, name: str, count: int, *, after: int = GRACE) -> list[float]:
+        """The last values of a number, later than a step; none at all if they are fewer."""
+        values = [value for step, value in self._series.get(name, ())[-count:] if step > after]
+        return values if len(values) == count else []
+
+    def largest(self, name: str) -> float:
+        """The largest value that a number has had."""
+        return max(value for _, value in self._series[name])
+
+    def networks(self, prefix: str) -> list[str]:
+        """What follows the prefix in the names of numbers."""
+        return [name.removeprefix(prefix) for name in self._series if name.startswith(prefix)]
+
+
+def diagnose(history: History) -> list[Finding]:
+    """What is wrong after the last row."""
+    found = {finding.name: finding for rule in RULES for finding in rule(history)}
+    if "dead-ema" in found:  # previews show the average, so they say nothing of the training
+        for name in ("collapse", "collapse-in-class", "overwhelmed-critic"):
+            found.pop(name, None)
+    return list(found.values())
+
+
+class Doctor:
+    """Follows the rows of a run and says once when a finding begins, and once when it ends.
+
+    Args:
+        rows: What a resumed run has logged before.
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._history = History()
+        self._absent: dict[str, int] = {}  # looks since a finding that goes on was last made
+        for row in rows:
+            if "finding" not in row:
+                self._compare(row)
+
+    def examine(self, row: Row) -> list[dict[str, Any]]:
+        """Rows about what begins and ends with this row; said in the log too.
+
+        Returns:
+            {"step", "finding", "text"} of each that begins, {"step", "finding", "ended": True} of
+            each that ends.
+        """
+        begun, ended = self._compare(row)
+        step = row["step"]
+        for finding in begun:
+            log.warning("step %d: training doctor: %s: %s", step, finding.name, finding.text)
+        for name in ended:
+            log.info("step %d: training doctor: %s: no longer seen", step, name)
+        return [
+            *({"step": step, "finding": f.name, "text": f.text} for f in begun),
+            *({"step": step, "finding": name, "ended": True} for name in ended),
+        ]
+
+    def _compare(self, row: Row) -> tuple[list[Finding], list[str]]:
+        self._history.add(row)
+        now = {finding.name: finding for finding in diagnose(self._history)}
+        begun = [finding for name, finding in now.items() if name not in self._absent]
+        self._absent = {name: looks + 1 for name, looks in self._absent.items()}
+        self._absent |= dict.fromkeys(now, 0)
+        ended = [name for name, looks in self._absent.items() if looks >= LOOKS]
+        for name in ended:
+            del self._absent[name]
+        return begun, ended
+
+
+# -- rules -----------------------------------------------------------------------------------------
+
+
+def learning_rate(history: History) -> Iterator[Finding]:
+    """Weights that change too much in one update."""
+    for network in history.networks("update/"):
+        changes = history.last(f"update/{network}", LOOKS)
+        if changes and min(changes) > TOO_FAR:
+            yield Finding(
+                "learning-rate",
+                f"each update changes the weights of the {network} by {_percent(changes[-1])} of "
+                f"their size, where sound runs stay below {_percent(TOO_FAR)}: it overshoots and "
+                "forgets what it has learnt. Lower optim.lr (a tenth as a start; optim.critic_lr "
+                "for a critic with a rate of its own), or raise optim.warmup_steps",
+            )
+            return
+
+
+def vanishing_gradients(history: History) -> Iterator[Finding]:
+    """A generator that learns nothing from a critic that is always right."""
+    gradients = history.last("gradient/generator", LOOKS)
+    accuracy = history.last("critic/accuracy", LOOKS)
+    if not gradients or not accuracy or min(accuracy) < SEPARATES:
+        return
+    share = max(gradients) / history.largest("gradient/generator")
+    if share < VANISHED:
+        yield Finding(
+            "vanishing-gradients",
+            f"the generator's gradient has fallen to {gradients[-1]:.1e}, {share:.0e} of its "
+            f"largest, while the critic is right in {_percent(accuracy[-1])} of pairs: its "
+            "objective is flat where the samples are, so the generator stands still. Set "
+            "adversarial.objective=non-saturating, bound the critic (adversarial.r1_weight=1 or "
+            "adversarial.spectral_norm=true), or lower optim.critic_lr",
+        )
+
+
+def overwhelming_critic(history: History) -> Iterator[Finding]:
+    """A critic so far ahead that its slope says little about where to go."""
+    accuracy = history.last("critic/accuracy", LOOKS)
+    margin = history.last("critic/margin", LOOKS)
+    if accuracy and margin and min(accuracy) > SEPARATES and min(margin) > OVERWHELMS:
+        yield Finding(
+            "overwhelming-critic",
+            f"the critic is right in {_percent(accuracy[-1])} of pairs, with real and generated "
+            f"images {margin[-1]:.1f} spreads apart (sound runs stay below {OVERWHELMS:g}): it is "
+            "too far ahead for the generator to follow. Lower optim.critic_lr or "
+            "adversarial.critic_steps, set adversarial.r1_weight=1 or spectral_norm=true, or "
+            "show it less clear images with adversarial.augment",
+        )
+
+
+def overwhelmed_critic(history: History) -> Iterator[Finding]:
+    """A critic that guesses although the samples are not like real images."""
+    accuracy = history.last("critic/accuracy", LOOKS)
+    diversity = history.last("diversity/overall", 1)
+    guessing = accuracy and max(abs(a - 0.5) for a in accuracy) < GUESSES
+    if guessing and diversity and not 0.5 < diversity[0] < 2:
+        yield Finding(
+            "overwhelmed-critic",
+            f"the critic is right in {_percent(accuracy[-1])} of pairs, which is guessing, though "
+            f"samples are {diversity[0]:.2f} times as varied as real images: it has nothing to "
+            "teach. Raise optim.critic_lr, adversarial.critic_steps or its model.width, and lower "
+            "its penalties and model.critic_dropout",
+        )
+
+
+def collapse(history: History) -> Iterator[Finding]:
+    """Samples that are alike, or all of few classes."""
+    overall = history.last("diversity/overall", PREVIEWS)
+    entropy = history.last("diversity/label-entropy", PREVIEWS)
+    if overall and max(overall) < COLLAPSED:
+        seen = f"preview images differ by {_percent(overall[-1])} of what real images do"
+    elif entropy and max(entropy) < FEW_CLASSES:
+        seen = (
+            f"the classes of the preview images have an entropy of {entropy[-1]:.2f} nats, as of "
+            f"{math.exp(entropy[-1]):.1f} classes"
+        )
+    else:
+        return
+    yield Finding("collapse", f"{seen}: the generator gives few images over again. {_MORE_VARIED}")
+
+
+def collapse_in_class(history: History) -> Iterator[Finding]:
+    """Samples of one class that are alike, though classes differ."""
+    narrowest = history.last("diversity/narrowest-class", PREVIEWS)
+    overall = history.last("diversity/overall", PREVIEWS)
+    if narrowest and overall and max(narrowest) < COLLAPSED <= min(overall):
+        yield Finding(
+            "collapse-in-class",
+            f"in one class, preview images differ by {_percent(narrowest[-1])} of what real ones "
+            f"do, though all together by {_percent(overall[-1])}: the generator listens to the "
+            f"label and not to the noise. {_MORE_VARIED}; see that the noise reaches the generator",
+        )
+
+
+_MORE_VARIED = (
+    "Restart with a lower optim.lr, adversarial.r1_weight=1 or another adversarial.objective, or "
+    "show the critic more with adversarial.augment and a larger data.batch_size"
+)
+
+
+def dead_ema(history: History) -> Iterator[Finding]:
+    """An average that doesn't move as its decay says."""
+    for network in history.networks("ema/follow/"):
+        follow = history.last(f"ema/follow/{network}", LOOKS, after=0)
+        if not follow or min(abs(f - 1) for f in follow) < ASTRAY:
+            continue
+        lag = history.last(f"ema/lag/{network}", 1, after=0)
+        away = f", and is {_percent(lag[0])} of their size away" if lag else ""
+        yield Finding(
+            "dead-ema",
+            f"the average of the {network} makes {_percent(follow[-1])} of the move that its decay "
+            f"asks for{away}: previews, evaluation and export show an average that does not "
+            "follow the training. Look at what calls EMA.update, and at the networks it is given; "
+            "trainer.ema_decay=null does without",
+        )
+        return
+
+
+def loader_bound(history: History) -> Iterator[Finding]:
+    """A loop that waits for its data."""
+    waits = history.last("loader/wait", LOOKS, after=0)
+    clock = history.last("seconds", LOOKS + 1, after=0)
+    if not waits or not clock or min(waits) < LATE:
+        return
+    if waits[-1] * (clock[-1] - clock[0]) > LATE_SECONDS:
+        yield Finding(
+            "loader-bound",
+            f"{_percent(waits[-1])} of the time goes by waiting for batches: the machine could "
+            "train faster. Raise data.workers, keep the images in memory with "
+            "data.memory=always, or pack them at the size of the run with `genkit data pack`",
+        )
+
+
+RULES: tuple[Callable[[History], Iterator[Finding]], ...] = (
+    learning_rate,
+    vanishing_gradients,
+    overwhelming_critic,
+    overwhelmed_critic,
+    collapse,
+    collapse_in_class,
+    dead_ema,
+    loader_bound,
+)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

@@ -1,0 +1,82 @@
+"""What a trainer will not do, each with its error and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from genkit.errors import CheckpointError, TrainingError
+from genkit.training import checkpoints
+from genkit.training.estimate import LESS_MEMORY
+
+if TYPE_CHECKING:
+    from genkit.training.trainer import Trainer
+
+
+def refuse_non_finite(means: Mapping[str, float], bad: Mapping[str, int], run_dir: Path) -> None:
+    """Raise a `TrainingError` about the first number that is infinite or none.
+
+    Args:
+        means: Of a log window.
+        bad: The step since when, by name; empty if all is well.
+        run_dir: Where the checkpoints are.
+    """
+    if not bad:
+        return
+    # A loss names its network; what else is measured of it goes wrong in the same step.
+    name, step = min(bad.items(), key=lambda item: (item[1], not item[0].startswith("loss/")))
+    kept = checkpoints.steps(run_dir / "checkpoints")
+    rescue = (
+        f"the checkpoint of step {kept[-1]} is intact"
+        if kept
+        else "there is no checkpoint yet (lower trainer.save_every)"
+    )
+    raise TrainingError(
+        f"{name} is {means[name]} since step {step}: network {name.rpartition('/')[2]!r} "
+        f"diverged; {rescue}; lower optim.lr, set trainer.grad_clip or trainer.precision=fp32"
+    )
+
+
+def refuse_other_circumstances(trainer: Trainer[Any], root: Path, meta: Mapping[str, Any]) -> None:
+    """Raise a `CheckpointError` if a checkpoint's run had other batches, images or machines.
+
+    Args:
+        trainer: The run that would go on.
+        root: The folder of checkpoints.
+        meta: What the checkpoint says of itself.
+    """
+    if meta["global_batch"] != trainer.global_batch:
+        raise CheckpointError(
+            f"{root}: was trained with {meta['global_batch']} images a step, this would be "
+            f"{trainer.global_batch}; set data.batch_size or trainer.grad_accumulation so that "
+            "with the number of processes the product stays the same"
+        )
+    if meta["data"] != trainer.data.fingerprint:
+        raise CheckpointError(
+            f"{root}: was trained on other images (fingerprint {meta['data'][:12]}, "
+            f"{trainer.data.name} now has {trainer.data.fingerprint[:12]}); give the same data, "
+            "or start a new run from these weights with --init"
+        )
+    steps = trainer.accelerator.gather(torch.tensor([meta["step"]], device=trainer.device))
+    if len(set(steps.tolist())) > 1:
+        raise CheckpointError(
+            f"{root}: the processes see different checkpoints (steps {steps.tolist()}); "
+            "every machine must read the same run folder"
+        )
+
+
+@contextmanager
+def memory_advice(trainer: Trainer[Any]) -> Iterator[None]:
+    """Turn what torch raises when memory runs out into a `TrainingError` that says what to do."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        ran_out = not isinstance(error, RuntimeError) or "DefaultCPUAllocator" in str(error)
+        if not ran_out and not isinstance(error, torch.OutOfMemoryError):
+            raise
+        step = trainer.steps_done + 1
+        raise TrainingError(f"step {step}: memory ran out; {LESS_MEMORY}") from None

@@ -1,0 +1,65 @@
+import math
+
+import pytest
+import torch
+
+from genkit.data.synthetic import glyphs, stacked
+from genkit.evaluation import ImageSet
+from genkit.evaluation.digits import load_digits
+from genkit.evaluation.modes import NAMES, covered, kl_to_uniform, modes_shown, resampled_counts
+
+K = 1000
+
+
+def test_samples_of_one_mode_cover_it_alone_and_diverge_by_the_log_of_all():
+    counts = torch.zeros(K, dtype=torch.int64)
+    counts[123] = 77
+    assert covered(counts) == 1
+    assert kl_to_uniform(counts).item() == pytest.approx(math.log(K), abs=1e-12)
+
+
+def test_equally_frequent_modes_are_all_covered_and_diverge_by_nothing():
+    counts = torch.full((K,), 26)
+    assert covered(counts) == K
+    assert kl_to_uniform(counts).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_one_half_of_the_modes_diverges_by_log_two():
+    counts = 5 * (torch.arange(K) % 2)
+    assert covered(counts) == K // 2
+    assert kl_to_uniform(counts).item() == pytest.approx(math.log(2), abs=1e-12)
+
+
+def test_a_perfect_model_diverges_by_half_the_modes_over_the_samples():
+    # The first-order bias of a plug-in entropy: (K - 1) / 2n.
+    shown = torch.randint(K, (26_000,), generator=torch.Generator().manual_seed(0))
+    counts = shown.bincount(minlength=K)
+    assert kl_to_uniform(counts).item() == pytest.approx((K - 1) / 52_000, rel=0.15)
+
+
+def test_resampled_counts_add_up_the_draws_of_each_mode():
+    shown = torch.tensor([2, 0, 2])
+    weights = torch.tensor([[1, 1, 1], [3, 0, 0], [0, 2, 1]]).double()
+    assert resampled_counts(shown, weights, 4).tolist() == [
+        [1, 0, 2, 0],
+        [0, 0, 3, 0],
+        [2, 0, 1, 0],
+    ]
+
+
+def test_each_channel_of_a_set_is_a_grey_image_of_its_own_in_order():
+    pixels = torch.randint(256, (4, 3, 8, 8)).to(torch.uint8)
+    channels = ImageSet.from_arrays("colour", None, pixels).channels()
+    assert torch.equal(torch.stack(list(channels)), pixels.view(12, 1, 8, 8))
+
+
+def test_the_classifier_reads_the_modes_of_real_stacked_digits():
+    drawn = glyphs.draw("0123456789", 32, 0, "test", 100)[:, None]
+    digits = glyphs.MemorySource("digits", drawn, torch.arange(100) % 10)
+    pixels, labels = stacked.stack(digits, stacked.choose(0, "test", 200, 100))
+    shown = modes_shown(ImageSet.from_arrays("stacked", None, pixels), load_digits())
+    assert (shown == labels).double().mean() >= 0.95
+
+
+def test_the_names_are_those_of_the_data_set():
+    assert NAMES == stacked.CLASS_NAMES
