@@ -79,12 +79,14 @@ def slow_loader(trainer: Trainer[Any]) -> None:
 CASES = {
     "sound": Case(),
     "rate-x-50": Case(("optim.lr=0.025",), expected="learning-rate"),
-    "critic-x-10": Case(("optim.critic_lr=0.005",), expected="overwhelming-critic"),
+    "critic-rate-x-10": Case(("optim.critic_lr=0.005",), expected="learning-rate"),
+    "critic-steps-x-10": Case(("adversarial.critic_steps=10",), expected="overwhelming-critic"),
     "no-noise": Case(sabotage=no_noise, expected="collapse-in-class"),
     "dead-average": Case(sabotage=dead_average, expected="dead-ema"),
     "slow-loader": Case(sabotage=slow_loader, expected="loader-bound"),
-    "minimax-critic-x-10": Case(
-        ("optim.critic_lr=0.005", "adversarial.objective=minimax"), expected="vanishing-gradients"
+    "minimax-critic-steps-x-10": Case(
+        ("adversarial.critic_steps=10", "adversarial.objective=minimax"),
+        expected="vanishing-gradients",
     ),
 }
 

@@ -25,7 +25,7 @@ VANISHED = 1e-3  # of the largest gradient that the generator has had
 SEPARATES = 0.995  # accuracy of a critic that tells real from generated without a fault
 OVERWHELMS = 10.0  # margin, in spreads of the logits
 GUESSES = 0.03  # distance of the critic's accuracy from a half
-TOO_FAR = 0.1  # relative change of a network's weights in one update
+TOO_FAR = 0.015  # relative change of a network's weights in one update
 COLLAPSED = 0.25  # distance between samples, as a share of that between real images
 FEW_CLASSES = math.log(3)  # nats: samples as if of three classes
 ASTRAY = 0.5  # what the average's move may differ from what its decay says, as a share of it
@@ -127,17 +127,17 @@ class Doctor:
 
 def learning_rate(history: History) -> Iterator[Finding]:
     """Weights that change too much in one update."""
-    for network in history.networks("update/"):
-        changes = history.last(f"update/{network}", LOOKS)
-        if changes and min(changes) > TOO_FAR:
-            yield Finding(
-                "learning-rate",
-                f"each update changes the weights of the {network} by {_percent(changes[-1])} of "
-                f"their size, where sound runs stay below {_percent(TOO_FAR)}: it overshoots and "
-                "forgets what it has learnt. Lower optim.lr (a tenth as a start; optim.critic_lr "
-                "for a critic with a rate of its own), or raise optim.warmup_steps",
-            )
-            return
+    changes = {n: history.last(f"update/{n}", LOOKS) for n in history.networks("update/")}
+    too_far = {n: values for n, values in changes.items() if values and min(values) > TOO_FAR}
+    if too_far:
+        seen = " and ".join(f"those of the {n} by {_percent(v[-1])}" for n, v in too_far.items())
+        key = "optim.critic_lr" if too_far.keys() == {"critic"} else "optim.lr"
+        yield Finding(
+            "learning-rate",
+            f"each update changes the weights by much of their size, {seen}; in sound runs it is "
+            f"less than {_percent(TOO_FAR)}. Steps so long overshoot, and do not settle. Lower "
+            f"{key}, to a tenth as a start, or let it fall with optim.schedule=linear",
+        )
 
 
 def vanishing_gradients(history: History) -> Iterator[Finding]:

@@ -95,9 +95,7 @@ def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(name, tmp_path):
 
 def _numbers(path: Path) -> list[dict[str, float]]:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return [
-        {k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows
-    ]
+    return [{k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows]
 
 
 @by_case

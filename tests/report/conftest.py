@@ -93,9 +93,35 @@ def rows(draw: np.random.Generator) -> list[dict[str, float]]:
             "loss/generator": 0.7 + 1.4 * (1 - math.exp(-step / 900)) + float(noise[0]),
             "loss/critic": 1.4 * math.exp(-step / 1500) + 0.4 + float(noise[1]) / 2,
         }
+        if step % 100 == 0:
+            row |= watched(step, draw)
         if step % 1000 == 0:
             row["eval/fd-digits"] = 2 + 60 * math.exp(-step / 800)
         found.append(row)
+    return found
+
+
+def watched(step: int, draw: np.random.Generator) -> dict[str, float]:
+    """What the training doctor logs of a sound run."""
+    noise = np.exp(draw.normal(size=3) / 3)
+    found = {
+        "critic/accuracy": 0.87 + 0.13 * math.exp(-step / 600),
+        "critic/margin": 1.7 + 5 * math.exp(-step / 300),
+        "gradient/generator": 4 * float(noise[0]),
+        "gradient/critic": 30 * float(noise[1]),
+        "update/generator": 0.01 * math.exp(-step / 2000),
+        "update/critic": 0.004 * math.exp(-step / 2000) * float(noise[2]),
+        "ema/lag/generator": 0.1,
+        "ema/follow/generator": 1.0,
+        "loader/wait": 0.01 * float(noise[0]),
+    }
+    if step % 500 == 0:
+        found |= {
+            "diversity/overall": 1 - 0.6 * math.exp(-step / 300),
+            "diversity/within-class": 0.97 - 0.6 * math.exp(-step / 300),
+            "diversity/narrowest-class": 0.9 - 0.6 * math.exp(-step / 300),
+            "diversity/label-entropy": 2.2 - 1.5 * math.exp(-step / 200),
+        }
     return found
 
 

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from genkit.report.curves import Chart, chart, charts, short, ticks
+from genkit.report.curves import Chart, chart, charts, doctor_charts, short, ticks
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,45 @@ def test_losses_share_a_drawing_and_other_values_have_their_own() -> None:
 def test_of_a_step_logged_twice_the_later_line_counts() -> None:
     rows = [{"step": 1.0, "lr": 1.0}, {"step": 2.0, "lr": 5.0}, {"step": 2.0, "lr": 3.0}]
     assert charts(rows)[0].lines[0].last == 3.0
+
+
+def test_what_the_doctor_watched_is_drawn_apart_and_in_groups() -> None:
+    numbers = {
+        "lr": 1.0,
+        "loss/generator": 1.0,
+        "gradient/generator": 1.0,
+        "gradient/critic": 10.0,
+        "diversity/overall": 1.0,
+        "diversity/within-class": 0.9,
+        "diversity/label-entropy": 2.3,
+        "ema/lag/generator": 0.1,
+        "ema/follow/generator": 1.0,
+    }
+    rows = [{"step": s, **numbers} for s in (1.0, 2.0)]
+    assert [c.title for c in charts(rows)] == ["Losses", "Learning rate"]
+    drawn = {c.title: [line.name for line in c.lines] for c in doctor_charts(rows)}
+    assert drawn == {
+        "Gradient norms": ["generator", "critic"],
+        "Diversity of previews, 1 = as real images": ["overall", "within-class"],
+        "Label entropy of previews, nats": ["label-entropy"],
+        "Distance of average and weights": ["generator"],
+    }
+
+
+def test_on_a_log_scale_equal_ratios_are_equally_high() -> None:
+    drawn = chart("t", {"a": [(0, 0.01), (1, 0.1), (2, 10.0)]}, log_scale=True)
+    (_, low), (_, middle), (_, high) = corners(drawn)
+    assert (low - high) == pytest.approx(3 * (low - middle), abs=0.2)
+    assert [text for _, text in drawn.y_ticks] == ["0.01", "0.1", "1", "10"]
+    assert drawn.lines[0].last == 10
+
+
+@pytest.mark.parametrize("values", [(0.02, 0.021), (0.5, 0.5), (1e-8, 1e8), (0.003, 0.02)])
+def test_a_log_scale_has_between_two_and_eight_ticks(values: tuple[float, float]) -> None:
+    drawn = chart("t", {"a": list(enumerate(values))}, log_scale=True)
+    assert 2 <= len(drawn.y_ticks) <= 8
+
+
+def test_on_a_log_scale_zeros_are_left_out_and_only_zeros_are_drawn_as_they_are() -> None:
+    assert len(corners(chart("t", {"a": [(0, 0.0), (1, 1.0), (2, 5.0)]}, log_scale=True))) == 2
+    assert len(corners(chart("t", {"a": [(0, 0.0), (1, 0.0)]}, log_scale=True))) == 2

@@ -264,3 +264,40 @@ def test_a_large_picture_is_shrunk_and_a_small_one_enlarged(tmp_path: Path) -> N
     assert small is not None
     assert (large.width, large.height, large.pixelated) == (1600, 1067, False)
     assert (small.width, small.height, small.pixelated) == (400, 200, True)
+
+
+def test_without_a_finding_the_doctor_says_that_there_is_none(make_run: MakeRun) -> None:
+    page = write_report([make_run()]).read_text()
+    assert "Nothing to report" in page
+    assert "Change of the weights in one update" in page
+
+
+def test_each_finding_is_on_the_page_with_its_steps(make_run: MakeRun) -> None:
+    run = make_run()
+    dead = {"finding": "dead-ema", "text": "the average makes 0 % of its move"}
+    lines = [
+        {"step": 600, **dead},
+        {"step": 700, "finding": "loader-bound", "text": "60 % waiting"},
+        {"step": 900, "finding": "dead-ema", "ended": True},
+        {"step": 1200, **dead},
+    ]
+    with (run / "metrics.jsonl").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    record = read_run(run)
+    assert [(f.name, f.begin, f.end) for f in record.findings] == [
+        ("dead-ema", 600, 900), ("loader-bound", 700, None), ("dead-ema", 1200, None)
+    ]  # fmt: skip
+    assert not any("ended" in row for row in record.rows)
+    page = write_report([run]).read_text()
+    assert "<strong>dead-ema</strong>, from step 600 to 900: the average makes" in page
+    assert "<strong>loader-bound</strong>, from step 700 to the end: 60 % waiting." in page
+    assert "something to say: dead-ema, loader-bound." in page
+    assert "Nothing to report" not in page
+
+
+def test_a_run_that_no_doctor_watched_has_no_word_of_it(make_run: MakeRun) -> None:
+    run = make_run()
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    bare = [{k: v for k, v in line.items() if k in ("step", "lr")} for line in lines]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in bare))
+    assert "doctor" not in write_report([run]).read_text()
