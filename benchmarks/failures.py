@@ -1,11 +1,10 @@
 """Runs made to fail on purpose, and what the training doctor says of them.
 
-    python -m benchmarks.failures                       # every case, about 15 minutes on one core
-    python -m benchmarks.failures --only faster-critic --steps 500
+    python -m benchmarks.failures              # every case, about 25 minutes of one idle core
+    python -m benchmarks.failures --only rate-x-50 no-noise
 
 Each case is `configs/cgan/glyphs.yaml`, shortened, with one thing broken. The doctor should name
-that thing, and say nothing of the run that is sound. The first column of figures is what it should
-name, the second what it said, with the step from which on.
+that thing, and say nothing of the run that is sound. What it said: docs/training-doctor.md.
 """
 
 from __future__ import annotations
@@ -135,14 +134,15 @@ def findings(folder: Path) -> list[dict[str, Any]]:
 def said(folder: Path) -> str:
     """Findings by name, each with its first step."""
     begun = {row["finding"]: row["step"] for row in reversed(findings(folder)) if "text" in row}
-    return ", ".join(f"{name} from {begun[name]}" for name in sorted(begun, key=begun.get)) or "nothing"
+    by_step = sorted(begun.items(), key=lambda item: item[1])
+    return ", ".join(f"{name} from {step}" for name, step in by_step) or "nothing"
 
 
 def main() -> None:
     """Train the cases and print the table."""
     parser = argparse.ArgumentParser(description="Runs made to fail on purpose.")
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--out", type=Path, help="keep the run folders here")
     options = parser.parse_args()

@@ -149,7 +149,7 @@ class Loader:
         if self.data.flip:
             drawn = torch.rand(total, generator=random.generator(self.seed, "flip", step))
             mirrored = (drawn[rows] < 0.5).to(self.device)
-            # One gather from the images and their mirrors: half the time of mirroring some in place.
+            # One gather of images and mirrors: half the time of mirroring some in place.
             both = torch.cat([images, images.flip(3)])
             row = torch.arange(len(images), device=self.device)
             images = both.index_select(0, row + len(images) * mirrored)

@@ -1,6 +1,6 @@
 """`trainer.overfit_batch`: train on one batch, a first check that the parts are wired together.
 
-A run that can't even learn the images of its first batch by heart has a fault that no longer run
+A run whose samples come no nearer to the images of its first batch has a fault that no longer run
 will mend. Such a run says at each preview how near it has come.
 """
 
@@ -52,11 +52,12 @@ def verdict(near: float) -> str:
     if near < LEARNT:
         return f"{start}learnt by heart, so networks, losses and data are wired together"
     if near < ON_ITS_WAY:
-        return f"{start}on its way; if it does not fall below {LEARNT}, train for more steps"
+        return f"{start}on its way; it should go on falling below {LEARNT}, with more steps"
     return (
-        f"{start}not learnt (one mean grey image is at 0.71). If it does not fall, something is "
-        "wrong that more data will not mend: look at optim.lr (try ten times more and less), at "
-        "trainer.precision=fp32, and at what the losses and networks are given"
+        f"{start}not learnt (the mean image is at 0.71). It should fall from preview to preview. "
+        "If it doesn't, look at optim.lr (ten times more and less), at trainer.precision=fp32, and "
+        "at what the losses and networks are given; a critic without a penalty may also learn the "
+        "batch before the generator does: try adversarial.r1_weight=1 and a smaller data.batch_size"
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genkit.training.trainer import Trainer
 
 
-def refuse_non_finite(means: Mapping[str, float], bad: Mapping[str, int], run_dir: Path) -> None:
+def non_finite(means: Mapping[str, float], bad: Mapping[str, int], run_dir: Path) -> None:
     """Raise a `TrainingError` about the first number that is infinite or none.
 
     Args:
@@ -41,7 +41,7 @@ def refuse_non_finite(means: Mapping[str, float], bad: Mapping[str, int], run_di
     )
 
 
-def refuse_other_circumstances(trainer: Trainer[Any], root: Path, meta: Mapping[str, Any]) -> None:
+def other_circumstances(trainer: Trainer[Any], root: Path, meta: Mapping[str, Any]) -> None:
     """Raise a `CheckpointError` if a checkpoint's run had other batches, images or machines.
 
     Args:
@@ -70,7 +70,7 @@ def refuse_other_circumstances(trainer: Trainer[Any], root: Path, meta: Mapping[
 
 
 @contextmanager
-def memory_advice(trainer: Trainer[Any]) -> Iterator[None]:
+def memory(trainer: Trainer[Any]) -> Iterator[None]:
     """Turn what torch raises when memory runs out into a `TrainingError` that says what to do."""
     try:
         yield

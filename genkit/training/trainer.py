@@ -32,7 +32,7 @@ from genkit.config import C, flatten, to_tree
 from genkit.data.batch import Batch, DataInfo
 from genkit.errors import TrainingError
 from genkit.files import write_whole
-from genkit.training import checkpoints, state
+from genkit.training import checkpoints, refusals, state
 from genkit.training.diagnosis import Doctor
 from genkit.training.diversity import Classify, Numbers, Yardstick, worth_measuring
 from genkit.training.ema import EMA
@@ -40,11 +40,6 @@ from genkit.training.estimate import announce, choose_precision, rehearse
 from genkit.training.monitor import Monitor
 from genkit.training.overfit import OneBatch, repeated
 from genkit.training.progress import RunProgress
-from genkit.training.refusals import (
-    memory_advice,
-    refuse_non_finite,
-    refuse_other_circumstances,
-)
 from genkit.training.schedules import lr_factor
 from genkit.training.signals import StopRequest
 from genkit.training.trackers import MetricsFile, Window, start_trackers
@@ -233,7 +228,7 @@ class Trainer(ABC, Generic[C]):
         if self.steps_done >= trainer.steps or self.loader is None:
             return True
         batches = self._batches()
-        with memory_advice(self):
+        with refusals.memory(self):
             first = next(batches)
             self._prepare(first)
         window, metrics = Window(), MetricsFile(self.run_dir / "metrics.jsonl")
@@ -247,7 +242,7 @@ class Trainer(ABC, Generic[C]):
         if self.steps_done:
             self.doctor = Doctor(metrics.rows())
         self.monitor.start()
-        with self._own_random_state(), StopRequest() as stop, progress, memory_advice(self):
+        with self._own_random_state(), StopRequest() as stop, progress, refusals.memory(self):
             micro_batches: list[Batch] | None = first
             while micro_batches is not None:
                 window.add(self._train_step(micro_batches), self.steps_done)
@@ -344,7 +339,7 @@ class Trainer(ABC, Generic[C]):
         numbers: Numbers = {}
         if last or self._is_logged(step):
             means, bad = window.close(self.accelerator)
-            refuse_non_finite(means, bad, self.run_dir)
+            refusals.non_finite(means, bad, self.run_dir)
             progress.report(step, means)
             numbers = self._facts(progress) | means | self.monitor.numbers()
         if last or step % trainer.preview_every == 0:
@@ -412,7 +407,7 @@ class Trainer(ABC, Generic[C]):
         """Write a checkpoint of this step, and drop the oldest beyond `trainer.keep_last`."""
         self._share_buffers()
         if (name := state.not_finite(self.bare_networks)) is not None:
-            refuse_non_finite({name: float("nan")}, {name: self.steps_done}, self.run_dir)
+            refusals.non_finite({name: float("nan")}, {name: self.steps_done}, self.run_dir)
         if self.accelerator.is_main_process:
             root = self.run_dir / "checkpoints"
             learnt = state.collect(self.bare_networks, self.optimizers, self.ema, self._scaler)
@@ -434,7 +429,7 @@ class Trainer(ABC, Generic[C]):
         else:
             learnt, meta = checkpoints.load(root, step)
         if self.loader is not None:
-            refuse_other_circumstances(self, root, meta)
+            refusals.other_circumstances(self, root, meta)
         state.restore(learnt, self.bare_networks, self.optimizers, self.ema)
         self._resumed_scaler = learnt["scaler"]
         self.steps_done = meta["step"]

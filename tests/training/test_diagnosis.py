@@ -26,8 +26,8 @@ SOUND = {
 }
 
 ILL = {
-    "learning-rate": {"update/critic": 0.04},
-    "vanishing-gradients": {"gradient/generator": 1e-4, "critic/accuracy": 1.0},
+    "learning-rate": {"update/critic": 0.025},
+    "vanishing-gradients": {"gradient/generator": 2e-3, "critic/accuracy": 1.0},
     "overwhelming-critic": {"critic/accuracy": 1.0, "critic/margin": 40.0},
     "overwhelmed-critic": {"critic/accuracy": 0.51, "diversity/overall": 0.4},
     "collapse": {"diversity/overall": 0.1, "diversity/narrowest-class": 0.1},
@@ -36,7 +36,7 @@ ILL = {
     "loader-bound": {"loader/wait": 0.6},
 }
 TOGETHER = {  # each half of these conditions alone is no finding
-    "a gradient may fall": {"gradient/generator": 1e-4},
+    "a gradient may fall": {"gradient/generator": 2e-3},
     "a critic may always be right": {"critic/accuracy": 1.0},
     "a margin may be wide": {"critic/margin": 40.0},
     "a critic may guess at good samples": {"critic/accuracy": 0.51},
@@ -91,6 +91,10 @@ def test_each_sentence_says_what_was_seen_and_what_to_change(name):
     assert any(f"{part}." in finding.text for part in ("optim", "adversarial", "trainer", "data"))
 
 
+def test_a_critic_that_knows_its_one_batch_by_heart_is_no_finding():
+    assert names(rows(ILL["overwhelming-critic"] | {"overfit/nearness": 0.6})) == []
+
+
 def test_samples_of_few_classes_are_a_collapse():
     few = math.log(2)
     assert names(rows({"diversity/label-entropy": few})) == ["collapse"]
@@ -112,6 +116,8 @@ def test_a_wait_that_costs_no_time_is_none():
 def test_a_gradient_is_compared_with_the_largest_it_has_been():
     always_small = [row(i, **ILL["vanishing-gradients"]) for i in range(9)]
     assert names(always_small) == []
+    always_flat = [{**r, "gradient/generator": 1e-4} for r in always_small]
+    assert names(always_flat) == ["vanishing-gradients"]
 
 
 def test_previews_that_are_rarer_than_rows_are_judged_by_themselves():

@@ -72,7 +72,7 @@ def test_nearness_is_zero_for_the_batch_itself_in_any_order():
 
 
 def test_the_nearness_of_known_images():
-    # Grey values 0 and 2 in four pixels: 4 apart. A sample at .5 is 1 from the one, 3 from the other.
+    # Grey values 0 and 2 in four pixels: 4 apart. A sample at .5 is 1 and 3 away.
     batch = torch.tensor([0.0, 2.0])[:, None, None, None].expand(-1, 1, 2, 2)
     assert nearness(torch.full((1, 1, 2, 2), 0.5), batch) == pytest.approx((1 + 3) / 2 / 4)
 
