@@ -11,7 +11,8 @@ How the critic is told the label, `model.conditioning`:
 and the generator: its embedding joined to the noise, or class-conditional batch norm.
 
 Deviations: mlp has the initial weights and the critic's input dropout of its authors' sibling
-configuration (the paper gives none), and zero output biases; exports hold the averaged generator.
+configuration (the paper gives none), zero output biases, and drops units of the generator when
+sampling too; exports hold the averaged generator.
 """
 
 from __future__ import annotations
@@ -112,11 +113,12 @@ class CGANTrainer(AdversarialTrainer[Config]):
     def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
         """Generator and critic, each with its optimizer."""
         model, data = self.config.model, self.data
+        self.latent_dim = model.latent_dim
         if model.kind == "mlp":
             shape = (data.channels, data.image_size, data.num_classes)
-            return self.opponents(
-                PerceptronGenerator(model.latent_dim, *shape), MaxoutCritic(*shape)
-            )
+            perceptron = PerceptronGenerator(model.latent_dim, *shape)
+            self.latent_dim = perceptron.noise_dim  # what it drops is drawn with z
+            return self.opponents(perceptron, MaxoutCritic(*shape))
         generator, critic = make_pair(
             model.kind,
             latent_dim=model.latent_dim,
@@ -134,7 +136,7 @@ class CGANTrainer(AdversarialTrainer[Config]):
 
     def generate(self, batch: Batch) -> Tensor:
         """Images (B, C, S, S) in [-1, 1] from this step's noise and the batch's labels."""
-        z = self.draw_latent(batch, self.config.model.latent_dim, self.config.model.noise)
+        z = self.draw_latent(batch, self.latent_dim, self.config.model.noise)
         images: Tensor = self.networks["generator"](z, batch["label"])
         return images
 
@@ -155,7 +157,7 @@ class CGANTrainer(AdversarialTrainer[Config]):
         classes, trainer, model = self.data.num_classes or 1, self.config.trainer, self.config.model
         self.preview_columns = max(1, trainer.preview_count // classes)
         label = torch.arange(classes).repeat_interleave(self.preview_columns)
-        z = latents(trainer.seed, range(len(label)), model.latent_dim, model.noise)
+        z = latents(trainer.seed, range(len(label)), self.latent_dim, model.noise)
         self.preview_labels = label
         generator = self.averaged_network("generator")
         images: Tensor = generator(z.to(self.device), label.to(self.device))
@@ -165,7 +167,7 @@ class CGANTrainer(AdversarialTrainer[Config]):
         """Noise and label to image by the averaged generator."""
         return NoiseToImage(
             generator=self.averaged_network("generator"),
-            latent_dim=self.config.model.latent_dim,
+            latent_dim=self.latent_dim,
             image_size=self.data.image_size,
             channels=self.data.channels,
             latent=self.config.model.noise,

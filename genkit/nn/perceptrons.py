@@ -4,7 +4,7 @@ Mirza & Osindero 2014 (arXiv:1411.1784), section 4.1. What the paper leaves open
 configuration of its sibling, Goodfellow et al. 2014 (arXiv:1406.2661), for the same digits: uniform
 weights of +-0.05 and +-0.005, and a dropout of 0.2 on the critic's pixels. Biases start at 0.
 
-Legend: B batch, Z latent size, K classes, C image channels, S size in px.
+Legend: B batch, Z latent size, N noise size, K classes, C image channels, S size in px.
 """
 
 import torch
@@ -15,19 +15,26 @@ from torch import Tensor, nn
 
 from genkit.nn.critics import Verdict
 
+HIDDEN = (200, 1000, 1200)  # units of the generator: of z, of the label, of both joined
+
 
 class PerceptronGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """z (B, Z), label (B,) -> (B, C, S, S) in [-1, 1].
+    """Noise (B, N), label (B,) -> (B, C, S, S) in [-1, 1].
 
     z to 200 and the one-hot label to 1000 units, joined to 1200, all ReLU; a sigmoid per pixel,
     which is the pixel in [0, 1].
+
+    Hidden units are dropped when sampling too, as Isola et al. 2017 (arXiv:1611.07004), section
+    2.1, do: trained with dropout, this network varies its images by it and hardly by z, so that
+    without it each class is one shape. For an image to be a function of its noise, the draws are
+    part of that: N = Z, and one for each hidden unit if any are dropped.
 
     Args:
         latent_dim: Z.
         channels: C.
         image_size: S.
         num_classes: K.
-        dropout: Share of hidden units dropped in training.
+        dropout: Share of hidden units dropped.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -41,23 +48,35 @@ class PerceptronGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.num_classes = num_classes
+        self.dropout = dropout
+        self.parts = (latent_dim, HIDDEN[0] + HIDDEN[1], HIDDEN[2])
+        self.noise_dim = sum(self.parts) if dropout else latent_dim
         self.shape = (channels, image_size, image_size)
-        self.of_z = _relu(latent_dim, 200, dropout)
-        self.of_label = _relu(num_classes, 1000, dropout)
-        self.joined = _relu(1200, 1200, dropout)
-        self.to_pixels = nn.Linear(1200, channels * image_size**2)
+        self.of_z = _relu(latent_dim, HIDDEN[0])
+        self.of_label = _relu(num_classes, HIDDEN[1])
+        self.joined = _relu(HIDDEN[0] + HIDDEN[1], HIDDEN[2])
+        self.to_pixels = nn.Linear(HIDDEN[2], channels * image_size**2)
         _init_uniform(self, 0.05)
 
-    def forward(self, z: Tensor, label: Tensor) -> Tensor:
-        """Images (B, C, S, S) in [-1, 1] of z (B, Z) and label (B,) int64.
+    def forward(self, noise: Tensor, label: Tensor) -> Tensor:
+        """Images (B, C, S, S) in [-1, 1] of noise (B, N) and label (B,) int64.
 
-        z is uniform in [-1, 1] as genkit's uniform latents are; the paper's is in the unit
+        Noise is uniform in [-1, 1] as genkit's uniform latents are; the paper's z is in the unit
         hypercube, where it is moved first.
         """
+        noise = (noise + 1) / 2
+        z, first, second = noise.split(self.parts, 1) if self.dropout else (noise, None, None)
         y = F.one_hot(label, self.num_classes).to(z.dtype)
-        hidden = self.joined(torch.cat([self.of_z((z + 1) / 2), self.of_label(y)], dim=1))
+        hidden = self._keep(torch.cat([self.of_z(z), self.of_label(y)], dim=1), first)
+        hidden = self._keep(self.joined(hidden), second)
         pixels = torch.sigmoid(self.to_pixels(hidden))
         return (2 * pixels - 1).unflatten(1, self.shape)
+
+    def _keep(self, hidden: Tensor, draws: Tensor | None) -> Tensor:
+        """The units whose draw in [0, 1] says so, the others 0; the mean stays."""
+        if draws is None:
+            return hidden
+        return hidden * (draws >= self.dropout) / (1 - self.dropout)
 
 
 class MaxoutCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -125,8 +144,8 @@ class Maxout(nn.Module):
         return pieces.amax(dim=2)
 
 
-def _relu(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.Dropout(dropout))
+def _relu(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(inplace=True))
 
 
 def _init_uniform(network: nn.Module, bound: float) -> None:
