@@ -22,7 +22,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
@@ -34,9 +34,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from benchmarks.side_by_side import apply, stack, weights
 from genkit import random
 from genkit.losses import adversarial
 from genkit.losses.adversarial import Objective
+from genkit.machine import keep_freed_memory
 from genkit.nn.spectral import spectral_normalize
 from genkit.provenance import hardware
 from genkit.training.adversarial import AdversarialConfig
@@ -135,7 +137,7 @@ class Settings:
     betas: tuple[float, float] = (0.5, 0.99)
     ema_decay: float = 0.999  # with warm-up; what is judged are samples of the average
     gp_weight: float = 0.1  # WGAN-GP
-    clip_weights: float = 0.1
+    clip_weights: float = 0.3
 
 
 def regularisers(mixture: Mixture, settings: Settings) -> dict[str, Measured]:
@@ -163,9 +165,7 @@ def _accepts(options: Measured) -> bool:
     return True
 
 
-# -- networks side by side -------------------------------------------------------------------------
-
-Stacked = list[tuple[Tensor, Tensor] | nn.Module]
+# -- networks --------------------------------------------------------------------------------------
 
 
 class Waves(nn.Module):
@@ -200,27 +200,6 @@ def _dense(inputs: int, outputs: int, settings: Settings, activation: nn.Module)
     sizes = [inputs, *[settings.width] * settings.hidden_layers]
     hidden = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), activation)]
     return [*hidden, nn.Linear(settings.width, outputs)]
-
-
-def stack(networks: Sequence[nn.Sequential]) -> Stacked:
-    """The layers of R like networks; weights stacked as (R, in, out), biases as (R, 1, out)."""
-    return [
-        (torch.stack([m.weight for m in each]).mT, torch.stack([m.bias for m in each])[:, None])
-        if isinstance(each[0], nn.Linear)
-        else each[0]
-        for each in zip(*networks, strict=True)
-    ]
-
-
-def apply(layers: Stacked, x: Tensor) -> Tensor:
-    """Each network on points of its own: (R, B, in) -> (R, B, out)."""
-    for layer in layers:
-        x = layer(x) if isinstance(layer, nn.Module) else torch.baddbmm(layer[1], x, layer[0])
-    return x
-
-
-def _weights(networks: Iterable[nn.Module]) -> list[Tensor]:
-    return [weight for network in networks for weight in network.parameters()]
 
 
 # -- training --------------------------------------------------------------------------------------
@@ -260,7 +239,7 @@ class Runs:
         self.averages = copy.deepcopy(self.generators)
         self.draws = {seed: random.generator(seed, "train") for seed in seeds}
         self.critic_adam, self.generator_adam = (
-            torch.optim.Adam(_weights(networks), settings.lr, settings.betas, fused=True)
+            torch.optim.Adam(weights(networks), settings.lr, settings.betas, fused=True)
             for networks in (self.critics, self.generators)
         )
 
@@ -341,13 +320,13 @@ class Runs:
         limit = self.config.clip_weights
         if limit is not None:
             with torch.no_grad():
-                for weight in _weights(self.critics):
+                for weight in weights(self.critics):
                     weight.clamp_(-limit, limit)
 
     def _average(self, step: int) -> None:
         decay = min(self.settings.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
-            torch._foreach_lerp_(_weights(self.averages), _weights(self.generators), 1 - decay)
+            torch._foreach_lerp_(weights(self.averages), weights(self.generators), 1 - decay)
 
 
 def _update(adam: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -455,6 +434,7 @@ def main() -> None:
     parser.add_argument("mixtures", nargs="*", default=list(MIXTURES), metavar="ring|grid")
     parser.add_argument("--only", metavar="REGULARISER", help="one column of the table")
     arguments = parser.parse_args()
+    keep_freed_memory()
     settings = Settings()
     for name in arguments.mixtures:
         wanted = regularisers(MIXTURES[name], settings)
@@ -469,20 +449,24 @@ def main() -> None:
 
 
 def _measure_once(name: str, regulariser: str, options: Measured, settings: Settings) -> None:
-    mixture = MIXTURES[name]
-    held = {"mixture": asdict(mixture), "settings": asdict(settings)}
-    held = json.loads(json.dumps(held))
-    results = _read()
-    if any(results["mixtures"].get(name, {}).get(key) != value for key, value in held.items()):
-        results["mixtures"][name] = {**held, "regularisers": {}}
-    units = results["mixtures"][name]["regularisers"]
-    if regulariser in units and _points(name, regulariser).exists():
+    mixture = {key: value for key, value in asdict(MIXTURES[name]).items() if key != "centres"}
+    held = json.loads(json.dumps({"mixture": mixture, "settings": asdict(settings)}))
+    before = _read()["mixtures"].get(name, {})
+    if _same(before, held) and regulariser in before["regularisers"]:
         return
-    units[regulariser], points = measure(mixture, options, settings)
+    unit, points = measure(MIXTURES[name], options, settings)
+    print(name, regulariser, unit, flush=True)
     POINTS.mkdir(parents=True, exist_ok=True)
     np.save(_points(name, regulariser), points.numpy())
+    results = _read()  # again: another process may have measured another mixture meanwhile
+    before = results["mixtures"].get(name, {})
+    kept = before["regularisers"] if _same(before, held) else {}
+    results["mixtures"][name] = {**held, "regularisers": {**kept, regulariser: unit}}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    print(name, regulariser, units[regulariser], flush=True)
+
+
+def _same(before: Measured, held: Measured) -> bool:
+    return all(before.get(key) == value for key, value in held.items())
 
 
 def _read() -> Measured:

@@ -1,9 +1,12 @@
 """The moving average against its closed form."""
 
+import copy
+
 import torch
 from torch import nn
 
-from genkit.training.ema import EMA
+from genkit.nn.generators import DCGANGenerator
+from genkit.training.ema import EMA, side_by_side
 
 
 def constant(value: float) -> nn.Module:
@@ -66,3 +69,34 @@ def test_the_average_follows_weights_that_were_loaded_into_its_network():
     ema.update({"net": network}, 1)
     assert ema.networks["net"].weight.item() == 3.0
     assert ema.networks["net"].num_batches_tracked.item() == 4
+
+
+def test_tensors_moved_side_by_side_keep_their_values_strides_and_holders():
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)).to(
+        memory_format=torch.channels_last
+    )
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    tensors = [*network.parameters(), network[1].running_var]
+    before = [(t.detach().clone(), t.stride(), id(t)) for t in tensors]
+    (buffer,) = side_by_side(tensors)
+    for tensor, (value, stride, identity) in zip(tensors, before, strict=True):
+        assert torch.equal(tensor, value)
+        assert (tensor.stride(), id(tensor)) == (stride, identity)
+        assert tensor.untyped_storage().data_ptr() == buffer.untyped_storage().data_ptr()
+    network(torch.ones(2, 3, 4, 4)).square().sum().backward()
+    optimizer.step()
+    assert not torch.equal(network[0].weight, before[0][0])
+    buffer.zero_()
+    assert all((tensor == 0).all() for tensor in tensors)
+
+
+def test_a_network_whose_average_was_taken_is_saved_and_copied_as_before(tmp_path):
+    network = DCGANGenerator(4, 1, 16, 4)
+    ema = EMA({"net": network}, 0.5, warmup=False)
+    ema.update({"net": network}, 0)
+    ema.networks["net"].save_pretrained(tmp_path)
+    loaded = DCGANGenerator.from_pretrained(tmp_path)
+    copied = copy.deepcopy(network)
+    for other in (loaded, copied):
+        for a, b in zip(other.parameters(), network.parameters(), strict=True):
+            torch.testing.assert_close(a, b)
