@@ -20,7 +20,11 @@ _CONDITIONAL = {"model__embed_dim": None, "model__generator_norm": "conditional"
 VARIANTS: dict[str, dict[str, Any]] = {
     "dcgan minimax": {"adversarial__objective": "minimax"},
     "dcgan least-squares": {"adversarial__objective": "least-squares"},
-    "dcgan hinge": {"adversarial__objective": "hinge", "adversarial__spectral_norm": True},
+    "dcgan hinge": {
+        "adversarial__objective": "hinge",
+        "adversarial__spectral_norm": True,
+        "model__critic_norm": "none",
+    },
     "dcgan wasserstein": {
         "adversarial__objective": "wasserstein",
         "adversarial__clip_weights": 0.01,

@@ -101,6 +101,7 @@ class Config(AdversarialRunConfig):
             critic_norm=model.critic_norm,
             critic_dropout=model.critic_dropout,
             penalty=self.adversarial.penalized,
+            spectral_norm=self.adversarial.spectral_norm,
         )
         if problem:
             raise ValueError(problem)
@@ -153,10 +154,16 @@ class CGANTrainer(AdversarialTrainer[Config]):
         return (self.config.model.auxiliary_weight or 1.0) * loss
 
     def preview(self) -> Tensor:
-        """Images of the averaged generator for the run's seed: one row per class."""
+        """Images of the averaged generator for the run's seed: one row per class.
+
+        Of more classes than images, as many as there are images, evenly spread.
+        """
         classes, trainer, model = self.data.num_classes or 1, self.config.trainer, self.config.model
-        self.preview_columns = max(1, trainer.preview_count // classes)
-        label = torch.arange(classes).repeat_interleave(self.preview_columns)
+        if classes > trainer.preview_count:
+            label = torch.arange(trainer.preview_count) * classes // trainer.preview_count
+        else:
+            self.preview_columns = trainer.preview_count // classes
+            label = torch.arange(classes).repeat_interleave(self.preview_columns)
         z = latents(trainer.seed, range(len(label)), self.latent_dim, model.noise)
         self.preview_labels = label
         generator = self.averaged_network("generator")

@@ -53,6 +53,7 @@ class Config(AdversarialRunConfig):
             critic_norm=self.model.critic_norm,
             critic_dropout=self.model.critic_dropout,
             penalty=self.adversarial.penalized,
+            spectral_norm=self.adversarial.spectral_norm,
         )
         if problem:
             raise ValueError(problem)

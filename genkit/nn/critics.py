@@ -138,14 +138,21 @@ class DCGANCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return verdict
 
 
-def critic_norm_problem(image_size: int, norm: Norm | None, *, penalty: bool) -> str | None:
-    """What is wrong with a norm for a critic of that size, or None."""
+def critic_norm_problem(
+    image_size: int, norm: Norm | None, *, penalty: bool, spectral_norm: bool = False
+) -> str | None:
+    """What is wrong with a norm for a critic of that size and so constrained, or None."""
     if image_size == 28 and norm in ("batch", "layer"):
         return f"critic_norm={norm}: the critic for 28 px has no norm; use 32 px, or leave it out"
     if penalty and image_size != 28 and norm not in ("layer", "none"):
         return (
             "a gradient penalty needs critic_norm=layer or none: under batch norm the gradient at "
             "one image depends on the others, and the penalty means something else"
+        )
+    if spectral_norm and image_size != 28 and norm != "none":
+        return (
+            "spectral_norm needs critic_norm=none: batch or layer norm divides by the spread of "
+            "what the bounded weights give, and so undoes the bound"
         )
     return None
 

@@ -79,13 +79,14 @@ def pair_problem(
     critic_norm: Norm | None,
     critic_dropout: float | None,
     penalty: bool,
+    spectral_norm: bool,
 ) -> str | None:
     """What is wrong with settings for `make_pair`, or None; `penalty`: of the critic's gradient."""
     if kind == "conv":
         return image_size_problem(image_size) or critic_norm_problem(
-            image_size, critic_norm, penalty=penalty
+            image_size, critic_norm, penalty=penalty, spectral_norm=spectral_norm
         )
-    if critic_norm is not None or critic_dropout is not None:
+    if critic_norm is not None or critic_dropout:
         return (
             "model.kind=residual: its critic has neither norm nor dropout; leave critic_norm and "
             "critic_dropout out"

@@ -72,7 +72,8 @@ class AdversarialConfig(Section):
             if self.clip_weights is not None and (self.penalized or self.spectral_norm)
             else None,
             "objective=wasserstein has no lower bound unless something bounds the critic's slope; "
-            "set gp_weight=10, spectral_norm=true or clip_weights=0.01"
+            "set gp_weight=10 or spectral_norm=true, with model.critic_norm=none, or "
+            "clip_weights=0.01"
             if self.objective == "wasserstein" and not bounded
             else None,
         ]

@@ -90,7 +90,7 @@ class Doctor:
         self._history = History()
         self._absent: dict[str, int] = {}  # looks since a finding that goes on was last made
         for row in rows:
-            if "finding" not in row:
+            if not any(key == "finding" or key.startswith("eval/") for key in row):
                 self._compare(row)
 
     def examine(self, row: Row) -> list[dict[str, Any]]:
@@ -155,8 +155,8 @@ def vanishing_gradients(history: History) -> Iterator[Finding]:
             f"the generator's gradient has a norm of {gradients[-1]:.0e} while the critic is right "
             f"in {_percent(accuracy[-1])} of pairs: its objective is flat where the samples are, "
             "so the generator stands still. Set adversarial.objective=non-saturating, bound the "
-            "critic (adversarial.r1_weight=1 or adversarial.spectral_norm=true), or lower "
-            "optim.critic_lr and adversarial.critic_steps",
+            "critic (adversarial.r1_weight=1 or adversarial.spectral_norm=true, each with "
+            "model.critic_norm=none), or lower optim.critic_lr and adversarial.critic_steps",
         )
 
 
@@ -172,8 +172,8 @@ def overwhelming_critic(history: History) -> Iterator[Finding]:
             f"the critic is right in {_percent(accuracy[-1])} of pairs, with real and generated "
             f"images {margin[-1]:.1f} spreads apart (sound runs stay below {OVERWHELMS:g}): it is "
             "too far ahead for the generator to follow. Lower optim.critic_lr or "
-            "adversarial.critic_steps, set adversarial.r1_weight=1 or spectral_norm=true, or "
-            "show it less clear images with adversarial.augment",
+            "adversarial.critic_steps, set adversarial.r1_weight=1 or spectral_norm=true (each "
+            "with model.critic_norm=none), or show it less clear images with adversarial.augment",
         )
 
 
@@ -225,8 +225,9 @@ def collapse_in_class(history: History) -> Iterator[Finding]:
 
 
 _MORE_VARIED = (
-    "Restart with a lower optim.lr, adversarial.r1_weight=1 or another adversarial.objective, or "
-    "show the critic more with adversarial.augment and a larger data.batch_size"
+    "Restart with a lower optim.lr, with adversarial.r1_weight=1 and model.critic_norm=none or "
+    "another adversarial.objective, or show the critic more with adversarial.augment and a larger "
+    "data.batch_size"
 )
 
 

@@ -57,7 +57,8 @@ def verdict(near: float) -> str:
         f"{start}not learnt (the mean image is at 0.71). It should fall from preview to preview. "
         "If it doesn't, look at optim.lr (ten times more and less), at trainer.precision=fp32, and "
         "at what the losses and networks are given; a critic without a penalty may also learn the "
-        "batch before the generator does: try adversarial.r1_weight=1 and a smaller data.batch_size"
+        "batch before the generator does: try adversarial.r1_weight=1 with model.critic_norm=none "
+        "and a smaller data.batch_size"
     )
 
 

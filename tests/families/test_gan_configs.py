@@ -34,6 +34,17 @@ def test_a_penalty_under_batch_norm_is_refused_with_the_reason(family, penalty):
     config(family, adversarial={penalty: 1.0}, model={"kind": "residual"})
 
 
+@pytest.mark.parametrize("family", ["dcgan", "cgan"])
+def test_spectral_norm_besides_a_norm_is_refused_with_the_reason(family):
+    bounded = {"objective": "wasserstein", "spectral_norm": True}
+    for norm in (None, "batch", "layer"):
+        with pytest.raises(ConfigError, match=r"spectral_norm needs critic_norm=none.*undoes the"):
+            config(family, adversarial=bounded, model={"critic_norm": norm})
+    config(family, adversarial=bounded, model={"critic_norm": "none"})
+    config(family, adversarial=bounded, model={"kind": "residual"})
+    config(family, data={"kind": "synthetic", "image_size": 28}, adversarial=bounded)
+
+
 def test_a_norm_for_the_28_px_critic_is_refused():
     with pytest.raises(ConfigError, match="the critic for 28 px has no norm"):
         config(

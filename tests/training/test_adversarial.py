@@ -164,3 +164,10 @@ def test_momentum_without_sgd_and_decay_without_its_schedule_are_refused():
         tiny("dcgan", optim__kind="rmsprop", optim__weight_decay=0.1)
     with pytest.raises(ConfigError, match="need each other"):
         tiny("dcgan", optim__lr_decay=1.1)
+
+
+def test_a_preview_of_more_classes_than_images_shows_classes_evenly_spread(tmp_path):
+    few = run(tmp_path, "cgan", trainer__preview_count=4)
+    assert len(few.preview()) == 4
+    assert few.preview_labels.tolist() == [0, 2, 5, 7]
+    assert few.preview_columns is None

@@ -161,3 +161,9 @@ def test_a_doctor_that_is_given_the_rows_so_far_goes_on_as_the_one_that_saw_them
         second = Doctor(said)
         for each in course[cut:]:
             assert first.examine(each) == second.examine(each)
+
+
+def test_rows_of_an_evaluation_are_no_looks_for_a_resumed_run_either():
+    ill = rows(ILL["learning-rate"], 6)
+    scored = [entry for each in ill for entry in (each, {"step": each["step"], "eval/fd": 1.0})]
+    assert Doctor(scored)._absent == Doctor(ill)._absent
