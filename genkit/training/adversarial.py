@@ -99,6 +99,10 @@ class AdversarialOptimConfig(OptimConfig):
             raise ValueError(
                 f"momentum says nothing to kind={self.kind}; leave it out, or set kind=sgd"
             )
+        if self.kind != "adam" and self.betas != (0.5, 0.999):
+            raise ValueError(
+                f"betas say nothing to kind={self.kind}; leave them out, or set kind=adam"
+            )
         if self.kind == "rmsprop" and self.weight_decay:
             raise ValueError("weight_decay says nothing to kind=rmsprop; leave it out")
         return self

@@ -160,6 +160,8 @@ def test_every_objective_goes_with_every_bound_on_the_critic():
 def test_momentum_without_sgd_and_decay_without_its_schedule_are_refused():
     with pytest.raises(ConfigError, match="momentum says nothing to kind=adam"):
         tiny("dcgan", optim__momentum=[0.5, 0.5])
+    with pytest.raises(ConfigError, match="betas say nothing to kind=sgd"):
+        tiny("dcgan", optim__kind="sgd", optim__betas=[0.9, 0.999])
     with pytest.raises(ConfigError, match="weight_decay says nothing to kind=rmsprop"):
         tiny("dcgan", optim__kind="rmsprop", optim__weight_decay=0.1)
     with pytest.raises(ConfigError, match="need each other"):
