@@ -110,8 +110,8 @@ def test_only_wasserstein_without_a_bound_is_left_out():
         name: set(OBJECTIVES) - set(permitted(options))
         for name, options in regularisers(RING, SMALL).items()
     }
-    assert {name for name, left in refused.items() if left} == {"none"}
-    assert refused["none"] == {"wasserstein"}
+    assert {name for name, left in refused.items() if left} == {"none", "R1"}
+    assert refused["none"] == refused["R1"] == {"wasserstein"}
 
 
 def test_the_table_holds_medians_and_says_what_is_refused():

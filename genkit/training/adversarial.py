@@ -58,7 +58,13 @@ class AdversarialConfig(Section):
     def _problems(self) -> list[str | None]:
         """Each rule of what goes with what: its sentence if it is broken."""
         zero_centred = self.r1_weight + self.r2_weight > 0
-        bounded = self.penalized or self.spectral_norm or self.clip_weights is not None
+        penalized_on_both = self.r1_weight > 0 and self.r2_weight > 0
+        bounded = (
+            self.gp_weight > 0
+            or penalized_on_both
+            or self.spectral_norm
+            or self.clip_weights is not None
+        )
         return [
             "penalty_every needs r1_weight, r2_weight or gp_weight: there is no penalty to space"
             if self.penalty_every > 1 and not self.penalized
@@ -71,9 +77,9 @@ class AdversarialConfig(Section):
             "critic's slope, so the other would do nothing or fight it; keep one of them"
             if self.clip_weights is not None and (self.penalized or self.spectral_norm)
             else None,
-            "objective=wasserstein has no lower bound unless something bounds the critic's slope; "
-            "set gp_weight=10 or spectral_norm=true, with model.critic_norm=none, or "
-            "clip_weights=0.01"
+            "objective=wasserstein has no lower bound unless something bounds the critic's slope, "
+            "at real and at generated images; set gp_weight=10, spectral_norm=true, or r1_weight "
+            "and r2_weight, each with model.critic_norm=none, or clip_weights=0.01"
             if self.objective == "wasserstein" and not bounded
             else None,
         ]

@@ -1,5 +1,7 @@
 """One critic against one generator: how often each is updated, on what, and within which bounds."""
 
+from typing import Any
+
 import pytest
 import torch
 from families_at_hand import tiny, trainer
@@ -140,6 +142,8 @@ def test_an_auxiliary_critic_adds_its_cross_entropy_as_weighted(tmp_path):
     ("settings", "reason"),
     [
         ({"objective": "wasserstein"}, "has no lower bound unless something bounds the critic's"),
+        ({"objective": "wasserstein", "r1_weight": 10}, "at real and at generated images"),
+        ({"objective": "wasserstein", "r2_weight": 10}, "at real and at generated images"),
         ({"gp_weight": 10, "r1_weight": 1}, "pull the same gradient to length 1 and to 0"),
         ({"clip_weights": 0.01, "gp_weight": 10}, "keep one of them"),
         ({"clip_weights": 0.01, "spectral_norm": True}, "keep one of them"),
@@ -151,9 +155,17 @@ def test_what_does_not_go_together_is_refused_with_the_reason(settings, reason):
         AdversarialConfig(**settings)
 
 
+BOUNDS: tuple[dict[str, Any], ...] = (
+    {"gp_weight": 10},
+    {"r1_weight": 10, "r2_weight": 10},
+    {"spectral_norm": True},
+    {"clip_weights": 0.01},
+)
+
+
 def test_every_objective_goes_with_every_bound_on_the_critic():
     for objective in ("minimax", "non-saturating", "least-squares", "hinge", "wasserstein"):
-        for bound in ({"gp_weight": 10}, {"spectral_norm": True}, {"clip_weights": 0.01}):
+        for bound in BOUNDS:
             assert AdversarialConfig(objective=objective, **bound).objective == objective
 
 
