@@ -116,7 +116,7 @@ GRID = Mixture(
     scale=1 / 4,
     octaves=3,
     gamma=0.005,
-    steps=9_000,
+    steps=18_000,
 )
 MIXTURES = {"ring": RING, "grid": GRID}
 

@@ -16,6 +16,7 @@ from genkit.training.trainer import Trainer
 
 # One case for each objective, regulariser, conditioning and kind of network.
 _PENALIZED = {"model__critic_norm": "layer"}
+DIT = {"kind": "dit", "patch_size": 4, "width": 16, "layers": 2, "heads": 2}
 _CONDITIONAL = {"model__embed_dim": None, "model__generator_norm": "conditional"}
 VARIANTS: dict[str, dict[str, Any]] = {
     "dcgan minimax": {"adversarial__objective": "minimax"},
@@ -64,6 +65,25 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "optim__momentum": [0.5, 0.7],
         "optim__momentum_steps": 3,
     },
+    "ddpm conditional": {
+        "model__conditional": True,
+        "model__label_drop": 0.5,
+        "preview__guidance": 2.0,
+        "trainer__preview_count": 10,
+    },
+    "ddpm v": {
+        "noise__prediction": "v",
+        "noise__schedule": "cosine",
+        "noise__zero_terminal_snr": True,
+        "noise__weighting": "min-snr",
+        "noise__low_discrepancy": True,
+    },
+    "ddpm sample": {"noise__prediction": "sample", "noise__weighting": "snr"},
+    "ddpm learned variance": {"noise__learned_variance": True, "model__scale_shift": True},
+    "ddpm edm": {"noise__prediction": "edm", "model__dropout": 0.1},
+    "ddpm flow": {"noise__prediction": "flow", "noise__draws": "logit-normal"},
+    "ddpm dit": {"model": DIT},
+    "ddpm conditional dit": {"model": DIT | {"conditional": True}},
 }
 
 
@@ -73,12 +93,16 @@ def cases() -> tuple[str, ...]:
 
 
 def tiny(case: str, **changes: Any) -> RunConfig:
-    """The tiny config of a family or of a variant; changes are given as section__key=value."""
+    """The tiny config of a family or of a variant; changes are given as section__key=value,
+    or section=value for all of a section."""
     name = case.partition(" ")[0]
     tree = copy.deepcopy(dict(load(name).tiny))
     for dotted, value in (VARIANTS.get(case, {}) | changes).items():
         section, _, key = dotted.partition("__")
-        tree.setdefault(section, {})[key] = value
+        if key:
+            tree.setdefault(section, {})[key] = value
+        else:
+            tree[section] = value
     return resolve(tree, f"tiny {name}")
 
 

@@ -23,14 +23,15 @@ MAY = {
     "family": {"config", "errors", "families", "training"},
     "nn": {"errors", "random"},
     "losses": {"errors"},
+    "noise": {"errors"},
     "data": {"config", "random", "errors", "images", "files"},
     "training": {
         "config", "random", "errors", "images", "files", "machine", "data.batch", "losses", "nn",
     },
-    "pipelines": {"nn", "random", "config", "errors", "images", "files"},
+    "pipelines": {"nn", "noise", "machine", "random", "config", "errors", "images", "files"},
     "evaluation": {"config", "errors", "random", "images", "files"},
     "families": {
-        "config", "nn", "losses", "random", "images", "files", "training", "pipelines",
+        "config", "nn", "losses", "noise", "random", "images", "files", "training", "pipelines",
         "data.batch", "family", "errors",
     },
     "report": {"config", "errors", "files"},

@@ -154,18 +154,10 @@ class CGANTrainer(AdversarialTrainer[Config]):
         return (self.config.model.auxiliary_weight or 1.0) * loss
 
     def preview(self) -> Tensor:
-        """Images of the averaged generator for the run's seed: one row per class.
-
-        Of more classes than images, as many as there are images, evenly spread.
-        """
-        classes, trainer, model = self.data.num_classes or 1, self.config.trainer, self.config.model
-        if classes > trainer.preview_count:
-            label = torch.arange(trainer.preview_count) * classes // trainer.preview_count
-        else:
-            self.preview_columns = trainer.preview_count // classes
-            label = torch.arange(classes).repeat_interleave(self.preview_columns)
+        """Images of the averaged generator for the run's seed: one row per class."""
+        trainer, model = self.config.trainer, self.config.model
+        label = self.classes_to_preview(self.data.num_classes or 1)
         z = latents(trainer.seed, range(len(label)), self.latent_dim, model.noise)
-        self.preview_labels = label
         generator = self.averaged_network("generator")
         images: Tensor = generator(z.to(self.device), label.to(self.device))
         return images

@@ -9,14 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genkit.pipelines.base import slerp
+    from genkit.pipelines.denoising import Denoising
     from genkit.pipelines.export import push, save_export
     from genkit.pipelines.loading import load_pipeline
-    from genkit.pipelines.noise import NoiseToImage, latents, slerp
+    from genkit.pipelines.noise import NoiseToImage, latents
     from genkit.pipelines.pictures import save_grid, save_interpolation
     from genkit.pipelines.samples import finish_samples, parse_labels, write_samples
+    from genkit.pipelines.sampling import Sampling
 
 __all__ = [
+    "Denoising",
     "NoiseToImage",
+    "Sampling",
     "finish_samples",
     "latents",
     "load_pipeline",
@@ -30,7 +35,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Denoising": "denoising",
     "NoiseToImage": "noise",
+    "Sampling": "sampling",
     "finish_samples": "samples",
     "latents": "noise",
     "load_pipeline": "loading",
@@ -39,7 +46,7 @@ _MODULES = {
     "save_export": "export",
     "save_grid": "pictures",
     "save_interpolation": "pictures",
-    "slerp": "noise",
+    "slerp": "base",
     "write_samples": "samples",
 }
 

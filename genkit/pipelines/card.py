@@ -35,7 +35,7 @@ def model_card(pipeline: Any, provenance: Mapping[str, Any], config_yaml: str) -
 
 
 def _front(pipeline: Any, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    conditional = pipeline.config.get("num_classes") is not None
+    conditional = _facts(pipeline).get("num_classes") is not None
     family = [str(provenance["family"])] if "family" in provenance else []
     task = "class-conditional-image-generation" if conditional else "unconditional-image-generation"
     front = {"library_name": "genkit", "tags": ["genkit", *family, task]}
@@ -43,9 +43,15 @@ def _front(pipeline: Any, provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(pipeline: Any) -> str:
-    if pipeline.config.get("num_classes") is None:
+    if _facts(pipeline).get("num_classes") is None:
         return "images = pipeline(16, seed=0)  # a list of PIL images"
     return "images = pipeline(16, seed=0, labels=[0])  # a list of PIL images"
+
+
+def _facts(pipeline: Any) -> Mapping[str, Any]:
+    """What one of our pipelines says of itself; of others, their config."""
+    facts: Mapping[str, Any] = getattr(pipeline, "facts", pipeline.config)
+    return facts
 
 
 def _data(provenance: Mapping[str, Any]) -> str:
@@ -56,14 +62,14 @@ def _data(provenance: Mapping[str, Any]) -> str:
 def _rows(pipeline: Any, provenance: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Name and value of what is known."""
     data = provenance.get("data") or {}
-    config = pipeline.config
-    side = config.get("image_size")
+    facts = _facts(pipeline)
+    side = facts.get("image_size")
     yield "Pipeline", type(pipeline).__name__
     if side is not None:
-        yield "Images", f"{config.get('channels')} x {side} x {side}"
+        yield "Images", f"{facts.get('channels')} x {side} x {side}"
     yield (
         "Classes",
-        ", ".join(map(str, config.get("class_names") or ())) or config.get("num_classes"),
+        ", ".join(map(str, facts.get("class_names") or ())) or facts.get("num_classes"),
     )
     yield "Family", provenance.get("family")
     yield "Optimizer steps", provenance.get("steps")

@@ -18,11 +18,17 @@ from typing import Any
 import torch
 
 from genkit.errors import GenkitError, PipelineError
-from genkit.pipelines.noise import FORMAT_VERSION
+from genkit.pipelines.base import FORMAT_VERSION
 
 INDEX = "model_index.json"
 PACKAGES = frozenset({"genkit", "diffusers", "transformers"})  # that an export may name classes of
-OWN = {"NoiseToImage": "genkit.pipelines.noise"}  # any other bare name is a diffusers pipeline
+# Any other bare name is a diffusers pipeline.
+OWN = {
+    "NoiseToImage": ("genkit.pipelines.noise", "NoiseToImage"),
+    "Denoising": ("genkit.pipelines.denoising", "Denoising"),
+    "DDPMPipeline": ("genkit.pipelines.denoising", "Denoising"),
+    "DDIMPipeline": ("genkit.pipelines.denoising", "Denoising"),
+}
 HUB_FILES = ["*.json", "*.safetensors", "*.md"]
 
 
@@ -151,7 +157,7 @@ def _resolve(where: Path, module: str, name: str) -> Any:
 def _pipeline_class(where: Path, index: Mapping[str, Any]) -> Any:
     named = index.get("_class_name")
     if isinstance(named, str):
-        return _resolve(where, OWN.get(named, "diffusers"), named)
+        return _resolve(where, *OWN.get(named, ("diffusers", named)))
     if isinstance(named, list) and _is_pair(named):
         return _resolve(where, named[0], named[1])
     raise PipelineError(f"{where}: names no pipeline class; export again")

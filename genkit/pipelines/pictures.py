@@ -27,17 +27,19 @@ def save_grid(
     seed: int = 0,
     labels: Sequence[int] | None = None,
     batch_size: int = 64,
+    **options: Any,
 ) -> Path:
     """The path of a sheet of samples: one row per class, or 8 rows without classes.
 
     Args:
-        pipeline: A `NoiseToImage`.
+        pipeline: An `ImagePipeline`.
         path: A .png file.
         rows: Rows of an unconditional sheet (8), or classes to show (all of them).
         columns: Images per row; 10 with classes, else 8.
         seed: As in a call of the pipeline.
         labels: The class of each row; None = 0, 1, 2, ...
         batch_size: Images made at a time.
+        options: As in a call of the pipeline.
     """
     path = _checked(path, (".png",))
     cycle = pipeline.label_cycle(labels)
@@ -48,7 +50,8 @@ def save_grid(
     # Each row is one class; the noise goes on from row to row, so no two images share it.
     classes = cycle and [cycle[r % len(cycle)] for r in range(rows) for _ in range(columns)]
     indices = range(rows * columns)
-    parts = pipeline.stream(indices, seed=seed, labels=classes, batch_size=batch_size)
+    drawing = {"seed": seed, "labels": classes, "batch_size": batch_size}
+    parts = pipeline.stream(indices, **drawing, **options)
     return _save(path, [_sheet(torch.cat([images for _, images, _ in parts]), columns)])
 
 
@@ -56,11 +59,12 @@ def save_interpolation(
     pipeline: Any,
     path: Path | str,
     *,
-    steps: int | None = None,
+    length: int | None = None,
     keys: int | None = None,
     seed: int = 0,
     labels: Sequence[int] | None = None,
     batch_size: int = 64,
+    **options: Any,
 ) -> Path:
     """The path of a walk through the latents of images 0, 1, ...: a strip, or a GIF that loops.
 
@@ -68,36 +72,43 @@ def save_interpolation(
     comes back to where it began.
 
     Args:
-        pipeline: A `NoiseToImage`.
+        pipeline: An `ImagePipeline`.
         path: A .png or .gif file.
-        steps: Images from one key image to the next; 10 in a strip, 15 in a GIF.
+        length: Images from one key image to the next; 10 in a strip, 15 in a GIF.
         keys: Key images that a GIF passes through; 4.
         seed: As in a call of the pipeline.
         labels: The classes to show; None = all. Without classes there is one walk.
         batch_size: Images made at a time.
+        options: As in a call of the pipeline.
     """
     path = _checked(path, (".png", ".gif"))
     moving = path.suffix == ".gif"
-    steps = steps or (15 if moving else 10)
+    length = length or (15 if moving else 10)
     stops = [*range(keys or 4), 0] if moving else [0, 1]
     cycle = pipeline.label_cycle(labels)
     walks = []
     for label in cycle or [None]:
         legs = [
-            _walk(pipeline, first, second, steps, seed=seed, label=label, batch_size=batch_size)
+            _walk(
+                *(pipeline, first, second, length),
+                seed=seed,
+                label=label,
+                batch_size=batch_size,
+                **options,
+            )
             for first, second in pairwise(stops)
         ]
         # In a loop each leg leaves its last image to the next one.
         walks.append(torch.cat([leg[:-1] for leg in legs] if moving else legs))
     if not moving:
-        return _save(path, [_sheet(torch.cat(walks), steps)])
+        return _save(path, [_sheet(torch.cat(walks), length)])
     frames = torch.stack(walks, dim=1)  # (T, K, C, H, W)
     return _save(path, [_sheet(frame, min(len(frame), 10)) for frame in frames])
 
 
-def _walk(pipeline: Any, first: int, second: int, steps: int, **options: Any) -> Tensor:
-    """(steps, C, H, W) uint8."""
-    unit = pipeline.interpolate(first, second, steps, output="tensor", **options)
+def _walk(pipeline: Any, first: int, second: int, length: int, **options: Any) -> Tensor:
+    """(length, C, H, W) uint8."""
+    unit = pipeline.interpolate(first, second, length, output="tensor", **options)
     return to_uint8(unit * 2 - 1)
 
 

@@ -36,6 +36,7 @@ def write_samples(
     rank: int = 0,
     processes: int = 1,
     progress: Callable[[int], None] | None = None,
+    **options: Any,
 ) -> int:
     """How many images this process wrote of images 0..count-1; those already there are kept.
 
@@ -43,7 +44,7 @@ def write_samples(
     all of them are through.
 
     Args:
-        pipeline: A `NoiseToImage`.
+        pipeline: An `ImagePipeline`.
         out: A folder, or a file ending in .npz or .tar (built in FILE.part/ until it is complete).
         count: Images in all.
         seed: As in a call of the pipeline.
@@ -52,12 +53,13 @@ def write_samples(
         rank: Which process this is, in [0, processes).
         processes: How many write to `out` at the same time.
         progress: Called after each batch with the number of images in it.
+        options: As in a call of the pipeline.
 
     Raises:
         PipelineError: `out` holds other samples (the differences are listed), or can't be written.
     """
     _check(count, batch_size, rank, processes)
-    spec = describe(pipeline, count=count, seed=seed, labels=labels)
+    spec = describe(pipeline, count=count, seed=seed, labels=labels, **options)
     store = store_for(out)
     with store.explained():
         if store.is_finished(spec):
@@ -66,7 +68,7 @@ def write_samples(
         written = 0
         indices = _share(store, batch_size, rank, processes)
         for part, images, _ in pipeline.stream(
-            indices, seed=seed, labels=labels, batch_size=batch_size
+            indices, seed=seed, labels=labels, batch_size=batch_size, **options
         ):
             store.write(part, images)
             written += len(part)
@@ -102,13 +104,14 @@ def begin_samples(
     count: int,
     seed: int = 0,
     labels: int | Sequence[int] | None = None,
+    **options: Any,
 ) -> bool:
     """Whether anything is left to do for `write_samples`; makes its folder if so.
 
     Call it before several processes start, so that a refusal comes from one of them only.
     """
     _check(count, 1, 0, 1)
-    spec = describe(pipeline, count=count, seed=seed, labels=labels)
+    spec = describe(pipeline, count=count, seed=seed, labels=labels, **options)
     store = store_for(out)
     with store.explained():
         if store.is_finished(spec):
@@ -117,17 +120,20 @@ def begin_samples(
     return True
 
 
-def describe(pipeline: Any, *, count: int, seed: int, labels: int | Sequence[int] | None) -> Spec:
-    """What samples are, as JSON: the weights' hash, seed, count, labels and shape."""
+def describe(
+    pipeline: Any, *, count: int, seed: int, labels: int | Sequence[int] | None, **options: Any
+) -> Spec:
+    """What samples are, as JSON: the weights' hash, seed, count, labels, shape and options."""
+    facts = pipeline.facts
     return {
         "format": 1,
         "export": weights_sha256(pipeline),
         "seed": seed,
         "count": count,
         "labels": pipeline.label_cycle(labels),
-        "latent": pipeline.config.latent,
-        "channels": pipeline.config.channels,
-        "image_size": pipeline.config.image_size,
+        **pipeline.describe(pipeline.sampling(**options)),
+        "channels": facts["channels"],
+        "image_size": facts["image_size"],
     }
 
 

@@ -220,6 +220,20 @@ class Trainer(ABC, Generic[C]):
             return self.ema.networks[name]
         return copy.deepcopy(self.bare_networks[name]).eval().requires_grad_(False)
 
+    def classes_to_preview(self, classes: int) -> Tensor:
+        """(N,) int64: one row of the sheet for each class.
+
+        Of more classes than images, as many as there are images, evenly spread.
+        """
+        count = self.config.trainer.preview_count
+        if classes > count:
+            labels = torch.arange(count) * classes // count
+        else:
+            self.preview_columns = count // classes
+            labels = torch.arange(classes).repeat_interleave(self.preview_columns)
+        self.preview_labels = labels
+        return labels
+
     # -- the loop ----------------------------------------------------------------------------------
 
     def fit(self) -> bool:

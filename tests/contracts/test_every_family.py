@@ -48,9 +48,11 @@ def test_one_step_moves_every_trained_weight_and_leaves_no_gradient(name, tmp_pa
     before = {n: [p.clone() for p in run.bare_networks[n].parameters()] for n in run.optimizers}
     run.fit()
     for network, weights in before.items():
-        after = list(run.bare_networks[network].parameters())
-        still = sum(torch.equal(a, b) for a, b in zip(weights, after, strict=True))
-        assert still == 0, f"{network}: {still} of {len(weights)} parameters never moved"
+        after = run.bare_networks[network].named_parameters()
+        still = [n for a, (n, b) in zip(weights, after, strict=True) if torch.equal(a, b)]
+        # A softmax takes no notice of what all keys share: their bias has no gradient.
+        still = [name for name in still if not name.endswith("to_k.bias")]
+        assert not still, f"{network}: {len(still)} of {len(weights)} never moved: {still[:5]}"
     for network in run.bare_networks.values():
         assert all(p.grad is None for p in network.parameters())
 

@@ -16,7 +16,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from genkit.errors import PipelineError
-from genkit.pipelines import NoiseToImage, load_pipeline, push, save_export
+from genkit.pipelines import Denoising, NoiseToImage, load_pipeline, push, save_export
 
 PLUGIN = Path(__file__).parent / "plugin"
 WEIGHTS = "generator/diffusion_pytorch_model.safetensors"
@@ -64,7 +64,7 @@ def test_two_class_names_are_not_taken_for_a_component(make, tmp_path):
     assert load_pipeline(tmp_path / "x").config["class_names"] == names
 
 
-def test_a_diffusers_pipeline_opens_too(tmp_path):
+def test_a_diffusers_pipeline_opens_as_ours(tmp_path):
     torch.manual_seed(0)
     unet = UNet2DModel(
         sample_size=8,
@@ -79,7 +79,8 @@ def test_a_diffusers_pipeline_opens_too(tmp_path):
     pipeline = DDPMPipeline(unet, DDPMScheduler(num_train_timesteps=10))
     save_export(pipeline, tmp_path / "x", provenance={"family": "ddpm"}, config_yaml="family: ddpm")
     again = load_pipeline(tmp_path / "x")
-    assert type(again) is DDPMPipeline
+    assert type(again) is Denoising
+    assert again(2, scheduler="ddim", steps=2, output="np").shape == (2, 8, 8, 1)
     assert again.scheduler.config["num_train_timesteps"] == 10
     assert all(
         torch.equal(a, b) for a, b in zip(unet.parameters(), again.unet.parameters(), strict=True)

@@ -144,7 +144,7 @@ def test_an_interpolation_has_the_two_images_at_its_ends(make, latent):
     assert walk.shape == (7, 16, 16, 1)
     assert np.abs(walk[0] - ends[5]).max() <= 1
     assert np.abs(walk[-1] - ends[2]).max() <= 1
-    assert len(pipeline.interpolate(steps=2)) == 2
+    assert len(pipeline.interpolate(count=2)) == 2
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_wrong_calls_of_other_kinds_say_what_is_expected(make):
     with pytest.raises(PipelineError, match="knows no classes"):
         make()(2, labels=[0])
     with pytest.raises(PipelineError, match="at least its 2 ends"):
-        make().interpolate(steps=1)
+        make().interpolate(count=1)
     with pytest.raises(PipelineError, match="batch_size"):
         list(make().stream([1], batch_size=0))
 

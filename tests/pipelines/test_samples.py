@@ -290,7 +290,7 @@ def test_a_grid_shows_the_classes_that_are_asked_for(make, tmp_path):
 
 def test_a_strip_has_one_walk_per_class_from_one_sample_to_the_next(make, tmp_path):
     pipeline = make(3)
-    strip = np.asarray(Image.open(save_interpolation(pipeline, tmp_path / "x.png", steps=6)))
+    strip = np.asarray(Image.open(save_interpolation(pipeline, tmp_path / "x.png", length=6)))
     assert strip.shape == (3 * 72 + 8, 6 * 72 + 8)
     ends = pipeline(2, labels=1, output="np")[..., 0].astype(int)
     for column, end in ((0, ends[0]), (5, ends[1])):
@@ -299,7 +299,7 @@ def test_a_strip_has_one_walk_per_class_from_one_sample_to_the_next(make, tmp_pa
 
 
 def test_a_film_passes_every_key_image_once_and_loops(make, tmp_path):
-    film = Image.open(save_interpolation(make(3), tmp_path / "x.gif", steps=5, keys=3))
+    film = Image.open(save_interpolation(make(3), tmp_path / "x.gif", length=5, keys=3))
     assert film.n_frames == 3 * 4
     assert film.info["loop"] == 0
     assert film.size == (3 * 72 + 8, 72 + 8)

@@ -1,0 +1,340 @@
+"""DDPM: a network learns to take noise off images, and makes them by doing so step after step.
+
+Ho, Jain & Abbeel 2020 (arXiv:2006.11239), and what grew from it under the same loop: other
+schedules and learnt variances (Nichol & Dhariwal 2021, arXiv:2102.09672), v-prediction (Salimans &
+Ho 2022, arXiv:2202.00512), min-SNR weights (Hang et al. 2023, arXiv:2303.09556), EDM (Karras et al.
+2022, arXiv:2206.00364), rectified flow (Liu et al. 2022, arXiv:2209.03003), transformers (Peebles &
+Xie 2023, arXiv:2212.09748), classes with classifier-free guidance (Ho & Salimans 2022,
+arXiv:2207.12598). The mathematics is in `genkit/noise/`, the networks in `genkit/nn/denoisers.py`.
+
+Deviations: timesteps are spaced "trailing" when sampling, so that it begins where training ended;
+`edm` predictions have the U-Net of DDPM, not the authors' DDPM++, and no augmentation but flips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from genkit.config import Fraction, OptimConfig, Positive, RunConfig, Section, TrainerConfig
+from genkit.data.batch import Batch
+from genkit.errors import DataError
+from genkit.family import Family
+from genkit.nn.denoisers import denoise, make_dit, make_unet, unet_problem
+from genkit.noise.levels import low_discrepancy
+from genkit.noise.predictions import Prediction
+from genkit.noise.process import Draws, NoiseProcess
+from genkit.noise.schedules import Schedule
+from genkit.noise.weights import Weighting
+from genkit.pipelines.denoising import Denoising
+from genkit.training.optimizers import adam
+from genkit.training.trainer import Metrics, Trainer
+
+
+class ModelConfig(Section):
+    """The denoising network."""
+
+    kind: Literal["unet", "dit"] = "unet"
+    conditional: bool = False  # on the label
+    label_drop: Fraction | None = None  # share of labels hidden, per image; None = 0.1
+    dropout: Fraction = 0.0
+    # unet
+    channels: tuple[Positive, ...] | None = None  # of each level; None = 128, 256, 256, 256
+    layers: Positive | None = None  # unet: residual blocks of a level, None = 2; dit: None = 12
+    attention: tuple[Positive, ...] | None = None  # sides in px that have it; None = 16
+    head_dim: Positive | None = None  # None = one head
+    scale_shift: bool = False  # time scales and shifts after the norm, as in Nichol & Dhariwal
+    # dit
+    patch_size: Positive | None = None  # None = 2
+    width: Positive | None = None  # None = 384
+    heads: Positive | None = None  # None = 6
+
+    @model_validator(mode="after")
+    def _settings_say_something(self) -> ModelConfig:
+        for key in _WITHOUT_MEANING[self.kind]:
+            if getattr(self, key) not in (None, False):
+                raise ValueError(f"{key} says nothing to kind={self.kind}; leave it out")
+        if self.label_drop is not None and not self.conditional:
+            raise ValueError("label_drop needs conditional=true: there is no label to hide")
+        width, heads = self.width or 384, self.heads or 6
+        if self.kind == "dit" and width % (2 * heads):
+            raise ValueError(f"width={width} is no even multiple of heads={heads}")
+        return self
+
+    def make(self, image_size: int, channels: int, out: int, classes: int | None) -> Any:
+        """The network, with first weights."""
+        if self.kind == "dit":
+            return make_dit(
+                *(image_size, channels, out),
+                patch_size=self.patch_size or 2,
+                width=self.width or 384,
+                layers=self.layers or 12,
+                heads=self.heads or 6,
+                dropout=self.dropout,
+                num_classes=classes,
+            )
+        return make_unet(
+            *(image_size, channels, out),
+            channels=self.unet_channels,
+            layers=self.layers or 2,
+            attention=self.unet_attention,
+            head_dim=self.head_dim,
+            dropout=self.dropout,
+            scale_shift=self.scale_shift,
+            num_classes=classes,
+        )
+
+    def problem(self, image_size: int) -> str | None:
+        """Why there is no such network for images of that size, or None."""
+        if self.kind == "unet":
+            return unet_problem(image_size, self.unet_channels, self.unet_attention)
+        patch = self.patch_size or 2
+        return f"patch_size={patch} does not divide {image_size} px" if image_size % patch else None
+
+    @property
+    def unet_channels(self) -> tuple[int, ...]:
+        """Of each level."""
+        return self.channels or (128, 256, 256, 256)
+
+    @property
+    def unet_attention(self) -> tuple[int, ...]:
+        """Sides of the levels that have it."""
+        return (16,) if self.attention is None else self.attention
+
+
+_WITHOUT_MEANING = {
+    "unet": ("patch_size", "width", "heads"),
+    "dit": ("channels", "attention", "head_dim", "scale_shift"),
+}
+
+
+class NoiseConfig(Section):
+    """The way from image to noise, and what the network says of it. See genkit/noise/process.py."""
+
+    prediction: Prediction = "epsilon"
+    schedule: Schedule | None = None  # epsilon, sample, v; None = linear
+    steps: Annotated[int, Field(ge=2)] = 1000  # timesteps of the schedule
+    beta_start: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    zero_terminal_snr: bool = False  # the last timestep is pure noise
+    weighting: Weighting = "simple"
+    gamma: Annotated[float, Field(gt=0)] = 5.0  # of min-snr
+    draws: Draws | None = None  # None = uniform, edm: log-normal
+    draw_mean: float | None = None  # of ln(sigma), None = -1.2; of logit(sigma), None = 0
+    draw_std: Annotated[float, Field(gt=0)] | None = None  # None = 1.2; logit-normal: 1
+    low_discrepancy: bool = False  # the levels of a step are spread evenly over its batch
+    data_std: Annotated[float, Field(gt=0)] = 0.5  # of the images: edm prediction and weighting
+    learned_variance: bool = False
+
+    @model_validator(mode="after")
+    def _choices_fit(self) -> NoiseConfig:
+        problem = next(filter(None, self._problems()), None)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    def _problems(self) -> list[str | None]:
+        """Each rule of what goes with what: its sentence if it is broken."""
+        continuous = self.prediction in ("edm", "flow")
+        fitting = {"edm": ("log-normal",), "flow": ("uniform", "logit-normal")}.get(
+            self.prediction, ("uniform",)
+        )
+        return [
+            f"schedule={self.schedule} says nothing to prediction={self.prediction}, which has "
+            "continuous levels; leave it out, or choose prediction=epsilon, sample or v"
+            if continuous and self.schedule is not None
+            else None,
+            "zero_terminal_snr with prediction=epsilon: at the last timestep the network sees pure "
+            "noise and its own answer, which says nothing of the image; choose prediction=v or "
+            "sample"
+            if self.zero_terminal_snr and self.prediction == "epsilon"
+            else None,
+            f"zero_terminal_snr says nothing to prediction={self.prediction}, whose noise is not "
+            "cut short; leave it out"
+            if self.zero_terminal_snr and continuous
+            else None,
+            f"learned_variance needs timesteps; prediction={self.prediction} has none: choose "
+            "epsilon, sample or v"
+            if self.learned_variance and continuous
+            else None,
+            f"draws={self.draws} doesn't fit prediction={self.prediction}; choose "
+            f"{' or '.join(fitting)}"
+            if self.draws is not None and self.draws not in fitting
+            else None,
+            "draw_mean and draw_std say nothing to uniform draws; leave them out"
+            if (self.draws or fitting[0]) == "uniform"
+            and (self.draw_mean, self.draw_std) != (None, None)
+            else None,
+            f"beta_start={self.beta_start} is not below beta_end={self.beta_end}"
+            if self.beta_start >= self.beta_end
+            else None,
+        ]
+
+    def process(self) -> NoiseProcess:
+        """The process of these settings."""
+        draws = self.draws or ("log-normal" if self.prediction == "edm" else "uniform")
+        mean, std = (-1.2, 1.2) if draws == "log-normal" else (0.0, 1.0)
+        return NoiseProcess(
+            prediction=self.prediction,
+            schedule=self.schedule or "linear",
+            steps=self.steps,
+            beta_start=self.beta_start,
+            beta_end=self.beta_end,
+            zero_terminal_snr=self.zero_terminal_snr,
+            weighting=self.weighting,
+            gamma=self.gamma,
+            draws=draws,
+            draw_mean=mean if self.draw_mean is None else self.draw_mean,
+            draw_std=std if self.draw_std is None else self.draw_std,
+            data_std=self.data_std,
+            learned_variance=self.learned_variance,
+        )
+
+
+class PreviewConfig(Section):
+    """How the previews are sampled."""
+
+    scheduler: str | None = None  # None = dpmsolver++, edm_dpmsolver++ or flow_euler
+    steps: Positive = 20
+    guidance: Annotated[float, Field(ge=0)] = 1.0
+
+
+class DDPMOptimConfig(OptimConfig):
+    """Adam with a short warm-up."""
+
+    warmup_steps: Annotated[int, Field(ge=0)] = 500  # 5000 in the paper, of 800,000
+
+
+class DDPMTrainerConfig(TrainerConfig):
+    """Length and cadence; gradients are clipped as in the paper, section 4 of its code."""
+
+    grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    ema_decay: Fraction | None = 0.9999
+
+
+class Config(RunConfig):
+    """A diffusion run on pixels."""
+
+    model: ModelConfig = ModelConfig()
+    noise: NoiseConfig = NoiseConfig()
+    preview: PreviewConfig = PreviewConfig()
+    optim: DDPMOptimConfig = DDPMOptimConfig()
+    trainer: DDPMTrainerConfig = DDPMTrainerConfig()
+
+    @model_validator(mode="after")
+    def _network_fits(self) -> Config:
+        problem = self.model.problem(self.data.image_size)
+        if problem:
+            raise ValueError(f"model.{problem}")
+        if self.preview.guidance != 1 and not self.model.conditional:
+            raise ValueError("preview.guidance needs model.conditional=true")
+        return self
+
+
+class DDPMTrainer(Trainer[Config]):
+    """One network, one loss."""
+
+    averaged: ClassVar[tuple[str, ...]] = ("denoiser",)
+
+    def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
+        """The denoiser and its optimizer."""
+        self.process = self.config.noise.process()
+        data, model = self.data, self.config.model
+        if model.conditional and data.num_classes is None:
+            raise DataError(
+                f"{data.name}: has no labels; set model.conditional=false, or give labels "
+                "(one sub-folder per class, or metadata.jsonl with data.label)"
+            )
+        self.classes = data.num_classes if model.conditional else None
+        out = data.channels * (2 if self.process.learned_variance else 1)
+        denoiser = model.make(data.image_size, data.channels, out, self.classes)
+        return {"denoiser": denoiser}, {"denoiser": adam(denoiser, self.config.optim)}
+
+    def step(self, micro_batches: Sequence[Batch]) -> Metrics:
+        """One update of the denoiser."""
+        return {"loss/denoiser": self.phase("denoiser", micro_batches, self.loss)}
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The process's loss on images with this step's noise, levels and hidden labels."""
+        labels = self._labels(batch)
+
+        def network(x: Tensor, time: Tensor) -> Tensor:
+            return denoise(self.networks["denoiser"], x, time, labels)
+
+        x0 = batch["image"]
+        eps = self.noise("noise", batch, x0.shape[1:])
+        return self.process.loss(network, x0, eps, self._u(batch))
+
+    def _u(self, batch: Batch) -> Tensor:
+        """(B,) in [0, 1): chooses each image's noise level."""
+        if not self.config.noise.low_discrepancy:
+            return self.noise("level", batch, (), kind="uniform")
+        position = batch["position"]
+        one_for_all = batch | {"position": torch.zeros_like(position)}
+        first = self.noise("level", one_for_all, (), kind="uniform")
+        return low_discrepancy(first, position.to(self.device), self.global_batch)
+
+    def _labels(self, batch: Batch) -> Tensor | None:
+        """Labels (B,) with some hidden, each image by a draw of its own."""
+        if self.classes is None:
+            return None
+        share = self.config.model.label_drop
+        drawn = self.noise("label-drop", batch, (), kind="uniform")
+        return torch.where(drawn < (0.1 if share is None else share), self.classes, batch["label"])
+
+    def preview(self) -> Tensor:
+        """Images of the averaged denoiser for the run's seed: one row per class."""
+        preview, trainer = self.config.preview, self.config.trainer
+        options: dict[str, Any] = {"scheduler": preview.scheduler, "steps": preview.steps}
+        labels, count = None, trainer.preview_count
+        if self.classes is not None:
+            classes = self.classes_to_preview(self.classes)
+            labels, count = classes.tolist(), len(classes)
+            options["guidance"] = preview.guidance
+        images = self.pipeline()(
+            count, seed=trainer.seed, labels=labels, output="tensor", **options
+        )
+        assert isinstance(images, Tensor)
+        return images * 2 - 1
+
+    def pipeline(self) -> Denoising:
+        """Noise and label to image by the averaged denoiser."""
+        names = self.data.class_names if self.config.model.conditional else None
+        network = self.averaged_network("denoiser")
+        is_unet = self.config.model.kind == "unet"
+        return Denoising(
+            scheduler=self.process.scheduler(),
+            unet=network if is_unet else None,
+            transformer=None if is_unet else network,
+            num_classes=self.classes,
+            class_names=list(names or ()) or None,
+        )
+
+
+TINY: dict[str, Any] = {
+    "family": "ddpm",
+    "data": {
+        "kind": "synthetic",
+        "image_size": 16,
+        "train_count": 64,
+        "test_count": 32,
+        "batch_size": 8,
+    },
+    "model": {"channels": [8, 16], "layers": 1, "attention": [8]},
+    "noise": {"steps": 50},
+    "preview": {"steps": 2},
+    "optim": {"warmup_steps": 0},
+    "trainer": {
+        "steps": 4,
+        "log_every": 1,
+        "save_every": 2,
+        "preview_every": 2,
+        "preview_count": 4,
+    },
+}
+
+FAMILY = Family(config=Config, trainer=DDPMTrainer, tiny=TINY)

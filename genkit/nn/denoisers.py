@@ -1,0 +1,199 @@
+"""Denoising networks: diffusers' U-Net and transformer, made as their papers describe them.
+
+The U-Net is that of Ho et al. 2020 (arXiv:2006.11239), appendix B; with `scale_shift` and heads
+that of Nichol & Dhariwal 2021 (arXiv:2102.09672), section 3. The transformer is DiT: Peebles & Xie
+2023 (arXiv:2212.09748). Both are called through `denoise`.
+
+A network of K classes has K + 1 labels: K stands for no label, which is what classifier-free
+guidance needs (Ho & Salimans 2022, arXiv:2207.12598).
+
+Legend: B batch, C channels, S image side in px, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import DiTTransformer2DModel, UNet2DModel
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
+from torch import Tensor, nn
+
+_SMALLEST_SIDE = 4  # px, of the innermost level
+
+
+def make_unet(
+    image_size: int,
+    in_channels: int,
+    out_channels: int,
+    *,
+    channels: Sequence[int] = (128, 256, 256, 256),
+    layers: int = 2,
+    attention: Sequence[int] = (16,),
+    head_dim: int | None = None,
+    dropout: float = 0.0,
+    scale_shift: bool = False,
+    num_classes: int | None = None,
+) -> Any:
+    """The U-Net of DDPM, a `UNet2DModel`.
+
+    Args:
+        image_size: S.
+        in_channels: C.
+        out_channels: C, or 2C with learnt variances.
+        channels: Of each level, from the image inwards; each level but the last halves the side.
+        layers: Residual blocks of a level on the way in; one more on the way out.
+        attention: Sides in px of the levels with self-attention; the middle always has it.
+        head_dim: Channels of an attention head; None = one head.
+        dropout: In every residual block.
+        scale_shift: Time scales and shifts after the norm instead of being added before it.
+        num_classes: K; None = unconditional.
+    """
+    sides = [image_size >> i for i in range(len(channels))]
+    down = ["AttnDownBlock2D" if side in attention else "DownBlock2D" for side in sides]
+    up = ["AttnUpBlock2D" if side in attention else "UpBlock2D" for side in reversed(sides)]
+    unet = UNet2DModel(
+        sample_size=image_size,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        block_out_channels=tuple(channels),
+        down_block_types=tuple(down),
+        up_block_types=tuple(up),
+        layers_per_block=layers,
+        attention_head_dim=head_dim,
+        norm_num_groups=_groups(channels),
+        attn_norm_num_groups=_groups(channels),
+        norm_eps=1e-6,
+        dropout=dropout,
+        downsample_padding=0,
+        flip_sin_to_cos=False,
+        freq_shift=1,
+        resnet_time_scale_shift="scale_shift" if scale_shift else "default",
+        num_class_embeds=None if num_classes is None else num_classes + 1,
+    )
+    _quiet_ends(unet)
+    return unet
+
+
+def unet_problem(image_size: int, channels: Sequence[int], attention: Sequence[int]) -> str | None:
+    """Why there is no such U-Net, in words, or None."""
+    halvings = len(channels) - 1
+    if image_size % 2**halvings or image_size >> halvings < _SMALLEST_SIDE:
+        return (
+            f"channels={list(channels)} halve {image_size} px {halvings} times, which must leave "
+            f"a whole number of px from {_SMALLEST_SIDE} on; give fewer channels or another size"
+        )
+    if wrong := [c for c in channels if c % _groups(channels)]:
+        return (
+            f"channels: {wrong[0]} is no multiple of {_groups(channels)}, the groups of group norm"
+        )
+    sides = [image_size >> i for i in range(len(channels))]
+    if missing := [side for side in attention if side not in sides]:
+        return f"attention: no level has {missing[0]} px; the levels have {sides}"
+    return None
+
+
+def _groups(channels: Sequence[int]) -> int:
+    """Groups of every group norm: 32 as in the paper, fewer for very narrow networks."""
+    return max(1, min(32, min(channels) // 4))
+
+
+def make_dit(
+    image_size: int,
+    in_channels: int,
+    out_channels: int,
+    *,
+    patch_size: int = 2,
+    width: int = 384,
+    layers: int = 12,
+    heads: int = 6,
+    dropout: float = 0.0,
+    num_classes: int | None = None,
+) -> Any:
+    """The transformer of DiT, a `DiTTransformer2DModel`; the defaults are its size S.
+
+    An unconditional one is a network of one class that is never named.
+    """
+    dit: Any = DiTTransformer2DModel(
+        sample_size=image_size,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        patch_size=patch_size,
+        num_attention_heads=heads,
+        attention_head_dim=width // heads,
+        num_layers=layers,
+        dropout=dropout,
+        num_embeds_ada_norm=num_classes or 1,
+    )
+    # Diffusers' blocks drop labels by themselves, each its own, from the process-wide generator.
+    for block in dit.transformer_blocks:
+        block.norm1.emb.class_embedder.dropout_prob = 0.0
+    _dit_weights(dit)
+    return dit
+
+
+def denoise(network: Any, x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+    """What a denoising network gives for x (B, C, S, S) at times (B,), as (B, C or 2C, S, S).
+
+    Args:
+        network: A U-Net or transformer, bare or wrapped for several processes.
+        x: Noisy images, scaled as the prediction wants them.
+        time: As trained: timesteps, ln(sigma) / 4 or 1000 sigma.
+        labels: (B,) int64 in [0, K]; None for an unconditional network.
+    """
+    bare = getattr(network, "module", network)
+    bare = getattr(bare, "_orig_mod", bare)
+    if labels is None and isinstance(bare, DiTTransformer2DModel):
+        labels = torch.full((len(x),), null_label(bare), device=x.device)
+    output: Tensor = network(x, time, class_labels=labels, return_dict=False)[0]
+    return output
+
+
+def null_label(network: Any) -> int:
+    """K: the label that means none."""
+    config = network.config
+    if isinstance(network, DiTTransformer2DModel):
+        return int(config["num_embeds_ada_norm"])
+    return int(config["num_class_embeds"]) - 1
+
+
+def _quiet_ends(unet: Any) -> None:
+    """Residual branches and the output begin near zero, so that the network begins as its skips.
+
+    Ho et al. 2020 make these layers' first weights 1e-5 of what others have; with a hundredth each
+    gradient is still large enough for Adam to move every weight in the first step.
+    """
+    ends: list[Any] = [unet.conv_out]
+    for module in unet.modules():
+        if isinstance(module, ResnetBlock2D):
+            ends.append(module.conv2)
+        elif isinstance(module, Attention):
+            ends.append(module.to_out[0])
+    with torch.no_grad():
+        for layer in ends:
+            layer.weight.mul_(0.01)
+            layer.bias.zero_()
+
+
+def _dit_weights(dit: Any) -> None:
+    """First weights of DiT: Xavier, embeddings of 0.02, modulations and output near zero.
+
+    They are 0 in the paper, section 3.2, where the first step then moves the output layer only.
+    """
+    for module in dit.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    patches = dit.pos_embed.proj
+    nn.init.xavier_uniform_(patches.weight.view(len(patches.weight), -1))
+    nn.init.zeros_(patches.bias)
+    for block in dit.transformer_blocks:
+        embedding = block.norm1.emb
+        nn.init.normal_(embedding.class_embedder.embedding_table.weight, std=0.02)
+        nn.init.normal_(embedding.timestep_embedder.linear_1.weight, std=0.02)
+        nn.init.normal_(embedding.timestep_embedder.linear_2.weight, std=0.02)
+    quiet = [block.norm1.linear for block in dit.transformer_blocks]
+    for layer in (*quiet, dit.proj_out_1, dit.proj_out_2):
+        nn.init.normal_(layer.weight, std=1e-3)

@@ -1,0 +1,1 @@
+"""Diffusion mathematics for training: pure functions on tensors, each with its equation."""

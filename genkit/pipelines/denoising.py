@@ -1,0 +1,427 @@
+"""Denoising: the pipeline of diffusion models, unconditional or by class, under any scheduler.
+
+An unconditional U-Net on timesteps is saved as diffusers' own `DDPMPipeline`, which opens without
+genkit, and any such folder opens here.
+
+Legend: B batch, N images asked for, C channels, S image side in px, K classes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import torch
+from diffusers import DDPMPipeline
+from torch import Tensor
+
+from genkit import random
+from genkit.errors import PipelineError
+from genkit.machine import has_fast_bf16
+from genkit.nn.denoisers import denoise, null_label
+from genkit.noise import predictions
+from genkit.pipelines import schedulers
+from genkit.pipelines.base import (
+    FORMAT_VERSION,
+    ImagePipeline,
+    Images,
+    Output,
+    check_classes,
+    check_output,
+    evaluating,
+    in_form,
+    parts,
+    slerp,
+)
+from genkit.pipelines.sampling import WORTH_CASTING, Precision, Sampling
+
+
+@dataclass
+class Noise:
+    """What images begin with: x (B, C, S, S) ~ N(0, 1), and each image's generator for the rest."""
+
+    x: Tensor
+    generators: list[torch.Generator]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The way from noise to images, as (frames, B, C, S, S) in [-1, 1].
+
+    Attributes:
+        noisy: The images on their way, as the network sees them.
+        predicted: What the network takes them for.
+        noised: The way there: the final images under evenly growing noise.
+    """
+
+    noisy: Tensor
+    predicted: Tensor
+    noised: Tensor
+
+
+Watch = Callable[[Tensor, Tensor], None]  # the network's input and the image it stands for
+
+
+class Denoising(ImagePipeline):
+    """A denoising network and the scheduler of its process.
+
+    Args:
+        scheduler: A diffusers scheduler: which schedule and prediction the network was trained on.
+        unet: A `UNet2DModel`, or None.
+        transformer: A `DiTTransformer2DModel`, or None.
+        num_classes: K; None = unconditional.
+        class_names: K names for people to read.
+        format_version: Of the export folder that this pipeline is saved as.
+    """
+
+    _optional_components = ["unet", "transformer"]  # noqa: RUF012  (diffusers' name and type)
+
+    def __init__(
+        self,
+        scheduler: Any,
+        unet: Any = None,
+        transformer: Any = None,
+        num_classes: int | None = None,
+        class_names: list[str] | None = None,
+        format_version: int = FORMAT_VERSION,
+    ) -> None:
+        super().__init__()
+        if (unet is None) == (transformer is None):
+            raise PipelineError("denoising: give one network, as unet or as transformer")
+        if num_classes is None and unet is not None and unet.config.get("num_class_embeds"):
+            num_classes = null_label(unet)
+        check_classes(num_classes, class_names)
+        self.register_modules(  # type: ignore[no-untyped-call]
+            scheduler=scheduler, unet=unet, transformer=transformer
+        )
+        self.register_to_config(  # type: ignore[no-untyped-call]
+            num_classes=num_classes,
+            class_names=None if class_names is None else list(class_names),
+            format_version=format_version,
+        )
+        self._forward = self.denoiser
+        self.on_step: Callable[[int, int], None] | None = None  # (steps done, steps) of a batch
+
+    # -- what it is --------------------------------------------------------------------------------
+
+    @property
+    def denoiser(self) -> Any:
+        """The network."""
+        return self.unet if self.unet is not None else self.transformer
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """image_size, channels, num_classes and class_names."""
+        network = self.denoiser.config
+        return {
+            **{name: self.config[name] for name in ("num_classes", "class_names")},
+            "image_size": network["sample_size"],
+            "channels": network["in_channels"],
+        }
+
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: Any, **options: Any
+    ) -> None:
+        """As diffusers' `DDPMPipeline` where that can run it, as this class otherwise."""
+        on_timesteps = schedulers.kind_of(self.scheduler) == "timesteps"
+        if self.unet is not None and on_timesteps and self.config["num_classes"] is None:
+            plain: Any = DDPMPipeline(self.unet, self.scheduler)
+            plain.save_pretrained(save_directory, **options)
+        else:
+            super().save_pretrained(save_directory, **options)
+
+    def compile(self) -> None:
+        """Sample through `torch.compile` from now on: the first batch of each size takes longer."""
+        self._forward = torch.compile(self.denoiser)
+
+    # -- options -----------------------------------------------------------------------------------
+
+    def sampling(self, **options: Any) -> Sampling:
+        """Options of a call, checked and completed: see `Sampling`.
+
+        Raises:
+            PipelineError: An option is unknown, out of range, or does not fit the model.
+        """
+        known = [f.name for f in fields(Sampling)]
+        for name in options:
+            if name not in known:
+                raise PipelineError(f"{name}: no such option; {schedulers.nearest(name, known)}")
+        asked = Sampling(**{k: v for k, v in options.items() if v is not None})
+        kind = schedulers.kind_of(self.scheduler)
+        asked = replace(asked, scheduler=asked.scheduler or schedulers.DEFAULTS[kind])
+        timesteps = self.scheduler.config["num_train_timesteps"] if kind == "timesteps" else None
+        problem = next(asked.problems(timesteps, self.config["num_classes"]), None)
+        if problem is not None:
+            raise PipelineError(problem)
+        self._scheduler(asked)
+        return replace(asked, precision=self._precision(asked.precision))
+
+    def _precision(self, asked: Precision) -> Precision:
+        if asked != "auto":
+            return asked
+        network = self.denoiser
+        size = sum(p.numel() for p in network.parameters())
+        device = next(network.parameters()).device
+        return "bf16" if size >= WORTH_CASTING and has_fast_bf16(device) else "fp32"
+
+    def describe(self, sampling: Sampling) -> Mapping[str, Any]:
+        """The sampling options that were used, defaults included."""
+        return {"sampling": asdict(sampling) | {"options": dict(sampling.options or {})}}
+
+    # -- images ------------------------------------------------------------------------------------
+
+    def _shape(self) -> tuple[int, int, int]:
+        facts = self.facts
+        return facts["channels"], facts["image_size"], facts["image_size"]
+
+    def _noise(self, indices: Sequence[int], seed: int) -> Noise:
+        generators = [random.generator(seed, "latent", i) for i in indices]
+        drawn = [torch.randn(*self._shape(), generator=each) for each in generators]
+        return Noise(torch.stack(drawn), generators)
+
+    def _walk(self, first: int, second: int, t: Tensor, seed: int) -> Noise:
+        ends = self._noise([first, second], seed).x.flatten(1)
+        x = slerp(ends[:1], ends[1:], t.unsqueeze(1)).unflatten(1, self._shape())
+        # Noise on the way, where the scheduler adds some, is that of the first image for all.
+        return Noise(x, [self._noise([first], seed).generators[0] for _ in t])
+
+    def _generate(self, noise: Noise, labels: Tensor | None, sampling: Sampling) -> Tensor:
+        return self._denoise(noise, labels, sampling)
+
+    def edit(
+        self,
+        images: Tensor,
+        *,
+        strength: float = 0.6,
+        mask: Tensor | None = None,
+        seed: int = 0,
+        labels: int | Sequence[int] | None = None,
+        batch_size: int = 64,
+        output: Output = "pil",
+        **options: Any,
+    ) -> Images:
+        """Images made anew from a noisy state of others, everywhere or where a mask says so.
+
+        Image to image begins at a share of the way and ends there: Meng et al. 2022
+        (arXiv:2108.01073), section 3. With a mask, what it leaves out is put back at the noise of
+        every step: Lugmayr et al. 2022 (arXiv:2201.09865), eq. 8, without resampling.
+
+        Args:
+            images: (N, C, S, S) in [0, 1].
+            strength: In (0, 1]: the share of the steps that are taken; 1 begins at pure noise.
+            mask: (N or 1, 1, S, S) in {0, 1}; 1 = make anew. None = all of it.
+            seed: Names the noise of each image by its position.
+            labels: As in a call.
+            batch_size: As in a call.
+            output: As in a call.
+            options: As in a call.
+        """
+        check_output(output)
+        self._check_edit(images, strength, mask)
+        sampling = self.sampling(**options)
+        classes = self.labels_of(range(len(images)), labels)
+        made = []
+        for part in parts(range(len(images)), batch_size):
+            rows = slice(part[0], part[-1] + 1)
+            area = None if mask is None else mask.expand(len(images), -1, -1, -1)[rows]
+            begin = Begin(images[rows].float() * 2 - 1, strength, area)
+            label = None if classes is None else classes[rows]
+            made.append(self._denoise(self._noise(part, seed), label, sampling, begin).cpu())
+        return in_form(torch.cat(made), output)
+
+    def _check_edit(self, images: Tensor, strength: float, mask: Tensor | None) -> None:
+        channels, side, _ = self._shape()
+        if images.shape[1:] != (channels, side, side):
+            raise PipelineError(
+                f"images: are {tuple(images.shape[1:])}, this model makes "
+                f"{(channels, side, side)}; crop or resize them to that"
+            )
+        if not 0 < strength <= 1:
+            raise PipelineError(f"strength: must be above 0 and at most 1, got {strength}")
+        if mask is not None and mask.shape not in {
+            (1, 1, side, side),
+            (len(images), 1, side, side),
+        }:
+            raise PipelineError(
+                f"mask: is {tuple(mask.shape)}, expected (1 or {len(images)}, 1, {side}, {side}): "
+                "one channel, the size of the images"
+            )
+
+    def trajectory(
+        self,
+        count: int = 4,
+        frames: int = 10,
+        *,
+        seed: int = 0,
+        labels: int | Sequence[int] | None = None,
+        **options: Any,
+    ) -> Trajectory:
+        """Images 0..count-1 of a seed on their way, and the same under growing noise."""
+        sampling = self.sampling(**options)
+        classes = self.labels_of(range(count), labels)
+        seen: list[tuple[Tensor, Tensor]] = []
+
+        def watch(noisy: Tensor, predicted: Tensor) -> None:
+            seen.append((noisy.cpu(), predicted.cpu()))
+
+        final = self._denoise(self._noise(range(count), seed), classes, sampling, watch=watch)
+        chosen = torch.linspace(0, len(seen) - 1, frames).round().long().tolist()
+        noisy, predicted = (torch.stack([seen[i][k] for i in chosen]) for k in (0, 1))
+        return Trajectory(noisy, predicted, self._noised(final.cpu(), seed, frames))
+
+    def _noised(self, images: Tensor, seed: int, frames: int) -> Tensor:
+        """Images (B, C, S, S) under growing noise: (frames, B, C, S, S)."""
+        eps = self._noise(range(len(images)), seed).x
+        prediction, rows = schedulers.prediction_of(self.scheduler), []
+        for time in schedulers.times_between(self.scheduler, frames):
+            level = schedulers.level_at(self.scheduler, time.expand(len(images)))
+            x = predictions.add_noise(images, eps, level)
+            rows.append(predictions.network_input(prediction, x, level))
+        return torch.stack(rows)
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _denoise(
+        self,
+        noise: Noise,
+        labels: Tensor | None,
+        sampling: Sampling,
+        begin: Begin | None = None,
+        watch: Watch | None = None,
+    ) -> Tensor:
+        """(B, C, S, S) in [-1, 1], on the network's device."""
+        device = next(self.denoiser.parameters()).device
+        scheduler = self._scheduler(sampling)
+        schedulers.set_steps(scheduler, sampling.steps, device)
+        times, order = scheduler.timesteps, getattr(scheduler, "order", 1)
+        eps, start = noise.x.to(device), 0
+        if begin is None:
+            x = eps * getattr(scheduler, "init_noise_sigma", 1.0)
+        else:
+            begin = begin.on(device)
+            start = begin.first_step(sampling.steps) * order
+            if hasattr(scheduler, "set_begin_index"):
+                scheduler.set_begin_index(start)
+            x = schedulers.add_noise(scheduler, begin.images, eps, times[start])
+        extra = _step_arguments(scheduler, sampling, noise.generators)
+        predict = self._predictor(labels, sampling, device)
+        with evaluating(self.denoiser, len(x)):
+            for i in range(start, len(times)):
+                time = times[i]
+                seen = scheduler.scale_model_input(x, time) if _scales(scheduler) else x
+                output = predict(seen, time, i / len(times))
+                if watch is not None:
+                    watch(seen, self._image(output, seen, x, time))
+                x = scheduler.step(_taken(scheduler, output, x), time, x, **extra).prev_sample
+                if begin is not None and (i + 1) % order == 0 and i + 1 < len(times):
+                    x = begin.restore(x, scheduler, eps, times[i + 1])
+                if self.on_step is not None:
+                    self.on_step(i + 1 - start, len(times) - start)
+        if begin is not None and begin.mask is not None:
+            x = torch.where(begin.mask > 0, x, begin.images)
+        return x.float().clamp(-1, 1)
+
+    def _predictor(
+        self, labels: Tensor | None, sampling: Sampling, device: torch.device
+    ) -> Callable[[Tensor, Tensor, float], Tensor]:
+        """The guided network: (x, time, share of the steps done) -> its output in fp32."""
+        given = None if labels is None else labels.to(device)
+        none = None if given is None else torch.full_like(given, null_label(self.denoiser))
+        low, high = sampling.guidance_interval
+
+        def run(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16, enabled=sampling.precision == "bf16"):
+                return denoise(self._forward, x, time.expand(len(x)), labels).float()
+
+        def predict(x: Tensor, time: Tensor, done: float) -> Tensor:
+            scale = sampling.guidance if low <= done < high else 1.0
+            if given is None or none is None or scale == 1:
+                return run(x, time, given)
+            if scale == 0:
+                return run(x, time, none)
+            both = run(torch.cat([x, x]), time, torch.cat([given, none]))
+            rescale = sampling.guidance_rescale
+            return guided(both[: len(x)], both[len(x) :], scale, rescale, channels=x.shape[1])
+
+        return predict
+
+    def _image(self, output: Tensor, seen: Tensor, x: Tensor, time: Tensor) -> Tensor:
+        """The image that the network takes x for, in [-1, 1]."""
+        level = schedulers.level_at(self.scheduler, time.expand(len(x)))
+        # On timesteps every scheduler shows the network alpha x_0 + sigma eps, however it holds x.
+        state = seen if schedulers.kind_of(self.scheduler) == "timesteps" else x
+        prediction = schedulers.prediction_of(self.scheduler)
+        image = predictions.to_sample(prediction, output[:, : x.shape[1]], state, level)
+        return image.clamp(-1, 1)
+
+    def _scheduler(self, sampling: Sampling) -> Any:
+        assert sampling.scheduler is not None
+        return schedulers.make(sampling.scheduler, self.scheduler, sampling.options or {})
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Images (B, C, S, S) in [-1, 1] to begin from, and where to keep them.
+
+    Attributes:
+        images: What there is.
+        strength: The share of the steps that are taken.
+        mask: (B, 1, S, S), 1 = make anew; None = everywhere.
+    """
+
+    images: Tensor
+    strength: float
+    mask: Tensor | None
+
+    def on(self, device: torch.device) -> Begin:
+        """The same on a device."""
+        mask = None if self.mask is None else self.mask.to(device)
+        return replace(self, images=self.images.to(device), mask=mask)
+
+    def first_step(self, steps: int) -> int:
+        """Of so many, that at which it begins; at least one is left to take."""
+        return steps - max(1, round(steps * self.strength))
+
+    def restore(self, x: Tensor, scheduler: Any, eps: Tensor, time: Tensor) -> Tensor:
+        """x with what the mask keeps put back, at the noise of the next step."""
+        if self.mask is None:
+            return x
+        known = schedulers.add_noise(scheduler, self.images, eps, time)
+        return torch.where(self.mask > 0, x, known)
+
+
+def guided(
+    with_label: Tensor, without: Tensor, scale: float, rescale: float, *, channels: int
+) -> Tensor:
+    """Outputs guided by their label; channels beyond the first C (variances) stay `with_label`'s.
+
+    Ho & Salimans 2022 (arXiv:2207.12598), eq. 6 with scale = 1 + w; rescaled as Lin et al. 2024
+    (arXiv:2305.08891), eqs. 14-16, where `rescale` is phi.
+    """
+    pos, neg = with_label[:, :channels], without[:, :channels]
+    out = neg + scale * (pos - neg)
+    if rescale:
+        spread = (pos.flatten(1).std(1) / out.flatten(1).std(1))[:, None, None, None]
+        out = rescale * spread * out + (1 - rescale) * out
+    return torch.cat([out, with_label[:, channels:]], dim=1)
+
+
+def _scales(scheduler: Any) -> bool:
+    return hasattr(scheduler, "scale_model_input")
+
+
+def _taken(scheduler: Any, output: Tensor, x: Tensor) -> Tensor:
+    """The part of a network's output that a scheduler takes: with learnt variances, or without."""
+    learned = str(scheduler.config.get("variance_type", "")).startswith("learned")
+    return output if learned else output[:, : x.shape[1]]
+
+
+def _step_arguments(
+    scheduler: Any, sampling: Sampling, generators: list[torch.Generator]
+) -> dict[str, Any]:
+    accepted = inspect.signature(scheduler.step).parameters
+    arguments: dict[str, Any] = {"generator": generators} if "generator" in accepted else {}
+    return arguments | ({"eta": sampling.eta} if sampling.scheduler == "ddim" else {})

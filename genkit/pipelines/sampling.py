@@ -1,0 +1,74 @@
+"""How a diffusion model's noise becomes images: the options of a call, and their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+# Parameters from which casting gains more than it costs, as measured for sampling on two CPU cores.
+WORTH_CASTING = 1_000_000
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How noise becomes images.
+
+    Attributes:
+        scheduler: One of `schedulers.SOLVERS`; None = dpmsolver++, edm_dpmsolver++ or flow_euler.
+        steps: Of the scheduler.
+        guidance: Classifier-free: out = without + guidance (with - without), where with and
+            without are the outputs given the label and given none (Ho & Salimans 2022,
+            arXiv:2207.12598). 1 = the label alone, at half the cost.
+        guidance_interval: The part of the steps in which guidance holds, from 0 (pure noise) to 1;
+            Kynkaanniemi et al. 2024 (arXiv:2404.07724).
+        guidance_rescale: phi in [0, 1]: how far the guided output's spread is taken back to that of
+            the output with the label (Lin et al. 2024, arXiv:2305.08891, eqs. 14-16).
+        options: Further arguments of the scheduler's class, e.g. {"use_karras_sigmas": True}.
+        precision: "bf16" for the network's forward pass; "auto" = bf16 where the hardware has it
+            and the network is large enough to gain.
+        eta: Of ddim: 0 no noise, 1 as much as DDPM's.
+    """
+
+    scheduler: str | None = None
+    steps: int = 20
+    guidance: float = 1.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_rescale: float = 0.0
+    options: Mapping[str, Any] | None = None
+    precision: Precision = "auto"
+    eta: float = 0.0
+
+    def problems(self, timesteps: int | None, num_classes: int | None) -> Iterator[str]:
+        """What is wrong with these options for a model, in words.
+
+        Args:
+            timesteps: T that it was trained on; None = continuous noise levels.
+            num_classes: K; None = unconditional.
+        """
+        if self.steps < 1:
+            yield f"steps: must be at least 1, got {self.steps}"
+        if timesteps is not None and self.steps > timesteps:
+            yield f"steps: {self.steps} is more than the {timesteps} timesteps of this model"
+        yield from self._problems_of_guidance(num_classes)
+        if self.precision not in get_args(Precision):
+            yield f"precision: {self.precision!r} is none; give one of auto, fp32, bf16"
+        if self.eta and self.scheduler != "ddim":
+            yield f"eta: is for ddim; with {self.scheduler} leave it out"
+        if not 0 <= self.eta <= 1:
+            yield f"eta: must be in 0 to 1, got {self.eta}"
+
+    def _problems_of_guidance(self, num_classes: int | None) -> Iterator[str]:
+        low, high = self.guidance_interval
+        if self.guidance != 1 and num_classes is None:
+            yield "guidance: this model knows no classes to be guided by; leave guidance out"
+        if self.guidance < 0:
+            yield f"guidance: must be from 0 on, got {self.guidance}"
+        if not 0 <= low < high <= 1:
+            yield f"guidance_interval: must be low < high within 0 to 1, got {low}, {high}"
+        if not 0 <= self.guidance_rescale <= 1:
+            yield f"guidance_rescale: must be in 0 to 1, got {self.guidance_rescale}"
+        if self.guidance == 1 and ((low, high) != (0, 1) or self.guidance_rescale):
+            yield "guidance_interval and guidance_rescale say nothing to guidance=1; set guidance"
