@@ -82,6 +82,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ddpm learned variance": {"noise__learned_variance": True, "model__scale_shift": True},
     "ddpm edm": {"noise__prediction": "edm", "model__dropout": 0.1},
     "ddpm flow": {"noise__prediction": "flow", "noise__draws": "logit-normal"},
+    "ddpm patches": {"model__patch_size": 2, "model__attention": []},
     "ddpm dit": {"model": DIT},
     "ddpm conditional dit": {"model": DIT | {"conditional": True}},
 }

@@ -48,8 +48,8 @@ class ModelConfig(Section):
     attention: tuple[Positive, ...] | None = None  # sides in px that have it; None = 16
     head_dim: Positive | None = None  # None = one head
     scale_shift: bool = False  # time scales and shifts after the norm, as in Nichol & Dhariwal
+    patch_size: Positive | None = None  # px that become channels; None = 1, dit: 2
     # dit
-    patch_size: Positive | None = None  # None = 2
     width: Positive | None = None  # None = 384
     heads: Positive | None = None  # None = 6
 
@@ -85,15 +85,21 @@ class ModelConfig(Section):
             head_dim=self.head_dim,
             dropout=self.dropout,
             scale_shift=self.scale_shift,
+            patch_size=self.shuffled,
             num_classes=classes,
         )
 
     def problem(self, image_size: int) -> str | None:
         """Why there is no such network for images of that size, or None."""
         if self.kind == "unet":
-            return unet_problem(image_size, self.unet_channels, self.unet_attention)
+            return unet_problem(image_size, self.shuffled, self.unet_channels, self.unet_attention)
         patch = self.patch_size or 2
         return f"patch_size={patch} does not divide {image_size} px" if image_size % patch else None
+
+    @property
+    def shuffled(self) -> int:
+        """The patch size that `denoise` is called with: a transformer cuts its patches itself."""
+        return (self.patch_size or 1) if self.kind == "unet" else 1
 
     @property
     def unet_channels(self) -> tuple[int, ...]:
@@ -107,7 +113,7 @@ class ModelConfig(Section):
 
 
 _WITHOUT_MEANING = {
-    "unet": ("patch_size", "width", "heads"),
+    "unet": ("width", "heads"),
     "dit": ("channels", "attention", "head_dim", "scale_shift"),
 }
 
@@ -260,10 +266,10 @@ class DDPMTrainer(Trainer[Config]):
 
     def loss(self, batch: Batch) -> Tensor:
         """The process's loss on images with this step's noise, levels and hidden labels."""
-        labels = self._labels(batch)
+        labels, patch_size = self._labels(batch), self.config.model.shuffled
 
         def network(x: Tensor, time: Tensor) -> Tensor:
-            return denoise(self.networks["denoiser"], x, time, labels)
+            return denoise(self.networks["denoiser"], x, time, labels, patch_size)
 
         x0 = batch["image"]
         eps = self.noise("noise", batch, x0.shape[1:])
@@ -312,6 +318,7 @@ class DDPMTrainer(Trainer[Config]):
             transformer=None if is_unet else network,
             num_classes=self.classes,
             class_names=list(names or ()) or None,
+            patch_size=self.config.model.shuffled,
         )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from diffusers import DiTTransformer2DModel, UNet2DModel
 from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
@@ -35,6 +36,7 @@ def make_unet(
     head_dim: int | None = None,
     dropout: float = 0.0,
     scale_shift: bool = False,
+    patch_size: int = 1,
     num_classes: int | None = None,
 ) -> Any:
     """The U-Net of DDPM, a `UNet2DModel`.
@@ -49,15 +51,17 @@ def make_unet(
         head_dim: Channels of an attention head; None = one head.
         dropout: In every residual block.
         scale_shift: Time scales and shifts after the norm instead of being added before it.
+        patch_size: P; above 1, call it through `denoise` with the same.
         num_classes: K; None = unconditional.
     """
-    sides = [image_size >> i for i in range(len(channels))]
+    side = image_size // patch_size
+    sides = [side >> i for i in range(len(channels))]
     down = ["AttnDownBlock2D" if side in attention else "DownBlock2D" for side in sides]
     up = ["AttnUpBlock2D" if side in attention else "UpBlock2D" for side in reversed(sides)]
     unet = UNet2DModel(
-        sample_size=image_size,
-        in_channels=in_channels,
-        out_channels=out_channels,
+        sample_size=side,
+        in_channels=in_channels * patch_size**2,
+        out_channels=out_channels * patch_size**2,
         block_out_channels=tuple(channels),
         down_block_types=tuple(down),
         up_block_types=tuple(up),
@@ -77,20 +81,24 @@ def make_unet(
     return unet
 
 
-def unet_problem(image_size: int, channels: Sequence[int], attention: Sequence[int]) -> str | None:
+def unet_problem(
+    image_size: int, patch_size: int, channels: Sequence[int], attention: Sequence[int]
+) -> str | None:
     """Why there is no such U-Net, in words, or None."""
-    halvings = len(channels) - 1
-    if image_size % 2**halvings or image_size >> halvings < _SMALLEST_SIDE:
+    if image_size % patch_size:
+        return f"patch_size={patch_size} does not divide {image_size} px"
+    side, halvings = image_size // patch_size, len(channels) - 1
+    if side % 2**halvings or side >> halvings < _SMALLEST_SIDE:
         return (
-            f"channels={list(channels)} halve {image_size} px {halvings} times, which must leave "
+            f"channels={list(channels)} halve {side} px {halvings} times, which must leave "
             f"a whole number of px from {_SMALLEST_SIDE} on; give fewer channels or another size"
         )
     if wrong := [c for c in channels if c % _groups(channels)]:
         return (
             f"channels: {wrong[0]} is no multiple of {_groups(channels)}, the groups of group norm"
         )
-    sides = [image_size >> i for i in range(len(channels))]
-    if missing := [side for side in attention if side not in sides]:
+    sides = [side >> i for i in range(len(channels))]
+    if missing := [each for each in attention if each not in sides]:
         return f"attention: no level has {missing[0]} px; the levels have {sides}"
     return None
 
@@ -134,7 +142,9 @@ def make_dit(
     return dit
 
 
-def denoise(network: Any, x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+def denoise(
+    network: Any, x: Tensor, time: Tensor, labels: Tensor | None, patch_size: int = 1
+) -> Tensor:
     """What a denoising network gives for x (B, C, S, S) at times (B,), as (B, C or 2C, S, S).
 
     Args:
@@ -142,13 +152,16 @@ def denoise(network: Any, x: Tensor, time: Tensor, labels: Tensor | None) -> Ten
         x: Noisy images, scaled as the prediction wants them.
         time: As trained: timesteps, ln(sigma) / 4 or 1000 sigma.
         labels: (B,) int64 in [0, K]; None for an unconditional network.
+        patch_size: P of a U-Net that sees patches of P x P px as channels: C P^2 of side S / P.
+            (Moving pixels into channels changes neither noise nor loss, only what a step costs.)
     """
     bare = getattr(network, "module", network)
     bare = getattr(bare, "_orig_mod", bare)
     if labels is None and isinstance(bare, DiTTransformer2DModel):
         labels = torch.full((len(x),), null_label(bare), device=x.device)
-    output: Tensor = network(x, time, class_labels=labels, return_dict=False)[0]
-    return output
+    patches = F.pixel_unshuffle(x, patch_size)
+    output: Tensor = network(patches, time, class_labels=labels, return_dict=False)[0]
+    return F.pixel_shuffle(output, patch_size)
 
 
 def null_label(network: Any) -> int:

@@ -73,6 +73,7 @@ class Denoising(ImagePipeline):
         transformer: A `DiTTransformer2DModel`, or None.
         num_classes: K; None = unconditional.
         class_names: K names for people to read.
+        patch_size: Of a U-Net that sees patches as channels; see `denoise`.
         format_version: Of the export folder that this pipeline is saved as.
     """
 
@@ -85,6 +86,7 @@ class Denoising(ImagePipeline):
         transformer: Any = None,
         num_classes: int | None = None,
         class_names: list[str] | None = None,
+        patch_size: int = 1,
         format_version: int = FORMAT_VERSION,
     ) -> None:
         super().__init__()
@@ -99,6 +101,7 @@ class Denoising(ImagePipeline):
         self.register_to_config(  # type: ignore[no-untyped-call]
             num_classes=num_classes,
             class_names=None if class_names is None else list(class_names),
+            patch_size=patch_size,
             format_version=format_version,
         )
         self._forward = self.denoiser
@@ -114,11 +117,11 @@ class Denoising(ImagePipeline):
     @property
     def facts(self) -> Mapping[str, Any]:
         """image_size, channels, num_classes and class_names."""
-        network = self.denoiser.config
+        network, patch_size = self.denoiser.config, self.config["patch_size"]
         return {
             **{name: self.config[name] for name in ("num_classes", "class_names")},
-            "image_size": network["sample_size"],
-            "channels": network["in_channels"],
+            "image_size": network["sample_size"] * patch_size,
+            "channels": network["in_channels"] // patch_size**2,
         }
 
     def save_pretrained(  # type: ignore[override]
@@ -126,7 +129,8 @@ class Denoising(ImagePipeline):
     ) -> None:
         """As diffusers' `DDPMPipeline` where that can run it, as this class otherwise."""
         on_timesteps = schedulers.kind_of(self.scheduler) == "timesteps"
-        if self.unet is not None and on_timesteps and self.config["num_classes"] is None:
+        as_trained = self.config["num_classes"] is None and self.config["patch_size"] == 1
+        if self.unet is not None and on_timesteps and as_trained:
             plain: Any = DDPMPipeline(self.unet, self.scheduler)
             plain.save_pretrained(save_directory, **options)
         else:
@@ -331,10 +335,11 @@ class Denoising(ImagePipeline):
         given = None if labels is None else labels.to(device)
         none = None if given is None else torch.full_like(given, null_label(self.denoiser))
         low, high = sampling.guidance_interval
+        patch_size = self.config["patch_size"]
 
         def run(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
             with torch.autocast(device.type, torch.bfloat16, enabled=sampling.precision == "bf16"):
-                return denoise(self._forward, x, time.expand(len(x)), labels).float()
+                return denoise(self._forward, x, time.expand(len(x)), labels, patch_size).float()
 
         def predict(x: Tensor, time: Tensor, done: float) -> Tensor:
             scale = sampling.guidance if low <= done < high else 1.0
