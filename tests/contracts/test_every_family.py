@@ -179,6 +179,7 @@ def test_every_shipped_config_of_the_family_takes_a_step(name, tmp_path):
             [
                 "trainer.steps=1",
                 "optim.constant_steps=0",
+                "optim.warmup_steps=0",
                 "data.batch_size=4",
                 "trainer.log_every=1",
                 "trainer.save_every=1",
