@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genkit.pipelines.base import slerp
     from genkit.pipelines.denoising import Denoising
+    from genkit.pipelines.edits import Variants, read_image, read_mask
     from genkit.pipelines.export import push, save_export
     from genkit.pipelines.loading import load_pipeline
     from genkit.pipelines.noise import NoiseToImage, latents
-    from genkit.pipelines.pictures import save_grid, save_interpolation
+    from genkit.pipelines.pictures import (
+        save_grid,
+        save_interpolation,
+        save_trajectory,
+        save_variants,
+    )
     from genkit.pipelines.samples import finish_samples, parse_labels, write_samples
     from genkit.pipelines.sampling import Sampling
 
@@ -22,14 +28,19 @@ __all__ = [
     "Denoising",
     "NoiseToImage",
     "Sampling",
+    "Variants",
     "finish_samples",
     "latents",
     "load_pipeline",
     "parse_labels",
     "push",
+    "read_image",
+    "read_mask",
     "save_export",
     "save_grid",
     "save_interpolation",
+    "save_trajectory",
+    "save_variants",
     "slerp",
     "write_samples",
 ]
@@ -38,14 +49,19 @@ _MODULES = {
     "Denoising": "denoising",
     "NoiseToImage": "noise",
     "Sampling": "sampling",
+    "Variants": "edits",
     "finish_samples": "samples",
     "latents": "noise",
     "load_pipeline": "loading",
     "parse_labels": "samples",
     "push": "export",
+    "read_image": "edits",
+    "read_mask": "edits",
     "save_export": "export",
     "save_grid": "pictures",
     "save_interpolation": "pictures",
+    "save_trajectory": "pictures",
+    "save_variants": "pictures",
     "slerp": "base",
     "write_samples": "samples",
 }

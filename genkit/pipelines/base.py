@@ -9,7 +9,7 @@ Legend: B batch, N images asked for, C channels, H W size in px, K classes.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
@@ -55,7 +55,12 @@ class ImagePipeline(DiffusionPipeline):
     """Noise [and label] to image. A pipeline writes what is abstract here.
 
     Its config, or itself, has `image_size`, `channels`, `num_classes` and `class_names`.
+
+    Attributes:
+        on_step: Called as on_step(done, steps) while a batch is made, by pipelines that take steps.
     """
+
+    on_step: Callable[[int, int], None] | None = None
 
     # -- what a pipeline writes --------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ class Trajectory:
     """The way from noise to images, as (frames, B, C, S, S) in [-1, 1].
 
     Attributes:
-        noisy: The images on their way, as the network sees them.
+        noisy: The images on their way, as the network sees them, and as they end.
         predicted: What the network takes them for.
         noised: The way there: the final images under evenly growing noise.
     """
@@ -105,7 +105,6 @@ class Denoising(ImagePipeline):
             format_version=format_version,
         )
         self._forward = self.denoiser
-        self.on_step: Callable[[int, int], None] | None = None  # (steps done, steps) of a batch
 
     # -- what it is --------------------------------------------------------------------------------
 
@@ -172,7 +171,12 @@ class Denoising(ImagePipeline):
 
     def describe(self, sampling: Sampling) -> Mapping[str, Any]:
         """The sampling options that were used, defaults included."""
-        return {"sampling": asdict(sampling) | {"options": dict(sampling.options or {})}}
+        # As they are read back from JSON, which has no tuples.
+        plain = {
+            "options": dict(sampling.options or {}),
+            "guidance_interval": [float(end) for end in sampling.guidance_interval],
+        }
+        return {"sampling": asdict(sampling) | plain}
 
     # -- images ------------------------------------------------------------------------------------
 
@@ -200,6 +204,7 @@ class Denoising(ImagePipeline):
         *,
         strength: float = 0.6,
         mask: Tensor | None = None,
+        indices: Sequence[int] | None = None,
         seed: int = 0,
         labels: int | Sequence[int] | None = None,
         batch_size: int = 64,
@@ -216,31 +221,38 @@ class Denoising(ImagePipeline):
             images: (N, C, S, S) in [0, 1].
             strength: In (0, 1]: the share of the steps that are taken; 1 begins at pure noise.
             mask: (N or 1, 1, S, S) in {0, 1}; 1 = make anew. None = all of it.
-            seed: Names the noise of each image by its position.
+            indices: N numbers, whose noise and class of `labels` the images get; None = 0 to N-1.
+            seed: Names the noise of all indices.
             labels: As in a call.
             batch_size: As in a call.
             output: As in a call.
             options: As in a call.
         """
         check_output(output)
-        self._check_edit(images, strength, mask)
+        self.check_edit(images, strength, mask)
+        count = len(images)
+        numbers = range(count) if indices is None else indices
+        if len(numbers) != count:
+            raise PipelineError(f"indices: expected {count}, one per image; got {len(numbers)}")
         sampling = self.sampling(**options)
-        classes = self.labels_of(range(len(images)), labels)
+        classes = self.labels_of(numbers, labels)
         made = []
-        for part in parts(range(len(images)), batch_size):
+        for part in parts(range(count), batch_size):
             rows = slice(part[0], part[-1] + 1)
-            area = None if mask is None else mask.expand(len(images), -1, -1, -1)[rows]
+            area = None if mask is None else mask.expand(count, -1, -1, -1)[rows]
             begin = Begin(images[rows].float() * 2 - 1, strength, area)
             label = None if classes is None else classes[rows]
-            made.append(self._denoise(self._noise(part, seed), label, sampling, begin).cpu())
+            noise = self._noise(numbers[rows], seed)
+            made.append(self._denoise(noise, label, sampling, begin).cpu())
         return in_form(torch.cat(made), output)
 
-    def _check_edit(self, images: Tensor, strength: float, mask: Tensor | None) -> None:
+    def check_edit(self, images: Tensor, strength: float, mask: Tensor | None) -> None:
+        """Raise unless `edit` can take these."""
         channels, side, _ = self._shape()
-        if images.shape[1:] != (channels, side, side):
+        if images.ndim != 4 or not len(images) or images.shape[1:] != (channels, side, side):
             raise PipelineError(
-                f"images: are {tuple(images.shape[1:])}, this model makes "
-                f"{(channels, side, side)}; crop or resize them to that"
+                f"images: are {tuple(images.shape)}, expected (N, {channels}, {side}, {side}), "
+                "as this model makes them; crop or resize them to that"
             )
         if not 0 < strength <= 1:
             raise PipelineError(f"strength: must be above 0 and at most 1, got {strength}")
@@ -262,7 +274,19 @@ class Denoising(ImagePipeline):
         labels: int | Sequence[int] | None = None,
         **options: Any,
     ) -> Trajectory:
-        """Images 0..count-1 of a seed on their way, and the same under growing noise."""
+        """Images 0..count-1 of a seed on their way, and the same under growing noise.
+
+        Args:
+            count: B, at least 1.
+            frames: At least 2, evenly spread over the steps; the last is the finished image.
+            seed: As in a call.
+            labels: As in a call.
+            options: As in a call.
+        """
+        if count < 1 or frames < 2:
+            raise PipelineError(
+                f"trajectory: needs 1 image and 2 frames or more, got {count} and {frames}"
+            )
         sampling = self.sampling(**options)
         classes = self.labels_of(range(count), labels)
         seen: list[tuple[Tensor, Tensor]] = []
@@ -270,10 +294,12 @@ class Denoising(ImagePipeline):
         def watch(noisy: Tensor, predicted: Tensor) -> None:
             seen.append((noisy.cpu(), predicted.cpu()))
 
-        final = self._denoise(self._noise(range(count), seed), classes, sampling, watch=watch)
+        noise = self._noise(range(count), seed)
+        final = self._denoise(noise, classes, sampling, watch=watch).cpu()
+        seen.append((final, final))
         chosen = torch.linspace(0, len(seen) - 1, frames).round().long().tolist()
         noisy, predicted = (torch.stack([seen[i][k] for i in chosen]) for k in (0, 1))
-        return Trajectory(noisy, predicted, self._noised(final.cpu(), seed, frames))
+        return Trajectory(noisy, predicted, self._noised(final, seed, frames))
 
     def _noised(self, images: Tensor, seed: int, frames: int) -> Tensor:
         """Images (B, C, S, S) under growing noise: (frames, B, C, S, S)."""
@@ -302,14 +328,14 @@ class Denoising(ImagePipeline):
         schedulers.set_steps(scheduler, sampling.steps, device)
         times, order = scheduler.timesteps, getattr(scheduler, "order", 1)
         eps, start = noise.x.to(device), 0
-        if begin is None:
-            x = eps * getattr(scheduler, "init_noise_sigma", 1.0)
-        else:
+        x = eps * getattr(scheduler, "init_noise_sigma", 1.0)
+        if begin is not None:
             begin = begin.on(device)
             start = begin.first_step(sampling.steps) * order
             if hasattr(scheduler, "set_begin_index"):
                 scheduler.set_begin_index(start)
-            x = schedulers.add_noise(scheduler, begin.images, eps, times[start])
+            if begin.strength < 1:
+                x = schedulers.add_noise(scheduler, begin.images, eps, times[start])
         extra = _step_arguments(scheduler, sampling, noise.generators)
         predict = self._predictor(labels, sampling, device)
         with evaluating(self.denoiser, len(x)):
@@ -345,10 +371,10 @@ class Denoising(ImagePipeline):
             scale = sampling.guidance if low <= done < high else 1.0
             if given is None or none is None or scale == 1:
                 return run(x, time, given)
-            if scale == 0:
+            rescale = sampling.guidance_rescale
+            if scale == 0 and not rescale:
                 return run(x, time, none)
             both = run(torch.cat([x, x]), time, torch.cat([given, none]))
-            rescale = sampling.guidance_rescale
             return guided(both[: len(x)], both[len(x) :], scale, rescale, channels=x.shape[1])
 
         return predict

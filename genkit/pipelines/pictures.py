@@ -1,4 +1,4 @@
-"""Pictures for people: a sheet of samples, a walk between two of them."""
+"""Pictures for people: sheets of samples and of variants, walks, and the way out of the noise."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from genkit.errors import PipelineError
 from genkit.files import write_whole
 from genkit.images import grid, to_pil, to_uint8
 
+_COLUMNS = 9  # of a sheet of variants
 _SIDE = 64  # px; smaller images are enlarged by a whole factor towards it
 
 
@@ -104,6 +105,73 @@ def save_interpolation(
         return _save(path, [_sheet(torch.cat(walks), length)])
     frames = torch.stack(walks, dim=1)  # (T, K, C, H, W)
     return _save(path, [_sheet(frame, min(len(frame), 10)) for frame in frames])
+
+
+def save_variants(
+    variants: Any,
+    path: Path | str,
+    *,
+    count: int = 8,
+    seed: int = 0,
+    labels: Sequence[int] | None = None,
+    batch_size: int = 64,
+    **options: Any,
+) -> Path:
+    """The path of a sheet with a picture and then its variants 0..count-1.
+
+    Args:
+        variants: A `Variants`.
+        path: A .png file.
+        count: Variants in all.
+        seed: As in a call of the pipeline.
+        labels: As in a call of the pipeline.
+        batch_size: Images made at a time.
+        options: As in a call of the pipeline.
+    """
+    path = _checked(path, (".png",))
+    if count < 1:
+        raise PipelineError(f"count: must be at least 1, got {count}")
+    drawing = {"seed": seed, "labels": labels, "batch_size": batch_size}
+    parts = variants.stream(range(count), **drawing, **options)
+    images = torch.cat([variants.image[None], *(images for _, images, _ in parts)])
+    return _save(path, [_sheet(images, min(len(images), _COLUMNS))])
+
+
+def save_trajectory(
+    pipeline: Any,
+    path: Path | str,
+    *,
+    count: int | None = None,
+    frames: int = 10,
+    seed: int = 0,
+    labels: Sequence[int] | None = None,
+    **options: Any,
+) -> Path:
+    """The path of strips that show how images 0, 1, ... come out of the noise, three for each.
+
+    The first goes from the finished image into the noise, as in training; the second from the noise
+    to the image, as in sampling; the third is what the network takes the second for.
+
+    Args:
+        pipeline: A `Denoising`.
+        path: A .png file.
+        count: Images to show; one per class of `labels`, else 4.
+        frames: Columns.
+        seed: As in a call of the pipeline.
+        labels: As in a call of the pipeline.
+        options: As in a call of the pipeline.
+    """
+    path = _checked(path, (".png",))
+    if not hasattr(pipeline, "trajectory"):
+        raise PipelineError(
+            f"{path}: this generator makes images in one pass, there is no way to show; "
+            "use an export of a diffusion model"
+        )
+    count = count or (4 if labels is None else len(labels))
+    way = pipeline.trajectory(count, frames, seed=seed, labels=labels, **options)
+    rows = (way.noised, way.noisy, way.predicted)  # each (T, B, C, H, W)
+    strips = [to_uint8(torch.cat([row[:, i] for row in rows])) for i in range(count)]
+    return _save(path, [torch.cat([_sheet(strip, frames) for strip in strips], dim=1)])
 
 
 def _walk(pipeline: Any, first: int, second: int, length: int, **options: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -48,10 +49,13 @@ class Sampling:
             timesteps: T that it was trained on; None = continuous noise levels.
             num_classes: K; None = unconditional.
         """
-        if self.steps < 1:
-            yield f"steps: must be at least 1, got {self.steps}"
+        if not isinstance(self.steps, int) or self.steps < 1:
+            yield f"steps: must be a whole number from 1 on, got {self.steps}"
         if timesteps is not None and self.steps > timesteps:
-            yield f"steps: {self.steps} is more than the {timesteps} timesteps of this model"
+            yield (
+                f"steps: {self.steps} is more than the {timesteps} timesteps of this model; "
+                f"give {timesteps} or fewer"
+            )
         yield from self._problems_of_guidance(num_classes)
         if self.precision not in get_args(Precision):
             yield f"precision: {self.precision!r} is none; give one of auto, fp32, bf16"
@@ -61,11 +65,13 @@ class Sampling:
             yield f"eta: must be in 0 to 1, got {self.eta}"
 
     def _problems_of_guidance(self, num_classes: int | None) -> Iterator[str]:
+        if len(self.guidance_interval) != 2:
+            yield f"guidance_interval: must be two numbers, got {len(self.guidance_interval)}"
         low, high = self.guidance_interval
         if self.guidance != 1 and num_classes is None:
             yield "guidance: this model knows no classes to be guided by; leave guidance out"
-        if self.guidance < 0:
-            yield f"guidance: must be from 0 on, got {self.guidance}"
+        if not 0 <= self.guidance < math.inf:
+            yield f"guidance: must be a number from 0 on, got {self.guidance}"
         if not 0 <= low < high <= 1:
             yield f"guidance_interval: must be low < high within 0 to 1, got {low}, {high}"
         if not 0 <= self.guidance_rescale <= 1:
