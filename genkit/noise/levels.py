@@ -24,7 +24,7 @@ class Level:
         alpha: (B, 1, 1, 1), of the image in x = alpha x_0 + sigma eps.
         sigma: (B, 1, 1, 1), of the noise.
         time: (B,), what the network is told: timestep, ln(sigma) / 4 or 1000 sigma.
-        data_std: Standard deviation of the images, used by "edm" alone.
+        data_std: Standard deviation of the images, for the prediction and the weighting "edm".
     """
 
     alpha: Tensor

@@ -75,9 +75,14 @@ def to_sample(prediction: Prediction, output: Tensor, x: Tensor, level: Level) -
 
 
 def to_epsilon(prediction: Prediction, output: Tensor, x: Tensor, level: Level) -> Tensor:
-    """The noise eps that a network's output for x stands for; not for a level without noise."""
-    if prediction == "epsilon":
-        return output
+    """The noise eps that a network's output for x stands for; sigma > 0 for "sample", "edm"."""
+    match prediction:
+        case "epsilon":
+            return output
+        case "v":
+            return level.sigma * x + level.alpha * output
+        case "flow":
+            return x + level.alpha * output
     return (x - level.alpha * to_sample(prediction, output, x, level)) / level.sigma
 
 

@@ -9,7 +9,7 @@ Legend: B batch, C channels, T timesteps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -100,7 +100,7 @@ class NoiseProcess:
 
     def level(self, u: Tensor) -> Level:
         """The noise of uniform numbers u (B,) in [0, 1)."""
-        return self._level(u)
+        return replace(self._level(u), data_std=self.data_std)
 
     def loss(self, network: Network, x0: Tensor, eps: Tensor, u: Tensor) -> Tensor:
         """The mean weighted squared error of a network's output, with the bound's term if learnt.

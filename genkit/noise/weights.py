@@ -47,5 +47,6 @@ def weight(
         case "edm":
             of_image = snr + 1 / level.data_std**2
     weighted = of_image * gain(prediction, level).square()
-    # Where nothing is left of the image these weights are 0, and pure noise would never be trained.
-    return torch.where(snr == 0, 1.0, weighted)
+    # Where nothing is left of the image most of these weights are 0 (or, for epsilon, no number),
+    # and pure noise would never be trained.
+    return torch.where(weighted.isfinite() & (weighted > 0), weighted, 1.0)

@@ -1,4 +1,6 @@
-"""Schedulers by name: which of diffusers' solvers fits what a network was trained to predict.
+"""Schedulers by name: which solver fits what a network was trained to predict.
+
+They are classes of diffusers, or of ours in the same form.
 
 A network trained on timesteps (epsilon, sample, v), on EDM's noise levels or on a flow is denoised
 by schedulers of its own kind; `make` refuses the others and names those that fit.
@@ -28,15 +30,16 @@ _ALL = ("epsilon", "sample", "v_prediction")
 
 @dataclass(frozen=True)
 class Solver:
-    """One of diffusers' schedulers, and what it is for.
+    """A scheduler's class, and what it is for.
 
     Attributes:
-        name: Its class.
+        name: The class.
         kind: Of networks that it denoises.
         what: In words.
         predictions: Those it takes, of a network trained on timesteps.
         options: What sets it apart from others of its class.
         evaluations: Of the network per step.
+        module: That has the class.
     """
 
     name: str
@@ -45,13 +48,19 @@ class Solver:
     predictions: tuple[str, ...] = _ALL
     options: Mapping[str, Any] = field(default_factory=dict)
     evaluations: int = 1
+    module: str = "diffusers"
 
 
 SOLVERS: dict[str, Solver] = {
     "ddpm": Solver(
         "DDPMScheduler", "timesteps", "ancestral, for as many steps as trained: Ho 2020, alg. 2"
     ),
-    "ddim": Solver("DDIMScheduler", "timesteps", "order 1; eta=1 adds noise: Song 2021"),
+    "ddim": Solver(
+        "ExactDDIMScheduler",
+        "timesteps",
+        "order 1; eta=1 adds noise: Song 2021",
+        module="genkit.pipelines.ddim",
+    ),
     "dpmsolver++": Solver("DPMSolverMultistepScheduler", "timesteps", "order 2: Lu 2022, alg. 2"),
     "dpmsolver++_sde": Solver(
         "DPMSolverMultistepScheduler",
@@ -78,6 +87,13 @@ SOLVERS: dict[str, Solver] = {
         evaluations=2,
     ),
     "edm_euler": Solver("EDMEulerScheduler", "edm", "order 1: Karras 2022"),
+    "edm_heun": Solver(
+        "EDMHeunScheduler",
+        "edm",
+        "order 2, two evaluations a step; s_churn adds noise: Karras 2022, algs. 1 and 2",
+        evaluations=2,
+        module="genkit.pipelines.edm_heun",
+    ),
     "edm_dpmsolver++": Solver("EDMDPMSolverMultistepScheduler", "edm", "order 2: Lu 2022"),
     "flow_euler": Solver("FlowMatchEulerDiscreteScheduler", "flow", "order 1: Liu 2022"),
     "flow_heun": Solver(
@@ -127,7 +143,7 @@ def names_for(scheduler: Any) -> list[str]:
 
 
 def make(name: str, exported: Any, options: Mapping[str, Any]) -> Any:
-    """A diffusers scheduler that runs the process of the exported one.
+    """A scheduler that runs the process of the exported one.
 
     Args:
         name: One of `SOLVERS`.
@@ -143,14 +159,17 @@ def make(name: str, exported: Any, options: Mapping[str, Any]) -> Any:
         fitting = ", ".join(names_for(exported))
         raise PipelineError(f"scheduler: {name} {why}; choose one of {fitting}")
     solver = SOLVERS[name]
-    kind = _class(solver.name)
-    accepted = _options(solver.name)
+    kind = _class(solver.module, solver.name)
+    accepted = _options(solver.module, solver.name)
     for option in options:
         if option not in accepted:
             raise PipelineError(
                 f"scheduler {name}: no option {option!r}; {nearest(option, accepted)}"
             )
     config = {k: v for k, v in exported.config.items() if k in _SCHEDULE and k in accepted}
+    if config.get("beta_schedule") == "sigmoid":
+        # Of all these classes DDPM's alone has the formula; every one takes a table.
+        config["trained_betas"] = exported.betas.tolist()
     if type(exported) is kind or name in ("ddpm", "ddim"):
         own = (*_CLIPPING, *(("variance_type",) if name == "ddpm" else ()))
         config |= {k: exported.config[k] for k in own if k in exported.config and k in accepted}
@@ -202,10 +221,27 @@ def times_between(exported: Any, count: int) -> Tensor:
 def set_steps(scheduler: Any, steps: int, device: torch.device) -> None:
     """Prepare a scheduler for so many steps."""
     if type(scheduler).__name__ == "FlowMatchEulerDiscreteScheduler":
-        # By itself it spends its last step between a thousandth of the noise and none.
+        # By itself it spends its last step between a thousandth of the noise and none. (So does
+        # the one of Heun, whose last step is of order 1 and does better by being short.)
         scheduler.set_timesteps(sigmas=[1 - i / steps for i in range(steps)], device=device)
-    else:
-        scheduler.set_timesteps(steps, device=device)
+        return
+    scheduler.set_timesteps(steps, device=device)
+    order = getattr(scheduler, "order", 1)
+    _drop_surplus(scheduler, len(scheduler.timesteps) - (steps * order - (order - 1)))
+
+
+def _drop_surplus(scheduler: Any, count: int) -> None:
+    """Drop timesteps beyond those asked for.
+
+    Where T, T - T / steps, ... meets rounding, as for T = 1000 in 61 steps, diffusers' trailing
+    timesteps go on to one more, -1, which stands for pure noise.
+    """
+    if count <= 0:
+        return
+    scheduler.timesteps = scheduler.timesteps[:-count]
+    if hasattr(scheduler, "sigmas"):
+        sigmas = scheduler.sigmas
+        scheduler.sigmas = torch.cat([sigmas[: -1 - count], sigmas[-1:]])
 
 
 def add_noise(scheduler: Any, images: Tensor, eps: Tensor, time: Tensor) -> Tensor:
@@ -234,20 +270,19 @@ def _misfit(name: str, exported: Any) -> str | None:
     prediction = config.get("prediction_type", "epsilon")
     if prediction not in solver.predictions:
         return f"does not take networks that predict {prediction}"
-    if config.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in _options(
-        solver.name
-    ):
+    accepted = _options(solver.module, solver.name)
+    if config.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in accepted:
         return "can't begin at pure noise (zero terminal SNR)"
     return None
 
 
 @cache
-def _options(name: str) -> tuple[str, ...]:
-    return tuple(inspect.signature(_class(name).__init__).parameters)[1:]
+def _options(module: str, name: str) -> tuple[str, ...]:
+    return tuple(inspect.signature(_class(module, name).__init__).parameters)[1:]
 
 
-def _class(name: str) -> Any:
-    return getattr(importlib.import_module("diffusers"), name)
+def _class(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
 
 
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
