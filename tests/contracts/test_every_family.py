@@ -173,6 +173,7 @@ def test_a_preview_is_a_sheet_of_images_of_the_run(name, tmp_path):
 @by_family
 def test_every_shipped_config_of_the_family_takes_a_step(name, tmp_path):
     own = [path for path in CONFIGS if path.parent.name == name]
+    cheap = [f"preview.{key}={value}" for key, value in load(name).tiny.get("preview", {}).items()]
     for path in own:
         config = load_config(
             path,
@@ -184,6 +185,7 @@ def test_every_shipped_config_of_the_family_takes_a_step(name, tmp_path):
                 "trainer.log_every=1",
                 "trainer.save_every=1",
                 "trainer.preview_count=4",
+                *cheap,
             ],
         )
         run = trainer(config, tmp_path / path.stem)

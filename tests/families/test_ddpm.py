@@ -1,0 +1,102 @@
+"""The family ddpm: what its settings refuse; labels and levels are drawn image by image."""
+
+import pytest
+import torch
+from families_at_hand import tiny, trainer
+
+from genkit.errors import ConfigError, DataError
+from genkit.noise.process import NoiseProcess
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"noise__zero_terminal_snr": True}, "zero_terminal_snr with prediction=epsilon"),
+        (
+            {"noise__zero_terminal_snr": True, "noise__prediction": "edm"},
+            "zero_terminal_snr says nothing to prediction=edm",
+        ),
+        (
+            {"noise__prediction": "flow", "noise__schedule": "cosine"},
+            "schedule=cosine says nothing to prediction=flow",
+        ),
+        (
+            {"noise__prediction": "edm", "noise__learned_variance": True},
+            "learned_variance needs timesteps",
+        ),
+        (
+            {"noise__draws": "log-normal"},
+            "draws=log-normal doesn't fit prediction=epsilon; choose uniform",
+        ),
+        (
+            {"noise__prediction": "flow", "noise__draws": "log-normal"},
+            "choose uniform or logit-normal",
+        ),
+        ({"noise__draw_mean": 0.5}, "draw_mean and draw_std say nothing to uniform draws"),
+        ({"noise__beta_start": 0.03}, "is not below beta_end"),
+        ({"model__label_drop": 0.1}, "label_drop needs conditional=true"),
+        ({"preview__guidance": 2.0}, "preview.guidance needs model.conditional=true"),
+        ({"model__heads": 4}, "heads says nothing to kind=unet"),
+        ({"model__patch_size": 3}, "patch_size=3 does not divide 16 px"),
+        ({"model__channels": [8, 16, 16, 16]}, "halve 16 px 3 times"),
+        ({"model": {"kind": "dit", "channels": [8]}}, "channels says nothing to kind=dit"),
+        ({"model": {"kind": "dit", "width": 30, "heads": 4}}, "no even multiple of heads=4"),
+        ({"model": {"kind": "dit", "patch_size": 5}}, "patch_size=5 does not divide 16 px"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_with_the_reason(changes, said):
+    with pytest.raises(ConfigError) as refusal:
+        tiny("ddpm", **changes)
+    assert said in str(refusal.value)
+
+
+def test_a_conditional_model_of_images_without_labels_is_refused(tmp_path):
+    run = trainer(tiny("ddpm"), tmp_path)
+    info = type(run.data)(**vars(run.data) | {"num_classes": None, "class_names": None})
+    with pytest.raises(DataError, match=r"has no labels; set model.conditional=false"):
+        type(run)(tiny("ddpm conditional"), info, tmp_path)
+
+
+def test_labels_are_hidden_image_by_image_at_the_share_asked_for(tmp_path):
+    run = trainer(tiny("ddpm conditional", data__batch_size=32, model__label_drop=0.25), tmp_path)
+    hidden = []
+    for step, (batch,) in zip(range(60), run.loader.steps(), strict=False):
+        run.steps_done = step
+        run._draws.clear()
+        labels = run._labels(batch)
+        gone = labels == 10
+        assert torch.equal(labels[~gone], batch["label"][~gone])
+        hidden.append(gone.float())
+    shares = torch.stack(hidden)
+    assert shares.mean() == pytest.approx(0.25, abs=0.04)  # 1,920 draws: 4 deviations
+    assert 0 < shares.mean(1).min() < shares.mean(1).max() < 1  # not whole batches at once
+
+
+def test_levels_spread_evenly_over_the_global_batch_when_asked(tmp_path):
+    run = trainer(tiny("ddpm v"), tmp_path)
+    (batch,) = next(run.loader.steps())
+    u = run._u(batch).sort().values
+    torch.testing.assert_close(u.diff(), torch.full((7,), 1 / 8))
+
+
+def test_a_learnt_variance_doubles_the_output_and_sampling_uses_it(tmp_path):
+    run = trainer(tiny("ddpm learned variance"), tmp_path)
+    assert run.bare_networks["denoiser"].config["out_channels"] == 2
+    pipeline = run.pipeline()
+    assert pipeline.scheduler.config["variance_type"] == "learned_range"
+    for scheduler in ("ddpm", "ddim", "dpmsolver++"):
+        assert len(pipeline(2, scheduler=scheduler, steps=3)) == 2
+
+
+def test_the_process_of_a_config_is_what_it_says():
+    assert tiny("ddpm v").noise.process() == NoiseProcess(
+        prediction="v",
+        schedule="cosine",
+        steps=50,
+        zero_terminal_snr=True,
+        weighting="min-snr",
+        draw_mean=0.0,
+        draw_std=1.0,
+    )
+    edm = tiny("ddpm edm").noise.process()
+    assert (edm.draws, edm.draw_mean, edm.draw_std) == ("log-normal", -1.2, 1.2)
