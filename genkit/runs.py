@@ -281,10 +281,11 @@ def evaluate_samples(
     from genkit.evaluation import ImageSet, evaluate, nearest_pairs
 
     drawn = ImageSet.from_path(samples)
-    against = _reference(reference, drawn, root)
+    channels, size = drawn.shape[0], drawn.shape[1]
+    against = named_set(reference, channels, size, root)
     if reference_count is not None:
         against = _some(against, reference_count)
-    learned = None if train is None else _reference(train, drawn, root)
+    learned = None if train is None else named_set(train, channels, size, root)
     if learned is not None and not isinstance(learned, ImageSet):
         raise EvaluationError(f"--train {train}: these are statistics; images are needed")
     result = evaluate(
@@ -304,13 +305,14 @@ def evaluate_samples(
     return result
 
 
-def _reference(name: str, drawn: ImageSet, root: Path | None) -> ImageSet | ReferenceStatistics:
+def named_set(
+    name: str, channels: int, size: int, root: Path | None = None
+) -> ImageSet | ReferenceStatistics:
     """A named set at the size of the samples, or what a path holds."""
     from genkit.evaluation import read_reference
 
     if Path(name).exists():
         return read_reference(Path(name))
-    channels, size = drawn.shape[0], drawn.shape[1]
     like = SyntheticData(image_size=size, channels=1 if channels == 1 else 3)
     return image_set(open_reference(name, root=root, like=like))
 

@@ -37,7 +37,7 @@ MAY = {
     "report": {"config", "errors", "files"},
 }  # fmt: skip
 # These put the parts together and may import any of them, but not the command line.
-TOP = {"runs", "run_folder", "launch", "worker", "provenance", "doctor"}
+TOP = {"runs", "run_folder", "launch", "worker", "provenance", "doctor", "frontier"}
 CLI = {"cli", "__main__"}
 
 

@@ -21,6 +21,7 @@ from genkit.cli.doctor import doctor
 from genkit.cli.evaluate import evaluate
 from genkit.cli.export import export
 from genkit.cli.families import families
+from genkit.cli.frontier import frontier
 from genkit.cli.report import report
 from genkit.cli.sample import sample
 from genkit.cli.train import train
@@ -57,6 +58,7 @@ app.command()(train)
 app.command()(export)
 app.command()(sample)
 app.command()(evaluate)
+app.command()(frontier)
 app.command()(report)
 app.command()(families)
 app.add_typer(config, name="config")

@@ -16,7 +16,7 @@ from genkit.files import write_whole
 from genkit.report import compare, words
 from genkit.report.curves import Chart, charts, doctor_charts, short
 from genkit.report.pictures import Picture, load_picture
-from genkit.report.record import Record, read_run
+from genkit.report.record import Frontier, Record, read_run
 
 _MOST_PREVIEWS = 8
 
@@ -30,6 +30,7 @@ class Section:
     verdict: list[str]
     grid: Picture | None
     nearest: Picture | None
+    frontier: Picture | None
     previews: list[tuple[int, Picture]]
     charts: list[Chart]
     watched: list[Chart]  # by the training doctor
@@ -83,6 +84,8 @@ def render(records: Sequence[Record]) -> str:
         "said_once": words.said_once,
         "own_protocol": words.own_protocol,
         "steps_of": words.steps_of,
+        "frontier_columns": _frontier_columns,
+        "protocol": words.protocol,
         "style": Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
     }
     sections = [_section(record, position) for position, record in enumerate(records)]
@@ -101,6 +104,7 @@ def _section(record: Record, position: int) -> Section:
         verdict=words.verdict(record),
         grid=_picture(record, "samples-grid.png", "Generated images in rows", show_px=720),
         nearest=_picture(record, "nearest.png", "Generated images above real ones", show_px=1000),
+        frontier=_frontier(record),
         previews=_previews(record),
         charts=charts(record.rows),
         watched=doctor_charts(record.rows),
@@ -119,6 +123,14 @@ def _picture(record: Record, name: str, alt: str, *, show_px: int) -> Picture | 
     return picture
 
 
+def _frontier(record: Record) -> Picture | None:
+    """The plot of the rows that are shown; what they mean is in their table."""
+    if record.frontier is None:
+        return None
+    alt = f"{record.frontier.quality} against images per second, the table below as a plot"
+    return _picture(record, "frontier.png", alt, show_px=900)
+
+
 def _previews(record: Record) -> list[tuple[int, Picture]]:
     """At most eight previews, the first and the last among them, evenly spread."""
     found = record.previews
@@ -133,6 +145,11 @@ def _previews(record: Record) -> list[tuple[int, Picture]]:
         else:
             pictures.append((step, picture))
     return pictures
+
+
+def _frontier_columns(found: Frontier) -> list[str]:
+    names = [metric.name for metric in found.rows[0].metrics]
+    return words.frontier_metrics(names, found.quality)
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:

@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from genkit.errors import CheckpointError
 
@@ -99,6 +99,54 @@ class Evaluation(Part):
     seconds: float | None = None
 
 
+class FrontierRow(Part):
+    """One way to sample: how fast, how good."""
+
+    scheduler: str
+    steps: int
+    guidance: float
+    precision: str
+    evaluations: int
+    images_per_s: float
+    pareto: bool
+    metrics: list[Metric]
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric of that name, or None."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+
+class FrontierMachine(Hardware):
+    """Where speed was measured."""
+
+    threads: int | None = None
+
+
+class FrontierSpeed(Part):
+    """How speed was measured."""
+
+    how: str
+    batch_size: int
+
+
+class FrontierReference(Part):
+    """The real images of a frontier."""
+
+    name: str
+
+
+class Frontier(Part):
+    """`frontier.json`, format 1."""
+
+    format: Literal[1]
+    count: int
+    quality: str
+    reference: FrontierReference
+    speed: FrontierSpeed
+    machine: FrontierMachine
+    rows: Annotated[list[FrontierRow], Field(min_length=1)]
+
+
 @dataclass(frozen=True)
 class Finding:
     """What the training doctor saw, and in which steps."""
@@ -120,6 +168,7 @@ class Record:
     rows: list[dict[str, float]]  # of metrics.jsonl, finite numbers only
     findings: list[Finding]  # of metrics.jsonl, by the step that they begin with
     evaluation: Evaluation | None
+    frontier: Frontier | None
     previews: list[tuple[int, Path]]  # by step
     notes: list[str]  # files that are there but can't be read
 
@@ -151,6 +200,7 @@ def read_run(path: Path) -> Record:
         rows=_rows(lines),
         findings=_findings(lines),
         evaluation=_model(path / "evaluation.json", Evaluation, notes),
+        frontier=_model(path / "frontier.json", Frontier, notes),
         previews=_previews(path / "previews"),
         notes=notes,
     )

@@ -84,6 +84,12 @@ def against_floor(metric: Metric) -> str:
     return f"{metric.value / metric.floor:.1f} × floor"
 
 
+def frontier_metrics(names: Sequence[str], quality: str) -> list[str]:
+    """The metrics that a table of a frontier has columns for, of those that were measured."""
+    wanted = (quality, "accuracy", "recall")
+    return [name for w in wanted for name in names if name == w or name.startswith(f"{w}-")]
+
+
 def said_once(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
     """What metrics have in common, so that a table needn't repeat it: (of which, how measured)."""
     everywhere = _common(metrics)

@@ -1,0 +1,416 @@
+"""Quality against speed: one export under every scheduler, number of steps, guidance and precision.
+
+frontier.json holds a row for each setting, frontier.png draws them. A row is in the Pareto set if
+no other is at least as good and as fast, and better in one of the two.
+
+Speed is that of the whole pipeline. All settings draw one batch in turn, each round begun by
+another one, so that a machine that slows down slows all of them; the first round is left out as
+warm-up, and the median of the others counts. Quality is measured as `genkit evaluate` does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from genkit.errors import ConfigError, EvaluationError, PipelineError
+from genkit.files import write_whole
+from genkit.pipelines import schedulers
+from genkit.provenance import hardware, now, provenance
+from genkit.training.checkpoints import explained
+
+if TYPE_CHECKING:
+    from genkit.evaluation import Extractor, ImageSet, ReferenceStatistics
+
+log = logging.getLogger("genkit")
+
+FORMAT = 1
+ROUNDS = 3  # timed, after one that is not
+STEPS = (5, 10, 20, 50)
+GUIDANCE = (1.0, 2.0)  # where there are classes
+SCHEDULERS: dict[schedulers.Kind, tuple[str, ...]] = {
+    "timesteps": ("ddim", "dpmsolver++", "unipc"),
+    "edm": ("edm_euler", "edm_dpmsolver++"),
+    "flow": ("flow_euler", "flow_heun"),
+}
+HOW = (
+    "images/s of the whole pipeline: every setting draws one batch in turn, each round begun by "
+    f"another one; the first round is left out, the median of {ROUNDS} more counts"
+)
+
+Content = dict[str, Any]  # of frontier.json
+Row = dict[str, Any]  # of its "rows"
+Progress = Callable[[int, int], None]  # evaluations of the network done, and all
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to sample.
+
+    Attributes:
+        scheduler: One of `schedulers.SOLVERS`.
+        steps: Of the scheduler.
+        guidance: Scale; 1 = none.
+        precision: "fp32" or "bf16".
+    """
+
+    scheduler: str
+    steps: int
+    guidance: float
+    precision: str
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network for one image; guidance needs it with the label and without."""
+        each = 1 if self.guidance in (0, 1) else 2
+        return each * schedulers.evaluations(self.scheduler, self.steps)
+
+    @property
+    def name(self) -> str:
+        """In short: "ddim 10, guidance 2, bf16"."""
+        guided = "" if self.guidance == 1 else f", guidance {self.guidance:g}"
+        return f"{self.scheduler} {self.steps}{guided}, {self.precision}"
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Setting:
+        """That of a row."""
+        return cls(**{field.name: row[field.name] for field in fields(cls)})
+
+
+def measure_frontier(
+    run: Path,
+    *,
+    solvers: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
+    guidance: Sequence[float] | None = None,
+    precision: Sequence[str] | None = None,
+    count: int = 2000,
+    seed: int = 0,
+    batch_size: int = 64,
+    reference: str | None = None,
+    root: Path | None = None,
+    extractor: str = "digits",
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Content:
+    """Measure the settings that frontier.json lacks, write it and frontier.png; what it holds.
+
+    Rows of the same weights, images and extractor are kept; where there is a new one, the speed of
+    all of them is measured again, so that it is of one sitting.
+
+    Args:
+        run: A run or export folder; both files are written there.
+        solvers: Names of schedulers; by default those of `SCHEDULERS` for the kind of the model.
+        steps: Of each scheduler; by default `STEPS`, up to what the model has.
+        guidance: Scales; by default `GUIDANCE` with classes, 1 without.
+        precision: "fp32", "bf16"; by default both where bf16 is faster.
+        count: Images per setting.
+        seed: Names their noise: the same for every setting.
+        batch_size: Images made at a time.
+        reference: Real images as `genkit evaluate` names them; by default the run's test part.
+        root: Where `mnist` and `cifar10` lie; the user's cache by default.
+        extractor: "digits" or "inception".
+        device: Of the networks; None = the CPU.
+        progress: Called after each batch.
+
+    Raises:
+        PipelineError: The export is no diffusion model, or a setting does not fit it.
+    """
+    from genkit.evaluation import load_extractor
+
+    pipeline = _pipeline(run, device)
+    asked = settings_of(pipeline, solvers, steps, guidance, precision)
+    real = _real(run, pipeline, reference, root)
+    sweep = _Sweep(pipeline, real, extractor, count, seed, batch_size, progress)
+    content = sweep.begin(run / "frontier.json", load_extractor(extractor))
+    rows: list[Row] = content["rows"]
+    known = {Setting.of(row) for row in rows}
+    missing = sorted({*asked} - known, key=lambda s: (s.evaluations, s.name))
+    if missing:
+        sweep.total = (ROUNDS + 1) * batch_size * sum(s.evaluations for s in {*known, *missing})
+        sweep.total += count * sum(s.evaluations for s in missing)
+        seconds = sweep.time([*(Setting.of(row) for row in rows), *missing])
+        content |= {"speed": sweep.speed(), "machine": machine(pipeline)}
+        for row in rows:
+            row |= _speed(seconds[Setting.of(row)], batch_size)
+        for setting in missing:
+            rows.append(sweep.row(setting, seconds[setting]))
+            _write(run, content)
+    _write(run, content)
+    return content
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Whether each (speed, quality) is in the Pareto set; more is better in both.
+
+    A point is out if another is at least as good in both and better in one; equal points stay.
+    """
+
+    def beaten(speed: float, quality: float) -> bool:
+        return any(s >= speed and q >= quality and (s, q) != (speed, quality) for s, q in points)
+
+    return [not beaten(*point) for point in points]
+
+
+# -- what is swept ---------------------------------------------------------------------------------
+
+
+def settings_of(
+    pipeline: Any,
+    solvers: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
+    guidance: Sequence[float] | None = None,
+    precision: Sequence[str] | None = None,
+) -> list[Setting]:
+    """Every combination, once; None = what suits the model.
+
+    Raises:
+        PipelineError: One of them does not fit the model.
+    """
+    if precision is None:
+        auto = pipeline.sampling().precision
+        precision = ("fp32",) if auto == "fp32" else ("fp32", auto)
+    if guidance is None:
+        guidance = (1.0,) if pipeline.facts["num_classes"] is None else GUIDANCE
+    if solvers is None:
+        fitting = schedulers.names_for(pipeline.scheduler)
+        usual = SCHEDULERS[schedulers.kind_of(pipeline.scheduler)]
+        solvers = [name for name in usual if name in fitting]
+    if steps is None:
+        most = pipeline.scheduler.config.get("num_train_timesteps") or STEPS[-1]
+        steps = [n for n in STEPS if n <= most] or [most]
+    settings = []
+    for name, number, scale, kind in itertools.product(solvers, steps, guidance, precision):
+        checked = pipeline.sampling(scheduler=name, steps=number, guidance=scale, precision=kind)
+        settings.append(Setting(name, number, float(scale), checked.precision))
+    if not settings:
+        raise ConfigError("frontier: nothing to measure; give at least one value of each option")
+    return list(dict.fromkeys(settings))
+
+
+def _pipeline(run: Path, device: str | None) -> Any:
+    from genkit.pipelines import Denoising, load_pipeline
+
+    if not run.is_dir():
+        raise PipelineError(f"{run}: no such folder; give a run or an export folder")
+    pipeline = load_pipeline(run, device=device)
+    if not isinstance(pipeline, Denoising):
+        raise PipelineError(
+            f"{run}: a {type(pipeline).__name__} makes images in one step, so there is nothing to "
+            "choose between speed and quality; give a diffusion model"
+        )
+    return pipeline
+
+
+def _real(
+    run: Path, pipeline: Any, reference: str | None, root: Path | None
+) -> ImageSet | ReferenceStatistics:
+    """The images to measure against."""
+    from genkit.data import open_source
+    from genkit.run_folder import open_run
+    from genkit.runs import image_set, named_set
+
+    if reference is not None:
+        facts = pipeline.facts
+        return named_set(reference, facts["channels"], facts["image_size"], root)
+    if not (run / "config.yaml").is_file():
+        raise EvaluationError(f"{run}: an export says nothing of its data; give --reference")
+    data = open_run(run)[0].data
+    if data.kind == "custom":
+        raise EvaluationError(f"{run}: its data was handed over in Python; give --reference")
+    if root is not None and "root" in type(data).model_fields:
+        data = data.model_copy(update={"root": root})
+    return image_set(open_source(data, "test"))
+
+
+# -- measuring -------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Sweep:
+    """One sitting: what is measured, against what, and how far it is."""
+
+    pipeline: Any
+    real: ImageSet | ReferenceStatistics
+    extractor: str
+    count: int
+    seed: int
+    batch_size: int
+    progress: Progress | None
+    total: int = 0  # evaluations of the network
+    done: int = 0
+
+    def begin(self, file: Path, extractor: Extractor) -> Content:
+        """What a file holds of the same weights, images and extractor; without rows if nothing."""
+        from genkit.evaluation.extractors import frechet_name
+        from genkit.pipelines.samples import weights_sha256
+
+        head = {
+            "format": FORMAT,
+            "weights": weights_sha256(self.pipeline),
+            "count": self.count,
+            "seed": self.seed,
+            "quality": frechet_name(extractor),
+            "extractor_sha256": extractor.sha256,
+            "reference": {"name": self.real.name, "sha256": self.real.fingerprint},
+        }
+        held: Content = {}
+        with suppress(OSError, ValueError):
+            held = json.loads(file.read_text(encoding="utf-8"))
+        differing = [key for key, value in head.items() if held.get(key) != value]
+        if not differing:
+            return held
+        if held:
+            log.warning("%s: of other %s, so it is begun anew", file, ", ".join(differing))
+        return {**head, "rows": []}
+
+    def time(self, settings: Sequence[Setting]) -> dict[Setting, list[float]]:
+        """Seconds of a batch under each setting, one per round, all settings by turns."""
+        seconds: dict[Setting, list[float]] = {setting: [] for setting in settings}
+        for turn in range(ROUNDS + 1):
+            first = turn % len(settings)
+            for setting in (*settings[first:], *settings[:first]):
+                begun = time.perf_counter()
+                for _ in self._batches(setting, self.batch_size):
+                    pass
+                if turn:
+                    seconds[setting].append(time.perf_counter() - begun)
+        return seconds
+
+    def row(self, setting: Setting, seconds: Sequence[float]) -> Row:
+        """One setting's row: its speed from the seconds of its batches, its quality measured."""
+        from genkit.evaluation import ImageSet, evaluate
+
+        batches = list(self._batches(setting, self.count))
+        pixels = torch.cat([images for images, _ in batches])
+        labels = [label for _, label in batches if label is not None]
+        samples = ImageSet.from_arrays(
+            setting.name, None, pixels, torch.cat(labels) if labels else None
+        )
+        found = evaluate(
+            samples, self.real, extractors=(self.extractor,), device=self.pipeline.device
+        )
+        row = {
+            **asdict(setting),
+            "evaluations": setting.evaluations,
+            **_speed(seconds, self.batch_size),
+            "metrics": [asdict(metric) for metric in found.metrics],
+            "measured": now(),
+        }
+        first = found.metrics[0]
+        log.info("%s: %.3g images/s, %s %.4g", setting.name, row["images_per_s"], *_named(first))
+        return row
+
+    def _batches(self, setting: Setting, count: int) -> Iterator[tuple[Any, Any]]:
+        """Images 0..count-1 with their labels, batch by batch."""
+        stream = self.pipeline.stream(
+            range(count), seed=self.seed, batch_size=self.batch_size, **asdict(setting)
+        )
+        for part, images, labels in stream:
+            self.done += len(part) * setting.evaluations
+            if self.progress is not None:
+                self.progress(self.done, self.total)
+            yield images, labels
+
+    def speed(self) -> dict[str, Any]:
+        """How speed was measured."""
+        return {"how": HOW, "batch_size": self.batch_size, "rounds": ROUNDS, "measured": now()}
+
+
+def _speed(seconds: Sequence[float], batch_size: int) -> dict[str, Any]:
+    return {
+        "images_per_s": batch_size / statistics.median(seconds),
+        "batch_seconds": [round(each, 6) for each in seconds],
+    }
+
+
+def _named(metric: Any) -> tuple[str, float]:
+    return metric.name, metric.value
+
+
+def machine(pipeline: Any) -> dict[str, Any]:
+    """Where and with what speed was measured."""
+    found = provenance()
+    return {
+        **hardware(),
+        "device": str(pipeline.device),
+        "threads": torch.get_num_threads(),
+        **{name: found[name] for name in ("packages", "commit", "dirty")},
+    }
+
+
+# -- what is written -------------------------------------------------------------------------------
+
+
+def value_of(row: Row, metric: str) -> float:
+    """A metric of a row."""
+    value: float = next(m["value"] for m in row["metrics"] if m["name"] == metric)
+    return value
+
+
+def _write(run: Path, content: Content) -> None:
+    """Both files, the rows by speed and the Pareto set marked."""
+    rows: list[Row] = content["rows"]
+    rows.sort(key=lambda row: -row["images_per_s"])
+    points = [(row["images_per_s"], -value_of(row, content["quality"])) for row in rows]
+    for row, is_best in zip(rows, pareto(points), strict=True):
+        row["pareto"] = is_best
+    text = json.dumps(content, indent=1, allow_nan=False)
+    with explained(f"{run / 'frontier.json'}"):
+        write_whole(run / "frontier.json", text + "\n")
+        write_whole(run / "frontier.png", lambda file: draw(content, file))
+
+
+_COLOURS = ("#1f5fbf", "#c2410c", "#0f766e", "#7c3aed", "#a16207", "#be185d", "#475569")
+
+
+def draw(content: Content, file: Any) -> None:
+    """Quality against images/s, both on log axes, as PNG.
+
+    A colour per scheduler, bf16 hollow; the Pareto set large, labelled and joined by a line.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+    rows, quality = content["rows"], content["quality"]
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xscale="log", yscale="log", xlabel="images/s", ylabel=f"{quality} (lower is better)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(LogLocator(subs=()))
+    axes.grid(color="#dde1e7", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    best = [row for row in rows if row["pareto"]]
+    path = [[row["images_per_s"], value_of(row, quality)] for row in best]
+    axes.plot(*zip(*path, strict=True), color="#9aa3af", linewidth=1, zorder=1, label="Pareto set")
+    for slot, name in enumerate(sorted({row["scheduler"] for row in rows})):
+        colour = _COLOURS[slot % len(_COLOURS)]
+        for kind in ("fp32", "bf16"):
+            own = [r for r in rows if (r["scheduler"], r["precision"]) == (name, kind)]
+            if own:
+                x, y = [r["images_per_s"] for r in own], [value_of(r, quality) for r in own]
+                inside = colour if kind == "fp32" else "white"
+                label = f"{name}, {kind}"
+                sizes = [64 if row["pareto"] else 24 for row in own]
+                axes.scatter(x, y, s=sizes, color=inside, edgecolors=colour, zorder=2, label=label)
+    for row in best:
+        guided = "" if row["guidance"] == 1 else f", g {row['guidance']:g}"
+        place = (row["images_per_s"], value_of(row, quality))
+        words = f"{row['scheduler']} {row['steps']}{guided}"
+        # Nothing lies below and to the right of the Pareto set.
+        axes.annotate(words, place, (6, -5), textcoords="offset points", fontsize=8, va="top")
+    axes.margins(x=0.1, y=0.08)
+    axes.legend(frameon=False, fontsize=8, markerscale=0.7)
+    figure.savefig(file, format="png", dpi=140, facecolor="white", metadata={"Software": None})
