@@ -18,7 +18,7 @@ VARIANTS = 8
 _DIFFUSION, _PICTURES, _EDITING = "Diffusion models", "Pictures", "Editing a picture (diffusion)"
 
 
-def _option(kind: str | None, what: str, panel: str | None = None, **rest: Any) -> Any:
+def _option(kind: str, what: str, panel: str | None = None, **rest: Any) -> Any:
     return typer.Option(metavar=kind, help=what, rich_help_panel=panel, show_default=False, **rest)
 
 
@@ -80,7 +80,12 @@ Precision = Annotated[
     str | None, _option("auto|fp32|bf16", "Of the network's pass; default auto.", _DIFFUSION)
 ]
 Compile = Annotated[
-    bool, _option(None, "Faster after the first batch, by torch.compile.", _DIFFUSION)
+    bool,
+    typer.Option(
+        "--compile",
+        help="Faster after the first batch, by torch.compile.",
+        rich_help_panel=_DIFFUSION,
+    ),
 ]
 Init = Annotated[Path | None, _option("IMAGE", "Variants of this picture.", _EDITING)]
 Strength = Annotated[

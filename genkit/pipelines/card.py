@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from genkit.pipelines.recipe import in_plain_diffusers
+
 LOADING = """\
 import genkit
 pipeline = genkit.load_pipeline("PATH_OR_HUB_ID")
@@ -29,6 +31,7 @@ def model_card(pipeline: Any, provenance: Mapping[str, Any], config_yaml: str) -
         f"---\n{front}---\n\n# {title}\n\n"
         f"```python\n{LOADING.format(call=_call(pipeline))}```\n\n"
         "Image i of a seed is the same whatever the count and the batch size.\n\n"
+        f"{in_plain_diffusers(pipeline)}"
         f"## Where it comes from\n\n| | |\n| --- | --- |\n{rows}\n\n"
         f"## Training config\n\n```yaml\n{config_yaml.rstrip()}\n```\n"
     )
@@ -43,9 +46,14 @@ def _front(pipeline: Any, provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(pipeline: Any) -> str:
-    if _facts(pipeline).get("num_classes") is None:
-        return "images = pipeline(16, seed=0)  # a list of PIL images"
-    return "images = pipeline(16, seed=0, labels=[0])  # a list of PIL images"
+    options = []
+    if _facts(pipeline).get("num_classes") is not None:
+        options.append("labels=[0]")
+    if hasattr(pipeline, "denoiser"):
+        options.append("steps=20")
+        options += ["guidance=2.0"] if len(options) == 2 else []
+    given = "".join(f", {option}" for option in options)
+    return f"images = pipeline(16, seed=0{given})  # a list of PIL images"
 
 
 def _facts(pipeline: Any) -> Mapping[str, Any]:

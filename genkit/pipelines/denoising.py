@@ -123,13 +123,18 @@ class Denoising(ImagePipeline):
             "channels": network["in_channels"] // patch_size**2,
         }
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether diffusers' `DDPMPipeline` can run it: a U-Net on timesteps, without classes."""
+        as_trained = self.config["num_classes"] is None and self.config["patch_size"] == 1
+        on_timesteps = schedulers.kind_of(self.scheduler) == "timesteps"
+        return self.unet is not None and on_timesteps and as_trained
+
     def save_pretrained(  # type: ignore[override]
         self, save_directory: Any, **options: Any
     ) -> None:
         """As diffusers' `DDPMPipeline` where that can run it, as this class otherwise."""
-        on_timesteps = schedulers.kind_of(self.scheduler) == "timesteps"
-        as_trained = self.config["num_classes"] is None and self.config["patch_size"] == 1
-        if self.unet is not None and on_timesteps and as_trained:
+        if self.is_plain:
             plain: Any = DDPMPipeline(self.unet, self.scheduler)
             plain.save_pretrained(save_directory, **options)
         else:
@@ -151,10 +156,13 @@ class Denoising(ImagePipeline):
         for name in options:
             if name not in known:
                 raise PipelineError(f"{name}: no such option; {schedulers.nearest(name, known)}")
-        asked = Sampling(**{k: v for k, v in options.items() if v is not None})
         kind = schedulers.kind_of(self.scheduler)
-        asked = replace(asked, scheduler=asked.scheduler or schedulers.DEFAULTS[kind])
         timesteps = self.scheduler.config["num_train_timesteps"] if kind == "timesteps" else None
+        default = {
+            "scheduler": schedulers.DEFAULTS[kind],
+            "steps": min(Sampling.steps, timesteps or Sampling.steps),
+        }
+        asked = Sampling(**default | {k: v for k, v in options.items() if v is not None})
         problem = next(asked.problems(timesteps, self.config["num_classes"]), None)
         if problem is not None:
             raise PipelineError(problem)

@@ -1,0 +1,187 @@
+"""How an export is sampled in plain diffusers, without genkit: a part of its model card.
+
+What diffusers has a pipeline for is opened by it; the rest gets its loop written out. Both begin
+with the noise of genkit's images 0, 1, ... and so give the same images in fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from genkit import random
+from genkit.nn.denoisers import null_label
+from genkit.pipelines import schedulers
+from genkit.pipelines.denoising import Denoising
+
+_COUNT = 4
+_STEPS = 20
+_GUIDANCE = 2.0
+_CLASSES: dict[schedulers.Kind, str] = {
+    "timesteps": "DPMSolverMultistepScheduler",
+    "edm": "EDMDPMSolverMultistepScheduler",
+    "flow": "FlowMatchEulerDiscreteScheduler",
+}
+_NAMES: dict[schedulers.Kind, str] = {
+    "timesteps": "dpmsolver++",
+    "edm": "edm_dpmsolver++",
+    "flow": "flow_euler",
+}
+
+
+def in_plain_diffusers(pipeline: Any) -> str:
+    """Markdown with code that runs; empty if the pipeline is not a diffusion model of ours."""
+    if not isinstance(pipeline, Denoising):
+        return ""
+    plain = pipeline.is_plain
+    code = "\n".join(_pipeline(pipeline) if plain else _loop(pipeline))
+    call = _plain_call(pipeline) if plain else _loop_call(pipeline)
+    return (
+        f"## In plain diffusers\n\n```python\n{code}\n```\n\n"
+        f"These are the images of `{call}` in genkit.\n\n"
+    )
+
+
+def _seeds() -> str:
+    numbers = ", ".join(str(random.key(0, "latent", i)) for i in range(_COUNT))
+    return f"seeds = [{numbers}]  # of images 0 to {_COUNT - 1} of genkit's seed 0"
+
+
+# -- where diffusers has a pipeline ----------------------------------------------------------------
+
+
+def _pipeline(pipeline: Denoising) -> Iterator[str]:
+    learned = _channels_out(pipeline) != pipeline.facts["channels"]
+    yield "import torch"
+    yield "from diffusers import DDPMPipeline"
+    yield ""
+    yield _seeds()
+    yield "generators = [torch.Generator().manual_seed(seed) for seed in seeds]"
+    if not learned:  # diffusers' DDIM takes no variances
+        yield "# DDIMPipeline opens it too, and takes 50 steps or so."
+    yield 'pipeline = DDPMPipeline.from_pretrained("PATH_OR_HUB_ID")'
+    yield (
+        "images = pipeline(len(seeds), generator=generators, "
+        f"num_inference_steps={_trained_steps(pipeline)}).images"
+    )
+
+
+def _plain_call(pipeline: Denoising) -> str:
+    steps = _trained_steps(pipeline)
+    return f'pipeline({_COUNT}, scheduler="ddpm", steps={steps}, precision="fp32")'
+
+
+# -- the loop --------------------------------------------------------------------------------------
+
+
+def _loop(pipeline: Denoising) -> Iterator[str]:
+    kind = schedulers.kind_of(pipeline.scheduler)
+    conditional = pipeline.config["num_classes"] is not None
+    yield from _imports(pipeline, kind)
+    yield ""
+    first = 'path, label, guidance = "PATH_OR_HUB_ID", 0, ' + str(_GUIDANCE)
+    yield first if conditional else 'path = "PATH_OR_HUB_ID"'
+    yield _seeds()
+    name = "unet" if pipeline.unet is not None else "transformer"
+    network = type(pipeline.denoiser).__name__
+    yield f'network = {network}.from_pretrained(path, subfolder="{name}").eval()'
+    yield from _scheduler(pipeline, kind)
+    yield from _start(pipeline, kind)
+    yield from _labels(pipeline)
+    yield "with torch.no_grad():"
+    yield "    for t in scheduler.timesteps:"
+    yield from (f"        {line}" for line in _step(pipeline, kind))
+    side = pipeline.facts["image_size"]
+    shape = f"({_COUNT}, {pipeline.facts['channels']}, {side}, {side})"
+    yield f"images = (x.clamp(-1, 1) + 1) / 2  # {shape} in [0, 1]"
+
+
+def _imports(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
+    names = {_CLASSES[kind], type(pipeline.denoiser).__name__}
+    if _needs_table(pipeline):
+        names.add("DDPMScheduler")
+    yield "import torch"
+    if pipeline.config["patch_size"] > 1:
+        yield "import torch.nn.functional as F"
+    yield f"from diffusers import {', '.join(sorted(names))}"
+
+
+def _scheduler(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
+    steps = _steps(pipeline)
+    opened = f'{_CLASSES[kind]}.from_pretrained(path, subfolder="scheduler"'
+    if _needs_table(pipeline):
+        yield 'trained = DDPMScheduler.from_pretrained(path, subfolder="scheduler")'
+        opened += ', beta_schedule="linear", trained_betas=trained.betas.tolist()'
+    # DDPM's choice of variance means something else to DPM-Solver.
+    opened += ", variance_type=None)" if kind == "timesteps" else ")"
+    yield f"scheduler = {opened}"
+    sigmas = f"sigmas=[1 - i / {steps} for i in range({steps})]"
+    yield f"scheduler.set_timesteps({sigmas if kind == 'flow' else steps})"
+
+
+def _start(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
+    side = pipeline.facts["image_size"]
+    yield "generators = [torch.Generator().manual_seed(seed) for seed in seeds]"
+    drawn = f"torch.randn({pipeline.facts['channels']}, {side}, {side}, generator=g)"
+    scale = " * scheduler.init_noise_sigma" if kind == "edm" else ""
+    yield f"x = torch.stack([{drawn} for g in generators]){scale}"
+
+
+def _labels(pipeline: Denoising) -> Iterator[str]:
+    if pipeline.config["num_classes"] is not None:
+        none = null_label(pipeline.denoiser)
+        yield f"labels = torch.tensor([label] * len(x) + [{none}] * len(x))  # {none} means none"
+    elif pipeline.transformer is not None:
+        none = null_label(pipeline.denoiser)
+        yield f"labels = torch.full((len(x),), {none})  # of the only class there is: none"
+
+
+def _step(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
+    conditional = pipeline.config["num_classes"] is not None
+    patch, channels = pipeline.config["patch_size"], pipeline.facts["channels"]
+    seen = "scheduler.scale_model_input(x, t)" if kind == "edm" else "x"
+    seen = f"F.pixel_unshuffle({seen}, {patch})" if patch > 1 else seen
+    if conditional:
+        yield f"seen = torch.cat([{seen}] * 2)"
+        seen = "seen"
+    labelled = conditional or pipeline.transformer is not None
+    labels = ", class_labels=labels" if labelled else ""
+    count = "2 * len(x)" if conditional else "len(x)"
+    output = f"network({seen}, t.expand({count}){labels}).sample"
+    output = f"F.pixel_shuffle({output}, {patch})" if patch > 1 else output
+    learned = _channels_out(pipeline) != channels
+    yield f"output = {output}" + (f"[:, :{channels}]  # the rest: variances" if learned else "")
+    if conditional:
+        yield "given, none = output.chunk(2)"
+        yield "output = none + guidance * (given - none)"
+    yield "x = scheduler.step(output, t, x).prev_sample"
+
+
+def _loop_call(pipeline: Denoising) -> str:
+    labels = ""
+    if pipeline.config["num_classes"] is not None:
+        labels = f", labels=0, guidance={_GUIDANCE}"
+    name = _NAMES[schedulers.kind_of(pipeline.scheduler)]
+    steps = _steps(pipeline)
+    return f'pipeline({_COUNT}{labels}, scheduler="{name}", steps={steps}, precision="fp32")'
+
+
+def _channels_out(pipeline: Denoising) -> int:
+    return int(pipeline.denoiser.config["out_channels"]) // int(pipeline.config["patch_size"]) ** 2
+
+
+def _needs_table(pipeline: Denoising) -> bool:
+    """Whether diffusers' solvers don't know the schedule by its name; its `DDPMScheduler` does."""
+    return bool(pipeline.scheduler.config.get("beta_schedule") == "sigmoid")
+
+
+def _trained_steps(pipeline: Denoising) -> int:
+    return int(pipeline.scheduler.config["num_train_timesteps"])
+
+
+def _steps(pipeline: Denoising) -> int:
+    """Of the loop; a divisor of T, where diffusers' timesteps need no care."""
+    if schedulers.kind_of(pipeline.scheduler) != "timesteps":
+        return _STEPS
+    trained = _trained_steps(pipeline)
+    return next(n for n in range(min(_STEPS, trained), 0, -1) if trained % n == 0)
