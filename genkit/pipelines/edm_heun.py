@@ -36,7 +36,7 @@ class EDMHeunScheduler(EDMEulerScheduler):
 
     order = 2
     _step_index: Any  # of the evaluation; None before the first
-    _begin_index: Any
+    num_inference_steps: Any
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
