@@ -69,7 +69,7 @@ SOLVERS: dict[str, Solver] = {
         options={"algorithm_type": "sde-dpmsolver++"},
     ),
     "unipc": Solver(
-        "UniPCMultistepScheduler", "timesteps", "order 2 predictor-corrector: Zhao 2023"
+        "UniPCMultistepScheduler", "timesteps", "order 2, corrected to 3: Zhao 2023"
     ),
     "deis": Solver("DEISMultistepScheduler", "timesteps", "order 2 exponential: Zhang 2022"),
     "euler": Solver("EulerDiscreteScheduler", "timesteps", "order 1: Karras 2022"),

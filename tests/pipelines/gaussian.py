@@ -11,7 +11,7 @@ from genkit.noise.process import NoiseProcess
 from genkit.pipelines import schedulers
 from genkit.pipelines.denoising import Denoising
 
-MEAN, STD, SIDE = 0.1, 0.2, 8
+MEAN, STD, SIDE = 0.1, 0.25, 8
 
 
 class ExactDenoiser(ModelMixin, ConfigMixin):

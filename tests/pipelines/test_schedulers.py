@@ -1,0 +1,324 @@
+"""Every solver on Gaussian data with the exact denoiser, through the pipeline's own loop."""
+
+import math
+
+import pytest
+import torch
+from diffusers import EDMDPMSolverMultistepScheduler, UNet2DModel
+
+from genkit import random
+from genkit.errors import PipelineError
+from genkit.noise.process import NoiseProcess
+from genkit.pipelines import schedulers
+from genkit.pipelines.denoising import Denoising, Noise
+from genkit.pipelines.schedulers import SOLVERS
+
+from .gaussian import MEAN, STD, ExactDenoiser, exact_images, exact_pipeline
+
+# So many timesteps that rounding to one says nothing beside a solver's error.
+FINE = {"steps": 12_800, "beta_start": 1e-7, "beta_end": 0.002}
+KARRAS = {"use_karras_sigmas": True}
+# name: (order, steps to begin with, options). Evenly spaced in timesteps the last steps halve the
+# noise however many there are, which hides a multistep solver's order for long; steps spaced as
+# Karras et al. show it.
+DETERMINISTIC = {
+    "ddim": (1, 40, {}),
+    "euler": (1, 40, {}),
+    "dpmsolver++": (2, 40, KARRAS),
+    "unipc": (3, 20, KARRAS),  # of order 2, which the corrector raises by one: Zhao 2023, thm. 3.1
+    "deis": (2, 20, KARRAS),
+    "heun": (2, 40, {}),
+    "edm_euler": (1, 20, {}),
+    "edm_heun": (2, 40, {}),
+    "edm_dpmsolver++": (2, 40, {}),
+    "flow_euler": (1, 20, {}),
+    "flow_heun": (2, 20, {}),
+}
+# name: (steps, what sets the noise). How far mean and spread may be off is in the test.
+STOCHASTIC = {
+    "ddpm": (500, {}),
+    "ddim": (500, {"eta": 1.0}),
+    "euler_a": (500, {}),
+    "dpmsolver++_sde": (100, {"options": KARRAS}),
+    "edm_heun": (200, {"options": {"s_churn": 40.0}}),
+}
+OF_KIND = {"timesteps": ("epsilon", "sample", "v"), "edm": ("edm",), "flow": ("flow",)}
+
+
+def predictions_of(name):
+    solver = SOLVERS[name]
+    spoken = {"v": "v_prediction"}
+    every = OF_KIND[solver.kind]
+    return [
+        p for p in every if solver.kind != "timesteps" or spoken.get(p, p) in solver.predictions
+    ]
+
+
+def pairs(names):
+    return [(name, prediction) for name in names for prediction in predictions_of(name)]
+
+
+def rms(a, b):
+    return (a - b).square().mean().sqrt().item()
+
+
+def error(pipeline, name, steps, options=None):
+    """Distance of the images from the exact solution, for pixels of -2.5 to 2.5 deviations."""
+    sampling = pipeline.sampling(scheduler=name, steps=steps, options=options)
+    eps = torch.linspace(-2.5, 2.5, 64).reshape(1, 1, 8, 8)
+    noise = Noise(eps, [random.generator(0, "latent", 0)])
+    images = pipeline._generate(noise, None, sampling)
+    return rms(images, exact_images(pipeline, eps, sampling))
+
+
+def small_unet(**options):
+    return UNet2DModel(
+        sample_size=8,
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(8,),
+        norm_num_groups=2,
+        down_block_types=("DownBlock2D",),
+        up_block_types=("UpBlock2D",),
+        **options,
+    )
+
+
+# -- accuracy --------------------------------------------------------------------------------------
+
+
+def test_every_solver_is_measured_below():
+    assert {*DETERMINISTIC, *STOCHASTIC} == set(SOLVERS)
+
+
+@pytest.mark.parametrize(("name", "prediction"), pairs(DETERMINISTIC))
+def test_the_error_falls_at_the_solvers_order(name, prediction):
+    order, steps, options = DETERMINISTIC[name]
+    fine = FINE if SOLVERS[name].kind == "timesteps" else {}
+    pipeline = exact_pipeline(NoiseProcess(prediction=prediction, **fine))
+    errors = [error(pipeline, name, steps * k, options) for k in (1, 2, 4)]
+    assert errors[-1] < 0.02
+    found = math.log2(errors[0] / errors[2]) / 2  # two halvings of the step
+    assert found == pytest.approx(order, abs=0.2)
+
+
+@pytest.mark.parametrize(("name", "prediction"), pairs(STOCHASTIC))
+def test_samples_of_a_stochastic_solver_have_the_datas_mean_and_spread(name, prediction):
+    steps, how = STOCHASTIC[name]
+    pipeline = exact_pipeline(NoiseProcess(prediction=prediction), side=64)
+    sampling = pipeline.sampling(scheduler=name, steps=steps, **how)
+    noise = pipeline._noise(range(4), 0)  # 16,384 pixels: standard errors .002 and .0014
+    images = pipeline._generate(noise, None, sampling)
+    assert images.mean().item() == pytest.approx(MEAN, abs=0.008)
+    assert images.std().item() == pytest.approx(STD, rel=0.05)
+    # Their noise is fresh: nothing is left of what the images began with.
+    both = torch.stack([images.flatten(), noise.x.flatten()])
+    assert abs(torch.corrcoef(both)[0, 1].item()) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "prediction", "zero"),
+    [
+        (name, prediction, zero)
+        for name, prediction in pairs(["dpmsolver++", "ddim", "unipc", "euler"])
+        for zero in (False, True)
+        if not (zero and prediction == "epsilon")  # which says nothing of the image at pure noise
+    ],
+)
+def test_a_trained_process_of_1000_timesteps_is_sampled_well(name, prediction, zero):
+    process = NoiseProcess(prediction=prediction, schedule="cosine", zero_terminal_snr=zero)
+    assert error(exact_pipeline(process), name, 50) < 0.03
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_solver_asks_the_network_as_often_as_it_says(name):
+    pipeline = exact_pipeline(NoiseProcess(prediction=predictions_of(name)[0]))
+    error(pipeline, name, 7)
+    assert pipeline.unet.calls == schedulers.evaluations(name, 7)
+
+
+def test_the_default_of_edm_is_the_more_accurate_one_at_equal_evaluations():
+    pipeline = exact_pipeline(NoiseProcess(prediction="edm"))
+    for steps in (9, 18, 40):
+        evaluations = schedulers.evaluations("edm_heun", steps)
+        heun = error(pipeline, "edm_heun", steps)
+        default = error(pipeline, schedulers.DEFAULTS["edm"], evaluations)
+        assert default < heun / 2
+
+
+# -- where diffusers alone goes wrong --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [300, 600, 700])
+def test_ddim_needs_no_number_of_steps_that_divides_the_timesteps(steps):
+    pipeline = exact_pipeline(NoiseProcess(prediction="v"))
+    assert error(pipeline, "ddim", steps) == pytest.approx(error(pipeline, "euler", steps), rel=0.1)
+
+
+@pytest.mark.parametrize("name", [n for n in SOLVERS if SOLVERS[n].kind == "timesteps"])
+@pytest.mark.parametrize("steps", [61, 103])
+def test_a_number_of_steps_that_meets_rounding_gets_no_surplus_timestep(name, steps):
+    # 1000 - 61 (1000 / 61) is 1e-13, not 0.
+    scheduler = schedulers.make(name, NoiseProcess(prediction="v").scheduler(), {})
+    schedulers.set_steps(scheduler, steps, torch.device("cpu"))
+    assert len(scheduler.timesteps) == schedulers.evaluations(name, steps)
+    assert scheduler.timesteps.min() > 0
+    pipeline = exact_pipeline(NoiseProcess(prediction="v"))
+    images = pipeline(4, scheduler=name, steps=steps, output="tensor") * 2 - 1
+    assert images.std().item() == pytest.approx(STD, rel=0.3)
+
+
+@pytest.mark.parametrize("name", [n for n in SOLVERS if SOLVERS[n].kind == "timesteps"])
+@pytest.mark.parametrize("schedule", ["linear", "scaled-linear", "cosine", "sigmoid"])
+def test_every_solver_takes_every_schedule(name, schedule):
+    exported = NoiseProcess(prediction="v", schedule=schedule, steps=200).scheduler()
+    scheduler = schedulers.make(name, exported, {})
+    torch.testing.assert_close(scheduler.alphas_cumprod, exported.alphas_cumprod)
+
+
+# -- the image at a time ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "prediction"), pairs(SOLVERS))
+def test_what_is_watched_is_the_image_that_the_network_takes_x_for(name, prediction):
+    pipeline = exact_pipeline(NoiseProcess(prediction=prediction))
+    seen = []
+
+    def watch(x, image):
+        seen.append((x.double(), image))
+
+    sampling = pipeline.sampling(scheduler=name, steps=6)
+    pipeline._denoise(pipeline._noise(range(2), 0), None, sampling, watch=watch)
+    scheduler = schedulers.make(name, pipeline.scheduler, {})
+    schedulers.set_steps(scheduler, 6, torch.device("cpu"))
+    assert len(seen) == len(scheduler.timesteps)
+    for time, (x, image) in zip(scheduler.timesteps.double(), seen, strict=True):
+        alpha, sigma = levels_by_hand(prediction, time)
+        if prediction == "edm":
+            x = x * (sigma**2 + 0.5**2) ** 0.5
+        best = MEAN + alpha * STD**2 / (alpha**2 * STD**2 + sigma**2) * (x - alpha * MEAN)
+        torch.testing.assert_close(image.double(), best.clamp(-1, 1), rtol=1e-3, atol=1e-3)
+
+
+def levels_by_hand(prediction, time):
+    if prediction == "edm":
+        return 1.0, math.exp(4 * time)
+    if prediction == "flow":
+        return 1 - time / 1000, time / 1000
+    shares = 1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    kept = shares[: int(time) + 1].prod()
+    return kept**0.5, (1 - kept) ** 0.5
+
+
+@pytest.mark.parametrize("prediction", ["v", "edm", "flow"])
+def test_times_between_grow_from_almost_no_noise_to_the_most(prediction):
+    exported = NoiseProcess(prediction=prediction).scheduler()
+    times = schedulers.times_between(exported, 5)
+    level = schedulers.level_at(exported, times)
+    assert times.shape == (5,)
+    assert (level.sigma.flatten().diff() > 0).all()
+    ratio = (level.sigma / level.alpha.clamp(min=1e-6)).flatten()
+    assert ratio[0] < 0.02
+    assert ratio[-1] > 50
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v", "edm", "flow"])
+def test_the_level_at_a_time_is_that_of_training(prediction):
+    process = NoiseProcess(prediction=prediction, data_std=0.4)
+    trained = process.level(torch.tensor([0.1, 0.5, 0.9]))
+    told = schedulers.level_at(process.scheduler(), trained.time)
+    torch.testing.assert_close(told.alpha, trained.alpha, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(told.sigma, trained.sigma, rtol=1e-4, atol=1e-5)
+    if prediction == "edm":
+        assert told.data_std == 0.4
+    assert schedulers.prediction_of(process.scheduler()) == prediction
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def exported(prediction, **process):
+    return NoiseProcess(prediction=prediction, **process).scheduler()
+
+
+@pytest.mark.parametrize(
+    ("prediction", "name", "why"),
+    [
+        ("edm", "ddim", "trained on EDM's noise levels"),
+        ("flow", "dpmsolver++", "trained on a flow"),
+        ("v", "flow_euler", "trained on timesteps"),
+        ("epsilon", "edm_heun", "trained on timesteps"),
+        ("sample", "heun", "networks that predict sample"),
+        ("sample", "euler_a", "networks that predict sample"),
+    ],
+)
+def test_a_misfit_is_refused_and_those_that_fit_are_named(prediction, name, why):
+    with pytest.raises(PipelineError, match=why) as caught:
+        schedulers.make(name, exported(prediction), {})
+    named = str(caught.value).split("choose one of ")[1].split(", ")
+    assert named == schedulers.names_for(exported(prediction))
+    assert name not in named
+    for fitting in named:
+        schedulers.make(fitting, exported(prediction), {})
+
+
+def test_solvers_that_cannot_begin_at_pure_noise_are_refused_for_zero_terminal_snr():
+    model = exported("v", zero_terminal_snr=True)
+    for name in ("heun", "deis"):
+        with pytest.raises(PipelineError, match="pure noise"):
+            schedulers.make(name, model, {})
+    fitting = schedulers.names_for(model)
+    assert {"ddpm", "ddim", "dpmsolver++", "unipc", "euler", "euler_a"} <= set(fitting)
+    for name in fitting:
+        scheduler = schedulers.make(name, model, {})
+        assert scheduler.config["rescale_betas_zero_snr"]
+
+
+def test_an_unknown_scheduler_or_option_brings_the_nearest_name():
+    with pytest.raises(PipelineError, match=r"no 'dpmsolver'; did you mean 'dpmsolver\+\+'"):
+        schedulers.make("dpmsolver", exported("v"), {})
+    with pytest.raises(PipelineError, match="no option 'solver_ordr'; did you mean 'solver_order'"):
+        schedulers.make("dpmsolver++", exported("v"), {"solver_ordr": 3})
+    with pytest.raises(PipelineError, match="there are: ddpm, ddim"):
+        schedulers.make("xyz", exported("v"), {})
+
+
+def test_an_option_reaches_the_scheduler_and_a_wrong_value_is_refused():
+    scheduler = schedulers.make("dpmsolver++", exported("v"), {"solver_order": 3})
+    assert scheduler.config["solver_order"] == 3
+    with pytest.raises(PipelineError, match="scheduler dpmsolver"):
+        schedulers.make("dpmsolver++", exported("v"), {"algorithm_type": "none"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 51}, "steps: 51 is more than the 50 timesteps"),
+        ({"steps": 0}, "steps: must be"),
+        ({"guidance": 2.0}, "knows no classes to be guided by"),
+        ({"labels": 1}, "labels: this generator knows no classes"),
+        ({"eta": 0.5}, "eta: is for ddim"),
+        ({"stepz": 5}, "did you mean 'steps'"),
+        ({"precision": "fp16"}, "precision: 'fp16'"),
+    ],
+)
+def test_a_call_that_an_unconditional_model_cannot_answer_is_refused(options, message):
+    pipeline = Denoising(scheduler=exported("v", steps=50), unet=small_unet())
+    with pytest.raises(PipelineError, match=message):
+        pipeline(1, **options)
+
+
+def test_a_label_out_of_range_is_refused():
+    unet = small_unet(num_class_embeds=4)  # 3 classes and none
+    pipeline = Denoising(scheduler=exported("v", steps=50), unet=unet, num_classes=3)
+    for label in (3, -1):
+        with pytest.raises(PipelineError, match=f"{label} is no class; they are 0 to 2"):
+            pipeline(1, labels=label)
+    assert len(pipeline(2, labels=[0, 2], steps=1)) == 2
+
+
+def test_continuous_models_take_any_number_of_steps():
+    denoiser = ExactDenoiser()
+    denoiser.exported = EDMDPMSolverMultistepScheduler()
+    pipeline = Denoising(scheduler=denoiser.exported, unet=denoiser)
+    assert pipeline.sampling(steps=1500).steps == 1500
