@@ -18,6 +18,9 @@ class Arm:
         arguments: Its keyword arguments.
         environment: Variables of its process.
         bar: Times as fast as the baseline it must be; None = for information.
+        key: Which of the seconds that the function gives are meant. Arms that differ in it alone
+            are timed in one process.
+        most: What facts that the function gives may be at most.
     """
 
     label: str
@@ -25,6 +28,13 @@ class Arm:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     bar: float | None = None
+    key: str = "seconds"
+    most: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def process(self) -> tuple[str, Mapping[str, Any], Mapping[str, str]]:
+        """What its process is given."""
+        return self.function, self.arguments, self.environment
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,44 @@ def _processes(size: int, laps: int) -> Comparison:
     )
 
 
+def _denoiser_step(network: str, weights: str, batch_size: int, fp32_bar: float) -> Comparison:
+    same = {"network": network, "batch_size": batch_size}
+    fp32 = same | {"settings": {"trainer": {"precision": "fp32"}}}
+    return Comparison(
+        f"ddpm-{network}",
+        f"DDPM training step, {weights} weights, 32 px, batch {batch_size}",
+        Arm("diffusers' example loop, fp32", "diffusion.plain", same),
+        (
+            Arm("genkit, fp32", "diffusion.trained", fp32, bar=fp32_bar),
+            Arm("genkit, default", "diffusion.trained", same, bar=1.45),
+        ),
+    )
+
+
+def _sampling(batch_size: int, steps: int) -> Comparison:
+    same = {"batch_size": batch_size, "steps": steps}
+    fp32 = same | {"precision": "fp32"}
+    return Comparison(
+        "sampling",
+        f"{batch_size} images by {steps} DDIM steps, 4.4 M weights, 32 px",
+        Arm("diffusers' DDIMPipeline, fp32", "sampling.diffusers", same),
+        (
+            Arm("genkit, fp32", "sampling.genkit", fp32, bar=1.2, most={"max_difference": 1}),
+            Arm("genkit, default", "sampling.genkit", same, bar=1.5, most={"mean_difference": 2}),
+        ),
+    )
+
+
+def _sampling_parts(name: str, precision: str, batch_size: int, steps: int) -> Comparison:
+    same = {"batch_size": batch_size, "steps": steps, "precision": precision}
+    return Comparison(
+        name,
+        f"{batch_size} images by {steps} DDIM steps, 4.4 M weights, 32 px",
+        Arm("the network's part", "sampling.parts", same, key="network_seconds"),
+        (Arm("all of it", "sampling.parts", same, bar=0.97),),
+    )
+
+
 COMPARISONS = (
     _step(32, 1.20, laps=20),
     _step(64, 1.10, laps=6),
@@ -117,4 +165,9 @@ COMPARISONS = (
     _average("cifar10", "35.7 M", 2.5),
     _monitor(32, laps=20),
     _processes(64, laps=6),
+    _denoiser_step("small", "4.4 M", 32, 1.10),
+    _denoiser_step("cifar10", "35.7 M", 8, 1.03),
+    _sampling(64, 5),
+    _sampling_parts("sampling-parts", "auto", 16, 50),
+    _sampling_parts("sampling-parts-fp32", "fp32", 16, 50),
 )

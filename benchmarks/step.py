@@ -189,7 +189,6 @@ def dcgan(
     size: int, batch_size: int, width: int, *, steps: int, log_every: int = LOG_EVERY
 ) -> dict[str, dict[str, Any]]:
     """A DCGAN run's config as a tree: colour images, nothing saved before its end."""
-    end = math.ceil(steps / log_every) * log_every
     tree: dict[str, Any] = {
         "family": "dcgan",
         "data": {
@@ -199,14 +198,20 @@ def dcgan(
             "batch_size": batch_size,
         },
         "model": {"latent_dim": LATENT, "width": width},
-        "trainer": {
-            "steps": steps,
-            "log_every": log_every,
-            "save_every": end,
-            "preview_every": end,
-        },
+        "trainer": run_length(steps, log_every),
     }
     return tree
+
+
+def run_length(steps: int, log_every: int) -> dict[str, int]:
+    """Settings of a trainer that saves and draws nothing before its last step."""
+    end = math.ceil(steps / log_every) * log_every
+    return {
+        "steps": steps,
+        "log_every": log_every,
+        "save_every": end,
+        "preview_every": end,
+    }
 
 
 def random_images(size: int, count: int, channels: int = COLOURS) -> Tensor:

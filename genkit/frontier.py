@@ -40,7 +40,7 @@ STEPS = (5, 10, 20, 50)
 GUIDANCE = (1.0, 2.0)  # where there are classes
 SCHEDULERS: dict[schedulers.Kind, tuple[str, ...]] = {
     "timesteps": ("ddim", "dpmsolver++", "unipc"),
-    "edm": ("edm_euler", "edm_dpmsolver++"),
+    "edm": ("edm_euler", "edm_heun", "edm_dpmsolver++"),
     "flow": ("flow_euler", "flow_heun"),
 }
 HOW = (

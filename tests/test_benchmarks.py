@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import bench
+from benchmarks import bench, diffusion
 from benchmarks.arm import run
 from benchmarks.comparisons import COMPARISONS, Arm, Comparison
 from benchmarks.step import (
@@ -64,6 +65,31 @@ def test_arms_take_turns_and_are_compared_with_their_baseline(monkeypatch):
     assert (base.ratio, ours.ratio, ours.met) == (1.0, 4.0, True)
 
 
+def test_a_fact_that_is_too_large_is_a_missed_bar():
+    arm = Arm("ours", "m.f", bar=1.0, most={"max_difference": 1})
+    rows = [
+        bench.compare(COMPARISON, arm, [2.0], [1.0], {"max_difference": found}) for found in (1, 2)
+    ]
+    assert [row.met for row in rows] == [True, False]
+    assert "ours, max difference 2" in bench.table([rows[0], rows[1]])
+
+
+def test_arms_that_differ_in_their_key_alone_are_timed_in_one_process(monkeypatch):
+    part = Arm("part", "m.f", {"a": 1}, key="part_seconds")
+    whole, other = Arm("whole", "m.f", {"a": 1}), Arm("other", "m.f", {"a": 2})
+    count = itertools.count(1)
+
+    def answer(arm: Arm) -> dict[str, float]:
+        number = next(count)
+        return {"seconds": 10.0 * number, "part_seconds": 8.0 * number, "threads": 2}
+
+    monkeypatch.setattr(bench, "run_arm", answer)
+    rows = bench.measure(Comparison("name", "the work", part, (whole, other)), rounds=2)
+    assert rows[0].seconds == (8.0, 8.0 * 3)  # the second round begins with `whole`
+    assert rows[1].ratios == (0.8, 0.8)
+    assert rows[2].seconds == (10.0 * 2, 10.0 * 4)
+
+
 def test_laps_leave_the_warm_up_out(monkeypatch):
     seconds = iter([10.0, 13.0, 14.0, 25.0])  # at the marks around three laps of two steps
     monkeypatch.setattr("benchmarks.timing.now", lambda device: next(seconds))
@@ -95,6 +121,11 @@ TINY = {
     "input.in_memory": {"size": 32, "channels": 1, "flip": True, "count": 128, "laps": 1},
     "average.diffusers": {"size": "small", "laps": 1},
     "average.genkit": {"size": "small", "laps": 1},
+    "diffusion.plain": {"network": "tiny", "batch_size": 4, "warmup": 1, "laps": 2},
+    "diffusion.trained": {"network": "tiny", "batch_size": 4, "warmup": 1, "laps": 2},
+    "sampling.diffusers": {"network": "tiny", "batch_size": 2, "steps": 2, "lessons": 1},
+    "sampling.genkit": {"network": "tiny", "batch_size": 2, "steps": 2, "lessons": 1},
+    "sampling.parts": {"network": "tiny", "batch_size": 2, "steps": 2, "laps": 1},
 }  # fmt: skip
 
 
@@ -144,6 +175,49 @@ def test_genkits_fp32_step_is_the_plain_loops_to_rounding(tmp_path: Path):
     ours = _weights([network for network, _ in pairs])
     theirs = _weights([network for _, network in pairs])
     assert (ours - theirs).norm() < 1e-3 * (ours - before).norm()
+
+
+def test_the_denoisers_have_the_weights_that_the_table_says():
+    counts = {name: _count(diffusion.unet(name)) for name in ("small", "cifar10")}
+    assert counts == {"small": 4_435_393, "cifar10": 35_746_307}
+
+
+def _count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_genkits_ddpm_step_is_the_example_loops_to_rounding(tmp_path: Path):
+    config = resolve(diffusion.config("tiny", 8, steps=10), "test")
+    source = MemorySource("random", random_images(16, 64, 1))
+    loader = Loader(source, config.data, config.trainer.seed)
+    trainer = load("ddpm").trainer(config, describe(source), tmp_path, loader=loader)
+    ours = trainer.bare_networks["denoiser"]
+    theirs = copy.deepcopy(ours)
+    before = _weights([ours])
+    loop = diffusion.PlainLoop(theirs)
+    seen: list[torch.Tensor] = []
+    ours.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
+    for micro_batches in itertools.islice(loader.steps(), 4):
+        batch = micro_batches[0]
+        loss = trainer._train_step(micro_batches)["loss/denoiser"].item()
+        noise = trainer.noise("noise", batch, batch["image"].shape[1:])  # kept for the step
+        assert loop.step(batch["image"], noise, seen[-1].long()) == pytest.approx(loss, rel=1e-5)
+    assert (_weights([ours]) - _weights([theirs])).norm() < 1e-3 * (
+        _weights([ours]) - before
+    ).norm()
+
+
+@pytest.mark.parametrize(("precision", "most"), [("fp32", 0.05), ("bf16", 2.0)])
+def test_genkits_pictures_are_those_of_diffusers_pipeline(precision: str, most: float):
+    settings = {"network": "tiny", "batch_size": 4, "steps": 5, "lessons": 20, "laps": 1}
+    measured = run("sampling.genkit", settings | {"precision": precision})
+    assert measured["mean_difference"] <= most
+    assert precision == "bf16" or measured["max_difference"] <= 1
+
+
+def test_the_networks_part_of_sampling_is_a_part_of_it():
+    measured = run("sampling.parts", TINY["sampling.parts"])
+    assert 0 < measured["network_seconds"] < measured["seconds"]
 
 
 def _take_weights(network: nn.Module, other: nn.Module) -> None:
