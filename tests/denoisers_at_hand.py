@@ -1,0 +1,69 @@
+"""Diffusion pipelines of random weights, as small as they can be, for tests of sampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genkit.nn.denoisers import make_dit, make_unet
+from genkit.noise.process import NoiseProcess
+from genkit.pipelines import Denoising
+
+SIDE, STEPS = 16, 50
+
+
+def denoising(
+    prediction: Any = "v",
+    *,
+    classes: int | None = None,
+    dit: bool = False,
+    patch_size: int = 1,
+    seed: int = 0,
+    **noise: Any,
+) -> Denoising:
+    """A pipeline whose images are all different and neither black nor white."""
+    process = NoiseProcess(prediction=prediction, steps=STEPS, beta_end=0.2, **noise)
+    out = 2 if process.learned_variance else 1
+    network: Any
+    if dit:
+        network = make_dit(
+            SIDE, 1, out, patch_size=4, width=16, layers=2, heads=2, num_classes=classes
+        )
+    else:
+        network = make_unet(
+            *(SIDE, 1, out),
+            channels=(8, 16),
+            layers=1,
+            attention=(),
+            patch_size=patch_size,
+            num_classes=classes,
+        )
+    keyed = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            is_norm = "norm" in name and name.endswith("weight") and weight.ndim == 1
+            spread = 2.0 if "class_embedding" in name or "embedding_table" in name else 0.15
+            weight.normal_(1.0 if is_norm else 0.0, spread, generator=keyed)
+    return Denoising(
+        process.scheduler(),
+        unet=None if dit else network,
+        transformer=network if dit else None,
+        num_classes=classes,
+        patch_size=patch_size,
+    )
+
+
+class Answers(nn.Module):
+    """Stands for a network: the same answer (1, 1, S, S) whenever it is given the same label."""
+
+    def __init__(self, pipeline: Denoising, answers: Tensor) -> None:
+        super().__init__()
+        self.answers = answers  # (K + 1, 1, S, S); the last: without a label
+        self.batches: list[int] = []
+        pipeline._forward = self
+
+    def forward(self, x: Tensor, time: Tensor, *, class_labels: Tensor, return_dict: bool) -> Any:
+        self.batches.append(len(x))
+        return (self.answers[class_labels],)
