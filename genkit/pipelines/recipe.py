@@ -16,6 +16,7 @@ from genkit.pipelines.denoising import Denoising
 
 _COUNT = 4
 _STEPS = 20
+_DDIM_STEPS = 50
 _GUIDANCE = 2.0
 _CLASSES: dict[schedulers.Kind, str] = {
     "timesteps": "DPMSolverMultistepScheduler",
@@ -57,8 +58,9 @@ def _pipeline(pipeline: Denoising) -> Iterator[str]:
     yield ""
     yield _seeds()
     yield "generators = [torch.Generator().manual_seed(seed) for seed in seeds]"
-    if not learned:  # diffusers' DDIM takes no variances
-        yield "# DDIMPipeline opens it too, and takes 50 steps or so."
+    # Diffusers' DDIM takes no variances, and knows fewer schedules.
+    if not learned and not _needs_table(pipeline) and _trained_steps(pipeline) >= _DDIM_STEPS:
+        yield f"# DDIMPipeline opens it too, and needs {_DDIM_STEPS} steps or so."
     yield 'pipeline = DDPMPipeline.from_pretrained("PATH_OR_HUB_ID")'
     yield (
         "images = pipeline(len(seeds), generator=generators, "
