@@ -38,7 +38,7 @@ test: $(VENV)/.done lint  ## lint, types and tests
 test-slow: $(VENV)/.done  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600
 
-bench: $(VENV)/.done  ## speed against what genkit is compared with: about 10 minutes, alone
+bench: $(VENV)/.done  ## speed against what genkit is compared with: about half an hour, alone
 	$(BIN)/python -m benchmarks.bench
 
 lint: $(VENV)/.done  ## ruff and mypy

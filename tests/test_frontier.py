@@ -71,6 +71,7 @@ def test_the_pareto_set_of_points_that_can_be_seen_through():
         ("epsilon", "unipc", 1.0),
         ("epsilon", "ddpm", 1.0),
         ("edm", "edm_dpmsolver++", 2.0),
+        ("edm", "edm_heun", 2.0),
         ("flow", "flow_euler", 1.0),
         ("flow", "flow_heun", 2.0),
     ],
