@@ -8,7 +8,6 @@ Legend: B batch, N images asked for, C channels, S image side in px, K classes.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -22,7 +21,7 @@ from genkit.errors import PipelineError
 from genkit.machine import has_fast_bf16
 from genkit.nn.denoisers import denoise, null_label
 from genkit.noise import predictions
-from genkit.pipelines import schedulers
+from genkit.pipelines import schedulers, stepping
 from genkit.pipelines.base import (
     FORMAT_VERSION,
     ImagePipeline,
@@ -124,6 +123,11 @@ class Denoising(ImagePipeline):
         }
 
     @property
+    def channels_out(self) -> int:
+        """Of the network, per pixel: C, or 2C with learnt variances."""
+        return int(self.denoiser.config["out_channels"]) // int(self.config["patch_size"]) ** 2
+
+    @property
     def is_plain(self) -> bool:
         """Whether diffusers' `DDPMPipeline` can run it: a U-Net on timesteps, without classes."""
         as_trained = self.config["num_classes"] is None and self.config["patch_size"] == 1
@@ -158,7 +162,7 @@ class Denoising(ImagePipeline):
                 raise PipelineError(f"{name}: no such option; {schedulers.nearest(name, known)}")
         kind = schedulers.kind_of(self.scheduler)
         timesteps = self.scheduler.config["num_train_timesteps"] if kind == "timesteps" else None
-        default = {
+        default: dict[str, Any] = {
             "scheduler": schedulers.DEFAULTS[kind],
             "steps": min(Sampling.steps, timesteps or Sampling.steps),
         }
@@ -166,7 +170,8 @@ class Denoising(ImagePipeline):
         problem = next(asked.problems(timesteps, self.config["num_classes"]), None)
         if problem is not None:
             raise PipelineError(problem)
-        self._scheduler(asked)
+        channels, outputs = self.facts["channels"], self.channels_out
+        stepping.check_options(self._scheduler(asked), asked, channels, outputs)
         return replace(asked, precision=self._precision(asked.precision))
 
     def _precision(self, asked: Precision) -> Precision:
@@ -344,16 +349,16 @@ class Denoising(ImagePipeline):
                 scheduler.set_begin_index(start)
             if begin.strength < 1:
                 x = schedulers.add_noise(scheduler, begin.images, eps, times[start])
-        extra = _step_arguments(scheduler, sampling, noise.generators)
+        extra = stepping.step_arguments(scheduler, sampling, noise.generators)
         predict = self._predictor(labels, sampling, device)
         with evaluating(self.denoiser, len(x)):
             for i in range(start, len(times)):
                 time = times[i]
-                seen = scheduler.scale_model_input(x, time) if _scales(scheduler) else x
+                seen = stepping.network_input(scheduler, x, time)
                 output = predict(seen, time, i / len(times))
                 if watch is not None:
                     watch(seen, self._image(output, seen, x, time))
-                x = scheduler.step(_taken(scheduler, output, x), time, x, **extra).prev_sample
+                x = stepping.step(scheduler, output, time, x, **extra)
                 if begin is not None and (i + 1) % order == 0 and i + 1 < len(times):
                     x = begin.restore(x, scheduler, eps, times[i + 1])
                 if self.on_step is not None:
@@ -446,21 +451,3 @@ def guided(
         spread = (pos.flatten(1).std(1) / out.flatten(1).std(1))[:, None, None, None]
         out = rescale * spread * out + (1 - rescale) * out
     return torch.cat([out, with_label[:, channels:]], dim=1)
-
-
-def _scales(scheduler: Any) -> bool:
-    return hasattr(scheduler, "scale_model_input")
-
-
-def _taken(scheduler: Any, output: Tensor, x: Tensor) -> Tensor:
-    """The part of a network's output that a scheduler takes: with learnt variances, or without."""
-    learned = str(scheduler.config.get("variance_type", "")).startswith("learned")
-    return output if learned else output[:, : x.shape[1]]
-
-
-def _step_arguments(
-    scheduler: Any, sampling: Sampling, generators: list[torch.Generator]
-) -> dict[str, Any]:
-    accepted = inspect.signature(scheduler.step).parameters
-    arguments: dict[str, Any] = {"generator": generators} if "generator" in accepted else {}
-    return arguments | ({"eta": sampling.eta} if sampling.scheduler == "ddim" else {})

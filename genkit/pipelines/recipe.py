@@ -52,7 +52,7 @@ def _seeds() -> str:
 
 
 def _pipeline(pipeline: Denoising) -> Iterator[str]:
-    learned = _channels_out(pipeline) != pipeline.facts["channels"]
+    learned = pipeline.channels_out != pipeline.facts["channels"]
     yield "import torch"
     yield "from diffusers import DDPMPipeline"
     yield ""
@@ -109,14 +109,16 @@ def _imports(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
 
 
 def _scheduler(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
-    steps = _steps(pipeline)
+    steps, ours = _steps(pipeline), schedulers.make(_NAMES[kind], pipeline.scheduler, {})
     opened = f'{_CLASSES[kind]}.from_pretrained(path, subfolder="scheduler"'
     if _needs_table(pipeline):
         yield 'trained = DDPMScheduler.from_pretrained(path, subfolder="scheduler")'
         opened += ', beta_schedule="linear", trained_betas=trained.betas.tolist()'
     # DDPM's choice of variance means something else to DPM-Solver.
-    opened += ", variance_type=None)" if kind == "timesteps" else ")"
-    yield f"scheduler = {opened}"
+    opened += ", variance_type=None" if kind == "timesteps" else ""
+    # At its most of 1, the threshold clips the images as DDPM does.
+    opened += ", thresholding=True" if ours.config.get("thresholding") else ""
+    yield f"scheduler = {opened})"
     sigmas = f"sigmas=[1 - i / {steps} for i in range({steps})]"
     yield f"scheduler.set_timesteps({sigmas if kind == 'flow' else steps})"
 
@@ -151,7 +153,7 @@ def _step(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
     count = "2 * len(x)" if conditional else "len(x)"
     output = f"network({seen}, t.expand({count}){labels}).sample"
     output = f"F.pixel_shuffle({output}, {patch})" if patch > 1 else output
-    learned = _channels_out(pipeline) != channels
+    learned = pipeline.channels_out != channels
     yield f"output = {output}" + (f"[:, :{channels}]  # the rest: variances" if learned else "")
     if conditional:
         yield "given, none = output.chunk(2)"
@@ -166,10 +168,6 @@ def _loop_call(pipeline: Denoising) -> str:
     name = _NAMES[schedulers.kind_of(pipeline.scheduler)]
     steps = _steps(pipeline)
     return f'pipeline({_COUNT}{labels}, scheduler="{name}", steps={steps}, precision="fp32")'
-
-
-def _channels_out(pipeline: Denoising) -> int:
-    return int(pipeline.denoiser.config["out_channels"]) // int(pipeline.config["patch_size"]) ** 2
 
 
 def _needs_table(pipeline: Denoising) -> bool:

@@ -305,6 +305,13 @@ def first_order(pipeline: Denoising) -> str:
         (None, {"scheduler": "edm_euler"}, "was trained on timesteps; choose one of ddpm, ddim"),
         (None, {"scheduler": "dpmsolvr++"}, "did you mean 'dpmsolver++'?"),
         (None, {"options": {"use_karras": True}}, "did you mean 'use_karras_sigmas'?"),
+        (None, {"options": {"solver_order": "two"}}, "scheduler dpmsolver++: can't multiply"),
+        (
+            None,
+            {"options": {"timestep_spacing": "wide"}},
+            "does not run with timestep_spacing=wide",
+        ),
+        (None, {"options": {"prediction_type": "epsilon"}}, "prediction_type is as the model was"),
         (None, {"gidance": 2.0}, "gidance: no such option; did you mean 'guidance'?"),
         (None, {"eta": 0.5}, "eta: is for ddim; with dpmsolver++ leave it out"),
         (None, {"eta": 2.0, "scheduler": "ddim"}, "eta: must be in 0 to 1, got 2.0"),
@@ -324,6 +331,13 @@ def test_options_that_do_not_fit_are_refused_in_words(plain, labelled, classes, 
         pipeline(1, **options)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_scheduler_options_that_lead_nowhere_are_refused():
+    pipeline = denoising("edm")
+    for options, why in (({"sigma_min": 0}, "not finite"), ({"rho": 0}, "division by zero")):
+        with pytest.raises(PipelineError, match=why):
+            pipeline(1, scheduler="edm_euler", options=options)
 
 
 def test_what_samples_are_can_be_read_back(labelled):

@@ -1,0 +1,88 @@
+"""One step of any scheduler: what it is shown, what it takes of the network's output, and a trial.
+
+Legend: B batch, C channels.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genkit.errors import PipelineError
+from genkit.pipelines import schedulers
+from genkit.pipelines.sampling import Sampling
+
+# What diffusers' schedulers raise, only once they run, on options that make no sense to them.
+_CHOKES = (
+    *(ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError),
+    *(RuntimeError, AssertionError, NotImplementedError),
+)
+
+
+def network_input(scheduler: Any, x: Tensor, time: Tensor) -> Tensor:
+    """x (B, C, H, W) as the network sees it."""
+    scales = hasattr(scheduler, "scale_model_input")
+    return scheduler.scale_model_input(x, time) if scales else x
+
+
+def step(scheduler: Any, output: Tensor, time: Tensor, x: Tensor, **extra: Any) -> Tensor:
+    """The next x (B, C, H, W), by the network's output (B, C or 2C, H, W)."""
+    learned = str(scheduler.config.get("variance_type", "")).startswith("learned")
+    taken = output if learned else output[:, : x.shape[1]]
+    following: Tensor = scheduler.step(taken, time, x, **extra).prev_sample
+    return following
+
+
+def step_arguments(
+    scheduler: Any, sampling: Sampling, generators: list[torch.Generator]
+) -> dict[str, Any]:
+    """Further arguments of a scheduler's step: a generator for each image, eta."""
+    accepted = inspect.signature(scheduler.step).parameters
+    arguments: dict[str, Any] = {"generator": generators} if "generator" in accepted else {}
+    return arguments | ({"eta": sampling.eta} if sampling.scheduler == "ddim" else {})
+
+
+def check_options(scheduler: Any, sampling: Sampling, channels: int, outputs: int) -> None:
+    """Raise unless a scheduler with options of the user's takes its first steps to finite numbers.
+
+    Many options are looked at only when a scheduler runs, and then its own errors say nothing of
+    where they come from.
+
+    Args:
+        scheduler: Made for `sampling`; it is used up.
+        sampling: The options of a call.
+        channels: C.
+        outputs: Channels of the network's output.
+    """
+    if not sampling.options:
+        return
+    why = "leads to numbers that are not finite"
+    try:
+        x = _first_steps(scheduler, sampling, channels, outputs)
+        finite = bool(x.isfinite().all()) and bool(scheduler.timesteps.isfinite().all())
+    except _CHOKES as error:
+        finite, why = False, " ".join(str(error).split())[:200] or type(error).__name__
+    if not finite:
+        given = ", ".join(f"{name}={value}" for name, value in sampling.options.items())
+        raise PipelineError(
+            f"scheduler {sampling.scheduler}: does not run with {given} ({why}); leave that out or "
+            "choose another value"
+        )
+
+
+def _first_steps(scheduler: Any, sampling: Sampling, channels: int, outputs: int) -> Tensor:
+    """x (1, C, 4, 4) after two steps or as many as there are."""
+    generators = [torch.Generator().manual_seed(0)]
+    extra = step_arguments(scheduler, sampling, generators)
+    schedulers.set_steps(scheduler, sampling.steps, torch.device("cpu"))
+    x = torch.randn(1, channels, 4, 4, generator=generators[0])
+    x = x * getattr(scheduler, "init_noise_sigma", 1.0)
+    for time in scheduler.timesteps[: 2 * getattr(scheduler, "order", 1)]:
+        seen = network_input(scheduler, x, time)
+        output = torch.zeros(1, outputs, 4, 4)
+        output[:, :channels] = seen / 2
+        x = step(scheduler, output, time, x, **extra)
+    return x
