@@ -68,9 +68,7 @@ SOLVERS: dict[str, Solver] = {
         "order 2 with noise: Lu 2022",
         options={"algorithm_type": "sde-dpmsolver++"},
     ),
-    "unipc": Solver(
-        "UniPCMultistepScheduler", "timesteps", "order 2, corrected to 3: Zhao 2023"
-    ),
+    "unipc": Solver("UniPCMultistepScheduler", "timesteps", "order 2, corrected to 3: Zhao 2023"),
     "deis": Solver("DEISMultistepScheduler", "timesteps", "order 2 exponential: Zhang 2022"),
     "euler": Solver("EulerDiscreteScheduler", "timesteps", "order 1: Karras 2022"),
     "euler_a": Solver(
@@ -125,8 +123,19 @@ _SCHEDULE = (
     "rho",
     "shift",
 )
-# Of the two first, which clip the image that they predict; other solvers can't be clipped alike.
-_CLIPPING = ("clip_sample", "clip_sample_range", "thresholding")
+# Of that, and of what solvers add to it, what a network can't be sampled otherwise than trained.
+_TRAINED = (
+    *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
+    *("prediction_type", "rescale_betas_zero_snr", "sigma_data", "use_flow_sigmas"),
+)
+# How the image that a network predicts is held to the range of images.
+_CLIPPING = (
+    "clip_sample",
+    "clip_sample_range",
+    "thresholding",
+    "dynamic_thresholding_ratio",
+    "sample_max_value",
+)
 
 
 def kind_of(scheduler: Any) -> Kind:
@@ -166,17 +175,37 @@ def make(name: str, exported: Any, options: Mapping[str, Any]) -> Any:
             raise PipelineError(
                 f"scheduler {name}: no option {option!r}; {nearest(option, accepted)}"
             )
+        if option in _TRAINED:
+            raise PipelineError(
+                f"scheduler {name}: {option} is as the model was trained; leave it out"
+            )
     config = {k: v for k, v in exported.config.items() if k in _SCHEDULE and k in accepted}
     if config.get("beta_schedule") == "sigmoid":
         # Of all these classes DDPM's alone has the formula; every one takes a table.
         config["trained_betas"] = exported.betas.tolist()
-    if type(exported) is kind or name in ("ddpm", "ddim"):
-        own = (*_CLIPPING, *(("variance_type",) if name == "ddpm" else ()))
-        config |= {k: exported.config[k] for k in own if k in exported.config and k in accepted}
+    own = (*_CLIPPING, *(("variance_type",) if name == "ddpm" else ()))
+    config |= {k: exported.config[k] for k in own if k in exported.config and k in accepted}
+    clips = "thresholding" not in options and _clips_by_threshold(exported, accepted)
+    if clips:
+        config["thresholding"] = True
     try:
-        return kind(**config | dict(solver.options) | dict(options))
-    except (ValueError, TypeError, NotImplementedError) as error:
+        scheduler = kind(**config | dict(solver.options) | dict(options))
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         raise PipelineError(f"scheduler {name}: {' '.join(str(error).split())}") from None
+    if clips:
+        limit = exported.config["clip_sample_range"]
+        scheduler._threshold_sample = lambda images: images.clamp(-limit, limit)
+    return scheduler
+
+
+def _clips_by_threshold(exported: Any, accepted: tuple[str, ...]) -> bool:
+    """Whether the model's images are clipped and the solver has another hook for that.
+
+    At the first timesteps of the cosine schedule an error of epsilon counts 10,000-fold in the
+    image: without clipping, as the schedule's paper has it, samples are lost there and then.
+    """
+    clipped = exported.config.get("clip_sample") and not exported.config.get("thresholding")
+    return bool(clipped) and "clip_sample" not in accepted and "thresholding" in accepted
 
 
 def evaluations(name: str, steps: int) -> int:

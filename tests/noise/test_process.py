@@ -39,7 +39,8 @@ def test_the_edm_weighting_takes_the_datas_standard_deviation(prediction):
     level = process.level(U)
     got = weight("edm", prediction, level)
     expected = (level.snr + 25) * predictions.gain(prediction, level).square()
-    torch.testing.assert_close(got, expected)
+    held = 50 if prediction == "epsilon" else torch.inf
+    torch.testing.assert_close(got, expected.clamp(max=held))
 
 
 def test_draws_follow_the_process():

@@ -22,7 +22,7 @@ class ExactDenoiser(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, sample_size=SIDE, in_channels=1, num_class_embeds=None):
+    def __init__(self, sample_size=SIDE, in_channels=1, out_channels=1, num_class_embeds=None):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.exported = None  # the scheduler that says which process it is

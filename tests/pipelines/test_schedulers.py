@@ -176,6 +176,28 @@ def test_every_solver_takes_every_schedule(name, schedule):
     torch.testing.assert_close(scheduler.alphas_cumprod, exported.alphas_cumprod)
 
 
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "dpmsolver++", "unipc", "deis", "heun"])
+def test_a_model_whose_images_are_clipped_is_sampled_so(name):
+    # The network is sure of an image of 3, for which there is no place in [-1, 1].
+    prediction = "v" if name == "heun" else "sample"
+    x = torch.zeros(1, 1, 2, 2)
+    for clipped, end in ((True, 1.0), (False, 3.0)):
+        model = NoiseProcess(prediction=prediction).scheduler()
+        model.register_to_config(clip_sample=clipped)
+        scheduler = schedulers.make(name, model, {})
+        scheduler.set_timesteps(1)
+        level = schedulers.level_at(model, scheduler.timesteps[:1])
+        output = -3 / level.sigma.expand_as(x) if name == "heun" else x + 3
+        x0 = scheduler.step(output, scheduler.timesteps[0], x).prev_sample
+        assert x0.mean().item() == pytest.approx(end, abs=0.05)
+
+
+def test_clipping_can_be_left_out():
+    scheduler = schedulers.make("dpmsolver++", exported("v"), {"thresholding": False})
+    assert not scheduler.config["thresholding"]
+    assert schedulers.make("dpmsolver++", exported("v"), {}).config["thresholding"]
+
+
 # -- the image at a time ---------------------------------------------------------------------------
 
 
