@@ -58,7 +58,10 @@ Scheduler = Annotated[
         _DIFFUSION,
     ),
 ]
-Steps = Annotated[int | None, _option("N", "Steps of the scheduler; default 20.", _DIFFUSION)]
+Steps = Annotated[
+    int | None,
+    _option("N", "Of the scheduler; default 20, with ddpm as many as trained.", _DIFFUSION),
+]
 Guidance = Annotated[
     float | None,
     _option("W", "Classifier-free: 1 = the label alone (default), 0 = without.", _DIFFUSION),

@@ -162,11 +162,13 @@ class Denoising(ImagePipeline):
                 raise PipelineError(f"{name}: no such option; {schedulers.nearest(name, known)}")
         kind = schedulers.kind_of(self.scheduler)
         timesteps = self.scheduler.config["num_train_timesteps"] if kind == "timesteps" else None
-        default: dict[str, Any] = {
-            "scheduler": schedulers.DEFAULTS[kind],
-            "steps": min(Sampling.steps, timesteps or Sampling.steps),
-        }
-        asked = Sampling(**default | {k: v for k, v in options.items() if v is not None})
+        given = {name: value for name, value in options.items() if value is not None}
+        scheduler = given.setdefault("scheduler", schedulers.DEFAULTS[kind])
+        if timesteps is not None:
+            # Ancestral sampling is as good as it gets only with as many steps as trained.
+            few = min(Sampling.steps, timesteps)
+            given.setdefault("steps", timesteps if scheduler == "ddpm" else few)
+        asked = Sampling(**given)
         problem = next(asked.problems(timesteps, self.config["num_classes"]), None)
         if problem is not None:
             raise PipelineError(problem)

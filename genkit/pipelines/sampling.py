@@ -19,7 +19,7 @@ class Sampling:
 
     Attributes:
         scheduler: One of `schedulers.SOLVERS`; None = dpmsolver++, edm_dpmsolver++ or flow_euler.
-        steps: Of the scheduler; 20, or T where a model was trained on fewer.
+        steps: Of the scheduler; when none are given 20, or T where that is less, and with ddpm T.
         guidance: Classifier-free: out = without + guidance (with - without), where with and
             without are the outputs given the label and given none (Ho & Salimans 2022,
             arXiv:2207.12598). 1 = the label alone, at half the cost.

@@ -95,6 +95,13 @@ def test_20_steps_or_as_many_as_were_trained_are_the_default():
     assert short.sampling().steps == 10
 
 
+def test_ancestral_sampling_takes_as_many_steps_as_were_trained_unless_told_otherwise():
+    pipeline = denoising()
+    trained = pipeline.scheduler.config["num_train_timesteps"]
+    assert pipeline.sampling(scheduler="ddpm").steps == trained
+    assert pipeline.sampling(scheduler="ddpm", steps=3).steps == 3
+
+
 @pytest.mark.slow
 def test_a_compiled_pipeline_gives_the_same_images():
     compiled = denoising(classes=3)
