@@ -1,6 +1,6 @@
 """Which objective with which regulariser finds every mode of a mixture, and how exactly.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.mode_coverage        # an hour on one core
+    OMP_NUM_THREADS=1 python -m benchmarks.mode_coverage        # two hours on one core
     python -m benchmarks.mode_coverage ring --only "R1 + R2"    # some of it
 
 Every objective meets every regulariser that `AdversarialConfig` lets it have, three seeds each,
