@@ -216,7 +216,7 @@ class DDPMOptimConfig(OptimConfig):
 
 
 class DDPMTrainerConfig(TrainerConfig):
-    """Length and cadence; gradients are clipped as in the paper, section 4 of its code."""
+    """Length and cadence; clipping and average as in the published code of Ho et al. 2020."""
 
     grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
     ema_decay: Fraction | None = 0.9999

@@ -33,6 +33,7 @@ def weight(
             "snr" SNR of the x_0 error, which is "simple" for epsilon; "min-snr" min(SNR, gamma);
             "edm" (sigma^2 + s^2) / (sigma s)^2 with sigma / alpha for sigma and s the standard
             deviation of the data, which is "simple" for "edm" (Karras et al. 2022, table 1).
+            Deviations: weights of epsilon are held at 50, and those of 0 or none become 1.
         prediction: What the network predicts.
         level: The noise.
         gamma: Of min-snr; 5 in the paper.

@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from genkit import images, random
@@ -33,6 +32,7 @@ from genkit.data.batch import Batch, DataInfo
 from genkit.errors import TrainingError
 from genkit.files import write_whole
 from genkit.training import checkpoints, refusals, state
+from genkit.training.accelerator import make_accelerator
 from genkit.training.diagnosis import Doctor
 from genkit.training.diversity import Classify, Numbers, Yardstick, worth_measuring
 from genkit.training.ema import EMA
@@ -88,7 +88,7 @@ class Trainer(ABC, Generic[C]):
     ) -> None:
         self.config, self.data, self.run_dir = config, data, run_dir
         self.loader, self.evaluate, self.classify = loader, evaluate, classify
-        self.accelerator = _accelerator(config.trainer.trackers if loader else (), run_dir)
+        self.accelerator = make_accelerator(config.trainer.trackers if loader else (), run_dir)
         self.device = self.accelerator.device
         self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
         self.global_batch = config.data.batch_size * self.batches_per_step * self.processes
@@ -490,22 +490,3 @@ class Trainer(ABC, Generic[C]):
         self.networks = dict(self.bare_networks)
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
-
-
-def _accelerator(trackers: Sequence[str], run_dir: Path) -> Accelerator:
-    # Buffers are shared when they are needed (`_share_buffers`), not at each forward pass, where
-    # it would overwrite batch-norm statistics between the critic's two passes.
-    wrapping = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    accelerator = Accelerator(
-        mixed_precision="no",  # autocast is ours: penalties leave it, see `full_precision`
-        kwargs_handlers=[wrapping],
-        log_with=list(trackers) or None,
-        project_dir=run_dir,
-    )
-    expected = int(os.environ.get("WORLD_SIZE", 1))
-    if accelerator.num_processes != expected:
-        raise TrainingError(
-            f"{expected} processes were launched but {accelerator.num_processes} take part; "
-            "on CPUs start with `genkit train CONFIG --processes N`"
-        )
-    return accelerator

@@ -1,0 +1,36 @@
+"""Accelerate as every trainer uses it: devices, wrapping and trackers, but not its autocast."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from genkit.errors import TrainingError
+
+
+def make_accelerator(trackers: Sequence[str], run_dir: Path) -> Accelerator:
+    """The accelerator of a run.
+
+    Raises:
+        TrainingError: Other than the launched number of processes take part.
+    """
+    # Buffers are shared when they are needed (`_share_buffers`), not at each forward pass, where
+    # it would overwrite batch-norm statistics between the critic's two passes.
+    wrapping = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    accelerator = Accelerator(
+        mixed_precision="no",  # autocast is ours: penalties leave it, see `full_precision`
+        kwargs_handlers=[wrapping],
+        log_with=list(trackers) or None,
+        project_dir=run_dir,
+    )
+    expected = int(os.environ.get("WORLD_SIZE", 1))
+    if accelerator.num_processes != expected:
+        raise TrainingError(
+            f"{expected} processes were launched but {accelerator.num_processes} take part; "
+            "on CPUs start with `genkit train CONFIG --processes N`"
+        )
+    return accelerator
