@@ -129,6 +129,17 @@ def _denoiser_step(network: str, weights: str, batch_size: int, fp32_bar: float)
     )
 
 
+def _attention(name: str, precision: str, heads: int, tokens: int, width: int) -> Comparison:
+    same = {"shape": [32, heads, tokens, width], "precision": precision}
+    return Comparison(
+        f"attention-{name}",
+        f"attention, forward and backward, {heads} heads {width} wide, {tokens} tokens, batch 32, "
+        f"{precision}",
+        Arm("PyTorch", "attention.pytorch", same),
+        (Arm("genkit", "attention.genkit", same),),
+    )
+
+
 def _sampling(batch_size: int, steps: int) -> Comparison:
     same = {"batch_size": batch_size, "steps": steps}
     fp32 = same | {"precision": "fp32"}
@@ -167,6 +178,10 @@ COMPARISONS = (
     _processes(64, laps=6),
     _denoiser_step("small", "4.4 M", 32, 1.10),
     _denoiser_step("cifar10", "35.7 M", 8, 1.03),
+    _attention("narrow", "bf16", 16, 256, 8),
+    _attention("narrow-fp32", "fp32", 16, 256, 8),
+    _attention("14-px", "bf16", 4, 196, 32),
+    _attention("7-px", "bf16", 4, 49, 32),
     _sampling(64, 5),
     _sampling_parts("sampling-parts", "auto", 16, 50),
     _sampling_parts("sampling-parts-fp32", "fp32", 16, 50),

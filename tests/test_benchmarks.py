@@ -121,6 +121,8 @@ TINY = {
     "input.in_memory": {"size": 32, "channels": 1, "flip": True, "count": 128, "laps": 1},
     "average.diffusers": {"size": "small", "laps": 1},
     "average.genkit": {"size": "small", "laps": 1},
+    "attention.pytorch": {"shape": [2, 2, 16, 8], "precision": "bf16", "laps": 1},
+    "attention.genkit": {"shape": [2, 2, 16, 8], "precision": "bf16", "laps": 1},
     "diffusion.plain": {"network": "tiny", "batch_size": 4, "warmup": 1, "laps": 2},
     "diffusion.trained": {"network": "tiny", "batch_size": 4, "warmup": 1, "laps": 2},
     "sampling.diffusers": {"network": "tiny", "batch_size": 2, "steps": 2, "lessons": 1},

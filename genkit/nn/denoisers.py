@@ -22,6 +22,8 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
+from genkit.nn.attention import quicken
+
 _SMALLEST_SIDE = 4  # px, of the innermost level
 
 
@@ -78,6 +80,7 @@ def make_unet(
         num_class_embeds=None if num_classes is None else num_classes + 1,
     )
     _quiet_ends(unet)
+    quicken(unet)
     return unet
 
 
@@ -139,6 +142,7 @@ def make_dit(
     for block in dit.transformer_blocks:
         block.norm1.emb.class_embedder.dropout_prob = 0.0
     _dit_weights(dit)
+    quicken(dit)
     return dit
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from genkit import random
 from genkit.errors import PipelineError
 from genkit.machine import has_fast_bf16
+from genkit.nn.attention import quicken
 from genkit.nn.denoisers import denoise, null_label
 from genkit.noise import predictions
 from genkit.pipelines import schedulers, stepping
@@ -103,6 +104,7 @@ class Denoising(ImagePipeline):
             patch_size=patch_size,
             format_version=format_version,
         )
+        quicken(self.denoiser)
         self._forward = self.denoiser
 
     # -- what it is --------------------------------------------------------------------------------
