@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from diffusers import DDPMScheduler
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor
@@ -54,6 +55,15 @@ def unet(network: Network) -> Any:
     return model.make(SIZES[network], COLOURS[network], COLOURS[network], None)
 
 
+def as_diffusers_runs_it(network: Any) -> Any:
+    """The network itself, with diffusers' attention in place of genkit's."""
+    for module in network.modules():
+        if isinstance(module, Attention):
+            plain: Any = AttnProcessor2_0
+            module.set_processor(plain())
+    return network
+
+
 # -- the plain loop --------------------------------------------------------------------------------
 
 
@@ -75,7 +85,9 @@ class PlainLoop:
             network.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8
         )
         rate = get_scheduler("constant", optimizer=optimizer)
-        self.network, self.optimizer, self.rate = self.accelerator.prepare(network, optimizer, rate)
+        self.network, self.optimizer, self.rate = self.accelerator.prepare(
+            as_diffusers_runs_it(network), optimizer, rate
+        )
         self.network.train()
 
     def step(self, images: Tensor, noise: Tensor, timesteps: Tensor) -> float:

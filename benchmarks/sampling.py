@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from diffusers import DDIMPipeline
 from torch import Tensor
 
-from benchmarks.diffusion import COLOURS, SIZES, Network, unet
+from benchmarks.diffusion import COLOURS, SIZES, Network, as_diffusers_runs_it, unet
 from benchmarks.step import Measured
 from benchmarks.timing import Laps, now, this_device
 from genkit import random
@@ -82,8 +82,8 @@ def diffusers(
 
 
 def peer(made: Any) -> Any:
-    """diffusers' pipeline of a network."""
-    pipeline: Any = DDIMPipeline(made, PROCESS.scheduler())
+    """diffusers' pipeline of a network, whose attention becomes diffusers' too."""
+    pipeline: Any = DDIMPipeline(as_diffusers_runs_it(made), PROCESS.scheduler())
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
