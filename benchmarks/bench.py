@@ -8,6 +8,7 @@ slows down or speeds up meets all of them alike. The figure is the ratio of the 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -209,10 +210,15 @@ def report(rows: Sequence[Row], where: Mapping[str, Any], rounds: int) -> str:
 
 
 def write(folder: Path, rows: Sequence[Row], where: Mapping[str, Any], rounds: int) -> Path:
-    """Write `<date>-<processor>.json` and `.md` into a folder; returns the second."""
+    """Write `<date>-<processor>.json` and `.md` into a folder; returns the second.
+
+    Earlier results of the same day stay: later ones end in `-2`, `-3` and so on.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     processor = re.sub(r"[^a-z0-9]+", "-", where["cpu"].lower()).strip("-")
-    stem = folder / f"{where['date']}-{processor}"
+    name = f"{where['date']}-{processor}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    stem = next(folder / name for name in names if not (folder / f"{name}.md").exists())
     found = [{**vars(row), "met": row.met} for row in rows]
     content = {"machine": where, "rounds": rounds, "rows": found}
     stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")

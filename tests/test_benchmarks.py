@@ -108,6 +108,9 @@ def test_results_are_written_with_the_machine_and_without_paths(tmp_path: Path):
     where = bench.machine([row], load=(0.5, 0.0, 0.0))
     page = bench.write(tmp_path, [row], where, rounds=1)
     content = page.with_suffix(".json").read_text()
+    later = bench.write(tmp_path, [row], where, rounds=1)
+    assert later.stem == f"{page.stem}-2"
+    assert later.with_suffix(".json").is_file()
     assert json.loads(content)["rows"][0]["ratio"] == 2.0
     assert json.loads(content)["machine"]["load_before"] == 0.5
     assert str(Path.home()) not in content + page.read_text()
