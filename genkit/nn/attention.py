@@ -1,9 +1,9 @@
 """Self-attention in the form that a CPU computes fastest.
 
 PyTorch's own kernel is made for long sequences and wide heads. Diffusion on small images has
-neither: measured on two cores with AVX-512, forward and backward, B = 32, 8-128 channels a head,
-49-256 tokens, the two forms below take from a fifth to a half of its time in bf16 and, for heads
-8 wide, 0.6 of it in fp32. See `attention-*` in benchmarks/.
+neither: measured on two cores with AVX-512, forward and backward, B = 32, heads 8 and 32 wide,
+49-256 tokens, the two forms below take 0.2 to 0.4 of its time in bf16 and, for heads 8 wide, 0.55
+of it in fp32. See `attention-*` in benchmarks/.
 
 Legend: B batch, H heads, N tokens, D channels of a head.
 """
