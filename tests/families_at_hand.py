@@ -76,6 +76,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "noise__schedule": "cosine",
         "noise__zero_terminal_snr": True,
         "noise__weighting": "min-snr",
+        "noise__draws": "logit-normal",
         "noise__low_discrepancy": True,
     },
     "ddpm sample": {"noise__prediction": "sample", "noise__weighting": "snr"},

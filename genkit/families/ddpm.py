@@ -130,7 +130,8 @@ class NoiseConfig(Section):
     weighting: Weighting = "simple"
     gamma: Annotated[float, Field(gt=0)] = 5.0  # of min-snr
     draws: Draws | None = None  # None = uniform, edm: log-normal
-    draw_mean: float | None = None  # of ln(sigma), None = -1.2; of logit(sigma), None = 0
+    # of ln(sigma), None = -1.2; of the logit of sigma (flow) or of t / T, None = 0
+    draw_mean: float | None = None
     draw_std: Annotated[float, Field(gt=0)] | None = None  # None = 1.2; logit-normal: 1
     low_discrepancy: bool = False  # the levels of a step are spread evenly over its batch
     data_std: Annotated[float, Field(gt=0)] = 0.5  # of the images: edm prediction and weighting
@@ -146,9 +147,7 @@ class NoiseConfig(Section):
     def _problems(self) -> list[str | None]:
         """Each rule of what goes with what: its sentence if it is broken."""
         continuous = self.prediction in ("edm", "flow")
-        fitting = {"edm": ("log-normal",), "flow": ("uniform", "logit-normal")}.get(
-            self.prediction, ("uniform",)
-        )
+        fitting = ("log-normal",) if self.prediction == "edm" else ("uniform", "logit-normal")
         return [
             f"schedule={self.schedule} says nothing to prediction={self.prediction}, which has "
             "continuous levels; leave it out, or choose prediction=epsilon, sample or v"

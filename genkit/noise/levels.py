@@ -51,8 +51,17 @@ def low_discrepancy(first: Tensor, position: Tensor, count: int) -> Tensor:
     return (first + position / count) % 1
 
 
+def logit_normal(u: Tensor, mean: float, std: float) -> Tensor:
+    """Uniform u (B,) -> values in (0, 1) with logit ~ N(mean, std^2), in float64.
+
+    Esser et al. 2024 (arXiv:2403.03206), eq. 19. Handed to a level in place of u it trains most
+    where sigma, or the timestep as a share of T, is near sigmoid(mean).
+    """
+    return (mean + std * _normal_quantile(u)).sigmoid()
+
+
 def timestep_level(alpha_bars: Tensor, u: Tensor) -> Level:
-    """The level of a timestep of a variance-preserving schedule, each equally likely.
+    """The level of a timestep of a variance-preserving schedule: uniform u, each equally likely.
 
     Ho et al. 2020 (arXiv:2006.11239), eq. 4: alpha = sqrt(abar_t), sigma = sqrt(1 - abar_t).
 
@@ -74,14 +83,8 @@ def log_normal_level(u: Tensor, mean: float, std: float, data_std: float) -> Lev
 
 
 def flow_level(u: Tensor) -> Level:
-    """sigma ~ U[0, 1), alpha = 1 - sigma: Liu et al. 2022 (arXiv:2209.03003), eq. 1."""
+    """sigma = u, alpha = 1 - sigma: Liu et al. 2022 (arXiv:2209.03003), eq. 1."""
     sigma = u.double().clamp(min=1e-6)
-    return Level(_spread(1 - sigma), _spread(sigma), (FLOW_TIME * sigma).float())
-
-
-def logit_normal_flow_level(u: Tensor, mean: float, std: float) -> Level:
-    """logit(sigma) ~ N(mean, std^2), alpha = 1 - sigma: Esser et al. 2024 (2403.03206), eq. 19."""
-    sigma = (mean + std * _normal_quantile(u)).sigmoid()
     return Level(_spread(1 - sigma), _spread(sigma), (FLOW_TIME * sigma).float())
 
 

@@ -48,9 +48,9 @@ class NoiseProcess:
         zero_terminal_snr: Whether the last timestep is made pure noise.
         weighting: Of the levels in the loss.
         gamma: Of min-snr.
-        draws: How levels are drawn: "uniform" (timesteps, flow), "log-normal" (edm),
-            "logit-normal" (flow).
-        draw_mean: Mean of the logarithm or logit of sigma.
+        draws: How levels are drawn: "uniform" or "logit-normal" (timesteps, flow), "log-normal"
+            (edm).
+        draw_mean: Mean of ln(sigma) (edm), or of the logit of sigma (flow) or of t / T.
         draw_std: Its standard deviation.
         data_std: Of the images; used by edm, and by the edm weighting.
         learned_variance: Whether the network has C more channels, for variances.
@@ -78,20 +78,15 @@ class NoiseProcess:
 
     @cached_property
     def _level(self) -> Callable[[Tensor], Level]:
-        match self.prediction, self.draws:
-            case "edm", _:
-                return partial(
-                    levels.log_normal_level,
-                    mean=self.draw_mean,
-                    std=self.draw_std,
-                    data_std=self.data_std,
-                )
-            case "flow", "logit-normal":
-                return partial(
-                    levels.logit_normal_flow_level, mean=self.draw_mean, std=self.draw_std
-                )
-            case "flow", _:
-                return levels.flow_level
+        if self.prediction == "edm":
+            return partial(
+                levels.log_normal_level,
+                mean=self.draw_mean,
+                std=self.draw_std,
+                data_std=self.data_std,
+            )
+        if self.prediction == "flow":
+            return levels.flow_level
         return partial(levels.timestep_level, schedules.alpha_bars(self.betas))
 
     @cached_property
@@ -100,6 +95,8 @@ class NoiseProcess:
 
     def level(self, u: Tensor) -> Level:
         """The noise of uniform numbers u (B,) in [0, 1)."""
+        if self.draws == "logit-normal":
+            u = levels.logit_normal(u, self.draw_mean, self.draw_std)
         return replace(self._level(u), data_std=self.data_std)
 
     def loss(self, network: Network, x0: Tensor, eps: Tensor, u: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from genkit.noise.process import NoiseProcess
         ),
         (
             {"noise__draws": "log-normal"},
-            "draws=log-normal doesn't fit prediction=epsilon; choose uniform",
+            "draws=log-normal doesn't fit prediction=epsilon; choose uniform or logit-normal",
         ),
         (
             {"noise__prediction": "flow", "noise__draws": "log-normal"},
@@ -95,6 +95,7 @@ def test_the_process_of_a_config_is_what_it_says():
         steps=50,
         zero_terminal_snr=True,
         weighting="min-snr",
+        draws="logit-normal",
         draw_mean=0.0,
         draw_std=1.0,
     )

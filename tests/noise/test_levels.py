@@ -68,20 +68,20 @@ def test_a_flows_levels_are_uniform_on_the_straight_line():
 
 
 def test_logit_normal_draws_have_the_mean_and_the_spread_asked_for():
-    level = levels.logit_normal_flow_level(MANY, 0.5, 0.8)
-    logit = level.sigma.flatten().double().logit()
-    assert logit.mean().item() == pytest.approx(0.5, abs=1e-4)
-    assert logit.std().item() == pytest.approx(0.8, abs=1e-3)
-    torch.testing.assert_close(level.alpha + level.sigma, torch.ones(len(MANY), 1, 1, 1))
-    torch.testing.assert_close(level.time, 1000 * level.sigma.flatten())
+    u = levels.logit_normal(MANY, 0.5, 0.8)
+    assert u.logit().mean().item() == pytest.approx(0.5, abs=1e-4)
+    assert u.logit().std().item() == pytest.approx(0.8, abs=1e-3)
+    assert kstest((u.logit() - 0.5) / 0.8, "norm").statistic < 1e-3
 
 
 def test_the_ends_of_u_give_finite_levels():
     ends = torch.tensor([0.0, 1 - 2**-24])
+    bars = schedules.alpha_bars(schedules.betas("cosine", 10))
     for level in (
         levels.log_normal_level(ends, -1.2, 1.2, 0.5),
-        levels.logit_normal_flow_level(ends, 0.0, 1.0),
+        levels.flow_level(levels.logit_normal(ends, 0.0, 1.0)),
         levels.flow_level(ends),
+        levels.timestep_level(bars, levels.logit_normal(ends, 0.0, 1.0)),
     ):
         assert all(math.isfinite(x) and x > 0 for x in level.sigma.flatten().tolist())
         assert level.time.isfinite().all()

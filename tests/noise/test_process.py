@@ -53,6 +53,9 @@ def test_draws_follow_the_process():
     torch.testing.assert_close(plain.level(u).sigma.flatten(), u)
     steps = NoiseProcess(prediction="v", steps=40)
     assert steps.level(u).time.bincount().tolist() == [100] * 40
+    late = NoiseProcess(prediction="v", steps=40, draws="logit-normal", draw_mean=0.8, draw_std=1.0)
+    share_above_the_median = (late.level(u).time >= 40 * torch.tensor(0.8).sigmoid()).float().mean()
+    assert share_above_the_median.item() == pytest.approx(0.5, abs=0.03)  # half a timestep
 
 
 @pytest.mark.parametrize(
