@@ -84,6 +84,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ddpm edm": {"noise__prediction": "edm", "model__dropout": 0.1},
     "ddpm flow": {"noise__prediction": "flow", "noise__draws": "logit-normal"},
     "ddpm patches": {"model__patch_size": 2, "model__attention": []},
+    "ddpm muon": {"optim__kind": "muon", "optim__weight_decay": 0.01},
     "ddpm dit": {"model": DIT},
     "ddpm conditional dit": {"model": DIT | {"conditional": True}},
 }

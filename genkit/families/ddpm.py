@@ -24,13 +24,14 @@ from genkit.config import Fraction, OptimConfig, Positive, RunConfig, Section, T
 from genkit.data.batch import Batch
 from genkit.errors import DataError
 from genkit.family import Family
-from genkit.nn.denoisers import denoise, make_dit, make_unet, unet_problem
+from genkit.nn.denoisers import denoise, hidden_matrices, make_dit, make_unet, unet_problem
 from genkit.noise.levels import low_discrepancy
 from genkit.noise.predictions import Prediction
 from genkit.noise.process import Draws, NoiseProcess
 from genkit.noise.schedules import Schedule
 from genkit.noise.weights import Weighting
 from genkit.pipelines.denoising import Denoising
+from genkit.training.muon import Muon
 from genkit.training.optimizers import adam
 from genkit.training.trainer import Metrics, Trainer
 
@@ -209,9 +210,34 @@ class PreviewConfig(Section):
 
 
 class DDPMOptimConfig(OptimConfig):
-    """Adam with a short warm-up."""
+    """Adam with a short warm-up; or Muon for the hidden layers and Adam for the rest."""
 
+    kind: Literal["adam", "muon"] = "adam"
+    momentum: Fraction | None = None  # muon; None = 0.95
     warmup_steps: Annotated[int, Field(ge=0)] = 500  # 5000 in the paper, of 800,000
+
+    @model_validator(mode="after")
+    def _momentum_fits(self) -> DDPMOptimConfig:
+        if self.momentum is not None and self.kind != "muon":
+            raise ValueError(
+                "momentum says nothing to kind=adam, whose own is betas; leave it out, or set "
+                "kind=muon"
+            )
+        return self
+
+    def make(self, denoiser: nn.Module) -> torch.optim.Optimizer:
+        """The optimizer of a denoiser."""
+        if self.kind == "adam":
+            return adam(denoiser, self)
+        matrices, others = hidden_matrices(denoiser)
+        return Muon(
+            matrices,
+            others,
+            self.lr,
+            betas=self.betas,
+            momentum=0.95 if self.momentum is None else self.momentum,
+            weight_decay=self.weight_decay,
+        )
 
 
 class DDPMTrainerConfig(TrainerConfig):
@@ -257,7 +283,7 @@ class DDPMTrainer(Trainer[Config]):
         self.classes = data.num_classes if model.conditional else None
         out = data.channels * (2 if self.process.learned_variance else 1)
         denoiser = model.make(data.image_size, data.channels, out, self.classes)
-        return {"denoiser": denoiser}, {"denoiser": adam(denoiser, self.config.optim)}
+        return {"denoiser": denoiser}, {"denoiser": self.config.optim.make(denoiser)}
 
     def step(self, micro_batches: Sequence[Batch]) -> Metrics:
         """One update of the denoiser."""

@@ -176,6 +176,27 @@ def null_label(network: Any) -> int:
     return int(config["num_class_embeds"]) - 1
 
 
+def hidden_matrices(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Weights of the layers between the first and the last, and every other parameter.
+
+    Neither biases nor norms nor the label's embedding are among the first: these are what Muon
+    makes orthogonal. See genkit/training/muon.py.
+    """
+    is_dit = isinstance(network, DiTTransformer2DModel)
+    names = ("pos_embed.proj", "proj_out_2") if is_dit else ("conv_in", "conv_out")
+    ends = [network.get_submodule(name) for name in names]
+    hidden = {
+        id(module.weight)
+        for module in network.modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and module not in ends
+    }
+    parameters = list(network.parameters())
+    return (
+        [p for p in parameters if id(p) in hidden],
+        [p for p in parameters if id(p) not in hidden],
+    )
+
+
 def _quiet_ends(unet: Any) -> None:
     """Residual branches and the output begin near zero, so that the network begins as its skips.
 

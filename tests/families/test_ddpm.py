@@ -34,6 +34,7 @@ from genkit.noise.process import NoiseProcess
         ),
         ({"noise__draw_mean": 0.5}, "draw_mean and draw_std say nothing to uniform draws"),
         ({"noise__beta_start": 0.03}, "is not below beta_end"),
+        ({"optim__momentum": 0.9}, "momentum says nothing to kind=adam"),
         ({"model__label_drop": 0.1}, "label_drop needs conditional=true"),
         ({"preview__guidance": 2.0}, "preview.guidance needs model.conditional=true"),
         ({"model__heads": 4}, "heads says nothing to kind=unet"),

@@ -1,0 +1,112 @@
+import pytest
+import torch
+from torch import nn
+
+from genkit.nn.denoisers import hidden_matrices, make_dit, make_unet
+from genkit.training.muon import Muon, orthogonal
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("shape", [(12, 40), (40, 12), (16, 16)])
+def test_orthogonal_is_u_f_of_s_v_with_the_quintic_applied_five_times(shape):
+    u, s, v = torch.linalg.svd(drawn(*shape).double(), full_matrices=False)
+    values = s / s.norm()
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    expected = u @ values.diag() @ v
+    torch.testing.assert_close(orthogonal((u @ s.diag() @ v)[None])[0], expected)
+
+
+def test_orthogonal_brings_singular_values_near_one_and_does_each_matrix_by_itself():
+    matrices = torch.stack([drawn(32, 200, seed=i) * 10.0**-i for i in range(3)])
+    got = orthogonal(matrices)
+    values = torch.linalg.svdvals(got)
+    assert values.min() > 0.6
+    assert values.max() < 1.25
+    for one, alone in zip(got, matrices, strict=True):
+        torch.testing.assert_close(one, orthogonal(alone[None])[0])
+
+
+def test_orthogonal_of_no_gradient_is_finite():
+    assert torch.equal(orthogonal(torch.zeros(1, 4, 6)), torch.zeros(1, 4, 6))
+
+
+def layer(*shape):
+    return nn.Parameter(drawn(*shape))
+
+
+def stepped(optimizer, parameters, steps=5):
+    for step in range(steps):
+        for i, p in enumerate(parameters):
+            p.grad = drawn(*p.shape, seed=100 * step + i)
+        optimizer.step()
+    return parameters
+
+
+def test_matrices_move_as_under_pytorchs_muon():
+    ours, theirs = [layer(24, 60), layer(60, 24)], [layer(24, 60), layer(60, 24)]
+    start = [p.detach().clone() for p in ours]
+    stepped(Muon(ours, [], 1e-2, weight_decay=0.1), ours)
+    reference = torch.optim.Muon(
+        theirs, 1e-2, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    stepped(reference, theirs)
+    for a, b, begin in zip(ours, theirs, start, strict=True):
+        # Theirs multiplies in bfloat16.
+        assert (a - b).norm() < 0.02 * (b - begin).norm()
+
+
+def test_a_convolution_moves_as_the_matrix_of_outputs_by_everything_else():
+    kernel, matrix = layer(8, 4, 3, 3), layer(8, 36)
+    matrix.data.copy_(kernel.data.view(8, 36))
+    gradient = drawn(8, 4, 3, 3, seed=7)
+    kernel.grad, matrix.grad = gradient, gradient.view(8, 36)
+    Muon([kernel], [], 1e-2).step()
+    Muon([matrix], [], 1e-2).step()
+    torch.testing.assert_close(kernel.view(8, 36), matrix)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_the_rest_moves_as_under_adam(decay):
+    ours, theirs = [layer(7), layer(3, 5)], [layer(7), layer(3, 5)]
+    stepped(Muon([], ours, 1e-2, betas=(0.8, 0.95), weight_decay=decay), ours)
+    stepped(torch.optim.AdamW(theirs, 1e-2, (0.8, 0.95), weight_decay=decay), theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_an_update_has_the_size_of_adams():
+    p = layer(64, 256)
+    before = p.detach().clone()
+    stepped(Muon([p], [], 1e-3), [p], steps=1)
+    size = (p - before).square().mean().sqrt().item()
+    assert size == pytest.approx(0.2e-3, rel=0.2)
+
+
+def test_a_parameter_without_gradient_stays():
+    moving, still = layer(4, 6), layer(4, 6)
+    before = still.detach().clone()
+    moving.grad = drawn(4, 6)
+    Muon([moving, still], [], 1e-2, weight_decay=0.1).step()
+    assert torch.equal(still, before)
+
+
+@pytest.mark.parametrize("kind", ["unet", "dit"])
+def test_the_ends_the_label_and_all_vectors_are_left_to_adam(kind):
+    if kind == "unet":
+        network = make_unet(16, 1, 1, channels=(8, 16), layers=1, attention=(8,), num_classes=10)
+        ends = {"conv_in.weight", "conv_out.weight", "class_embedding.weight"}
+    else:
+        network = make_dit(16, 1, 1, width=16, layers=1, heads=2, num_classes=10)
+        ends = {"pos_embed.proj.weight", "proj_out_2.weight"}
+    matrices, others = hidden_matrices(network)
+    names = {id(p): name for name, p in network.named_parameters()}
+    assert len(matrices) + len(others) == len(names)
+    assert all(p.ndim >= 2 for p in matrices)
+    left = {names[id(p)] for p in others if p.ndim >= 2}
+    assert left >= ends
+    assert all(name in ends or "embedding" in name for name in left)
+    assert {names[id(p)] for p in matrices}.isdisjoint(left)
