@@ -302,6 +302,9 @@ def _misfit(name: str, exported: Any) -> str | None:
     accepted = _options(solver.module, solver.name)
     if config.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in accepted:
         return "can't begin at pure noise (zero terminal SNR)"
+    steep = prediction == "epsilon" and config.get("beta_schedule") == "squaredcos_cap_v2"
+    if steep and not {"clip_sample", "thresholding"} & set(accepted):
+        return "does not clip images, without which epsilon on the cosine schedule is lost"
     return None
 
 

@@ -123,6 +123,7 @@ def test_samples_of_a_stochastic_solver_have_the_datas_mean_and_spread(name, pre
         for name, prediction in pairs(["dpmsolver++", "ddim", "unipc", "euler"])
         for zero in (False, True)
         if not (zero and prediction == "epsilon")  # which says nothing of the image at pure noise
+        if (name, prediction) != ("euler", "epsilon")  # refused: see below
     ],
 )
 def test_a_trained_process_of_1000_timesteps_is_sampled_well(name, prediction, zero):
@@ -294,6 +295,16 @@ def test_solvers_that_cannot_begin_at_pure_noise_are_refused_for_zero_terminal_s
     for name in fitting:
         scheduler = schedulers.make(name, model, {})
         assert scheduler.config["rescale_betas_zero_snr"]
+
+
+def test_solvers_that_cannot_clip_are_refused_for_epsilon_on_the_cosine_schedule():
+    model = exported("epsilon", schedule="cosine")
+    for name in ("euler", "euler_a"):
+        with pytest.raises(PipelineError, match="does not clip images"):
+            schedulers.make(name, model, {})
+        schedulers.make(name, exported("epsilon"), {})
+        schedulers.make(name, exported("v", schedule="cosine"), {})
+    assert {"ddpm", "ddim", "dpmsolver++", "unipc", "heun"} <= set(schedulers.names_for(model))
 
 
 def test_an_unknown_scheduler_or_option_brings_the_nearest_name():
