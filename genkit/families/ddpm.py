@@ -167,6 +167,10 @@ class NoiseConfig(Section):
             "epsilon, sample or v"
             if self.learned_variance and continuous
             else None,
+            f"learned_variance with draws={self.draws}: its bound is a sum over timesteps, "
+            "each drawn as often; leave draws out"
+            if self.learned_variance and self.draws not in (None, "uniform")
+            else None,
             f"draws={self.draws} doesn't fit prediction={self.prediction}; choose "
             f"{' or '.join(fitting)}"
             if self.draws is not None and self.draws not in fitting

@@ -304,7 +304,9 @@ def _misfit(name: str, exported: Any) -> str | None:
         return "can't begin at pure noise (zero terminal SNR)"
     steep = prediction == "epsilon" and config.get("beta_schedule") == "squaredcos_cap_v2"
     if steep and not {"clip_sample", "thresholding"} & set(accepted):
-        return "does not clip images, without which epsilon on the cosine schedule is lost"
+        return (
+            "cannot clip images, without which samples of epsilon on the cosine schedule are lost"
+        )
     return None
 
 

@@ -33,6 +33,10 @@ from genkit.noise.process import NoiseProcess
             "choose uniform or logit-normal",
         ),
         ({"noise__draw_mean": 0.5}, "draw_mean and draw_std say nothing to uniform draws"),
+        (
+            {"noise__learned_variance": True, "noise__draws": "logit-normal"},
+            "learned_variance with draws=logit-normal",
+        ),
         ({"noise__beta_start": 0.03}, "is not below beta_end"),
         ({"optim__momentum": 0.9}, "momentum says nothing to kind=adam"),
         ({"model__label_drop": 0.1}, "label_drop needs conditional=true"),

@@ -300,7 +300,7 @@ def test_solvers_that_cannot_begin_at_pure_noise_are_refused_for_zero_terminal_s
 def test_solvers_that_cannot_clip_are_refused_for_epsilon_on_the_cosine_schedule():
     model = exported("epsilon", schedule="cosine")
     for name in ("euler", "euler_a"):
-        with pytest.raises(PipelineError, match="does not clip images"):
+        with pytest.raises(PipelineError, match="cannot clip images"):
             schedulers.make(name, model, {})
         schedulers.make(name, exported("epsilon"), {})
         schedulers.make(name, exported("v", schedule="cosine"), {})
