@@ -112,7 +112,7 @@ def run(case: Case, folder: Path, steps: int, width: int) -> str:
         describe(source),
         folder,
         loader=loader,
-        classify=lambda pixels: digits.classify(digits.features(pixels)),
+        classify=lambda pixels: digits.classify(digits.of(pixels)),
     )
     loader.device = trainer.device
     case.sabotage(trainer)

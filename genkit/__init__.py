@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from genkit.evaluation import ImageSet, evaluate
+    from genkit.evaluation import ImageSet
     from genkit.family import load_config
+    from genkit.measuring import evaluate, evaluate_samples
     from genkit.pipelines import load_pipeline
     from genkit.report import write_report
-    from genkit.runs import evaluate_samples, export, train
+    from genkit.runs import export, train
 
 _HOMES = {
     "ImageSet": "genkit.evaluation",
-    "evaluate": "genkit.evaluation",
-    "evaluate_samples": "genkit.runs",
+    "evaluate": "genkit.measuring",
+    "evaluate_samples": "genkit.measuring",
     "export": "genkit.runs",
     "load_config": "genkit.family",
     "load_pipeline": "genkit.pipelines",

@@ -173,7 +173,7 @@ class EvaluationConfig(Section):
 
     every: Positive | None = None  # optimizer steps; None = only after training, by hand
     count: Annotated[int, Field(ge=100)] = 2_000
-    extractor: Literal["digits", "inception"] = "digits"
+    extractor: str = "digits"  # of those of `genkit evaluate`
 
 
 class RunConfig(Section):

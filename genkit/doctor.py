@@ -5,7 +5,6 @@ Every check is a small function that gives one `Check`; `CHECKS` lists them in t
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import platform
@@ -23,6 +22,7 @@ from packaging.requirements import Requirement
 from genkit.errors import GenkitError
 from genkit.evaluation import inception
 from genkit.evaluation.digits import load_digits
+from genkit.evaluation.weights import sha256_of
 from genkit.files import cache_folder
 from genkit.machine import free_memory, has_fast_bf16
 
@@ -218,11 +218,11 @@ def digits_weights() -> Check:
 
 def inception_weights() -> Check:
     """The network behind `fid`."""
-    path = cache_folder() / "inception" / inception.FILE
+    path, published = inception.PUBLISHED.path, inception.PUBLISHED
     if not path.is_file():
-        advice = f"fid fetches it once; offline, put it there yourself: {inception.URL}"
+        advice = f"fid fetches it once; offline, put it there yourself: {published.urls[0]}"
         return Check("inception weights", "warn", f"not at {path}", advice)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != inception.SHA256:
+    if sha256_of(path) != published.sha256:
         advice = "delete it; it is fetched anew when fid is asked for"
         return Check("inception weights", "warn", f"{path} is another file", advice)
     return Check("inception weights", "ok", "present: fid works offline")

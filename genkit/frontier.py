@@ -37,6 +37,7 @@ log = logging.getLogger("genkit")
 FORMAT = 1
 ROUNDS = 3  # timed, after one that is not
 STEPS = (5, 10, 20, 50)
+METRICS = ("fd", "prdc", "modes", "accuracy")
 GUIDANCE = (1.0, 2.0)  # where there are classes
 SCHEDULERS: dict[schedulers.Kind, tuple[str, ...]] = {
     "timesteps": ("ddim", "dpmsolver++", "unipc"),
@@ -119,7 +120,7 @@ def measure_frontier(
         batch_size: Images made at a time.
         reference: Real images as `genkit evaluate` names them; by default the run's test part.
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
-        extractor: "digits" or "inception".
+        extractor: One of those of `genkit evaluate`.
         device: Of the networks; None = the CPU.
         progress: Called after each batch.
 
@@ -131,8 +132,9 @@ def measure_frontier(
     pipeline = _pipeline(run, device)
     asked = settings_of(pipeline, solvers, steps, guidance, precision)
     real = _real(run, pipeline, reference, root)
-    sweep = _Sweep(pipeline, real, extractor, count, seed, batch_size, progress)
-    content = sweep.begin(run / "frontier.json", load_extractor(extractor))
+    seen_by = load_extractor(extractor, device=pipeline.device)
+    sweep = _Sweep(pipeline, real, seen_by, count, seed, batch_size, progress)
+    content = sweep.begin(run / "frontier.json")
     rows: list[Row] = content["rows"]
     known = {Setting.of(row) for row in rows}
     missing = sorted({*asked} - known, key=lambda s: (s.evaluations, s.name))
@@ -217,8 +219,8 @@ def _real(
 ) -> ImageSet | ReferenceStatistics:
     """The images to measure against."""
     from genkit.data import open_source
+    from genkit.measuring import image_set, named_set
     from genkit.run_folder import open_run
-    from genkit.runs import image_set, named_set
 
     if reference is not None:
         facts = pipeline.facts
@@ -242,7 +244,7 @@ class _Sweep:
 
     pipeline: Any
     real: ImageSet | ReferenceStatistics
-    extractor: str
+    extractor: Extractor
     count: int
     seed: int
     batch_size: int
@@ -250,9 +252,8 @@ class _Sweep:
     total: int = 0  # evaluations of the network
     done: int = 0
 
-    def begin(self, file: Path, extractor: Extractor) -> Content:
+    def begin(self, file: Path) -> Content:
         """What a file holds of the same weights, images and extractor; without rows if nothing."""
-        from genkit.evaluation.extractors import frechet_name
         from genkit.pipelines.samples import weights_sha256
 
         head = {
@@ -260,8 +261,8 @@ class _Sweep:
             "weights": weights_sha256(self.pipeline),
             "count": self.count,
             "seed": self.seed,
-            "quality": frechet_name(extractor),
-            "extractor_sha256": extractor.sha256,
+            "quality": self.extractor.frechet_name,
+            "extractor_sha256": self.extractor.sha256,
             "reference": {"name": self.real.name, "sha256": self.real.fingerprint},
         }
         held: Content = {}
@@ -297,9 +298,7 @@ class _Sweep:
         samples = ImageSet.from_arrays(
             setting.name, None, pixels, torch.cat(labels) if labels else None
         )
-        found = evaluate(
-            samples, self.real, extractors=(self.extractor,), device=self.pipeline.device
-        )
+        found = evaluate(samples, self.real, extractors=(self.extractor,), metrics=METRICS)
         row = {
             **asdict(setting),
             "evaluations": setting.evaluations,

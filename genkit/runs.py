@@ -1,6 +1,6 @@
 """Runs: the parts put together. Each function here is one arrow of the straight line.
 
-train -> run folder; export -> export folder; evaluate_samples -> evaluation.json.
+train -> run folder; export -> export folder. `measuring.py` has those that end in numbers.
 """
 
 from __future__ import annotations
@@ -12,29 +12,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 
-from genkit import images, launch, random, run_folder
-from genkit.config import RunConfig, SyntheticData, to_tree, to_yaml
-from genkit.data import check_needs, open_reference, open_source
+from genkit import launch, run_folder
+from genkit.config import RunConfig, to_tree, to_yaml
+from genkit.data import check_needs, open_source
 from genkit.data.batch import DataInfo
 from genkit.data.loader import Loader
-from genkit.errors import ConfigError, EvaluationError
+from genkit.errors import ConfigError
 from genkit.family import load, load_config, resolve
 from genkit.files import write_whole
 from genkit.machine import keep_freed_memory
+from genkit.measuring import during_training
 from genkit.provenance import now, provenance
 from genkit.training import checkpoints
 from genkit.training.diversity import Classify
-from genkit.training.trainer import Evaluate, Trainer
+from genkit.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
     from genkit.data.sources import Source
-    from genkit.evaluation import Evaluation, ImageSet, ReferenceStatistics
 
 log = logging.getLogger("genkit")
 
@@ -91,7 +90,7 @@ def train(
     with run_folder.locked(run_dir):
         run_folder.prepare(config, run_dir, resume=resume)
     options = ["--resume"] * resume + (["--init", init] if init else [])
-    launch.launch(["genkit.worker", str(run_dir), *options], processes)
+    launch.launch(["genkit.worker", "train", str(run_dir), *options], processes)
     return run_dir
 
 
@@ -114,8 +113,8 @@ def _train(
         run_folder.prepare(config, run_dir, resume=resume)
         loader = Loader(source, config.data, config.trainer.seed)
         hook = None
-        if config.evaluation.every is not None and launch.is_main():
-            hook = _evaluation_hook(config)
+        if config.evaluation.every is not None:
+            hook = during_training(config)
         trainer = family.trainer(
             config, info, run_dir, loader=loader, evaluate=hook, classify=_digits_classifier(info)
         )
@@ -148,7 +147,7 @@ def _digits_classifier(info: DataInfo) -> Classify | None:
     from genkit.evaluation.digits import load_digits
 
     digits = load_digits()
-    return lambda pixels: digits.classify(digits.features(pixels))
+    return lambda pixels: digits.classify(digits.of(pixels))
 
 
 def describe(source: Source) -> DataInfo:
@@ -219,128 +218,6 @@ def _finish(
         return
     _save_export(trainer, config, trainer.run_dir / "export", record)
     log.info("done: %s and %s", rows.parent / "export", rows)
-
-
-def _evaluation_hook(config: RunConfig) -> Evaluate:
-    """Metrics of freshly drawn samples against the test part: for `evaluation.every`."""
-    from genkit.evaluation import ImageSet, evaluate
-
-    if config.data.kind == "custom":
-        raise ConfigError("evaluation.every: a data set handed over in Python has no test part")
-    reference = image_set(open_source(config.data, "test"))
-    count = config.evaluation.count
-
-    def hook(pipeline: Any, step: int) -> dict[str, float]:
-        batches = list(pipeline.stream(range(count), seed=config.trainer.seed))
-        pixels = torch.cat([images for _, images, _ in batches])
-        labels = [labels for *_, labels in batches if labels is not None]
-        samples = ImageSet.from_arrays(
-            f"step-{step}", f"step-{step}", pixels, torch.cat(labels) if labels else None
-        )
-        found = evaluate(
-            samples,
-            reference,
-            extractors=(config.evaluation.extractor,),
-            resamples=0,
-            device=pipeline.device,
-        )
-        return {metric.name: metric.value for metric in found.metrics}
-
-    return hook
-
-
-# -- evaluate --------------------------------------------------------------------------------------
-
-
-def evaluate_samples(
-    samples: Path,
-    reference: str,
-    *,
-    train: str | None = None,
-    root: Path | None = None,
-    extractors: Sequence[str] = ("digits",),
-    inception: Path | None = None,
-    reference_count: int | None = None,
-    parzen: bool = False,
-    out: Path | None = None,
-) -> Evaluation:
-    """Metrics of a folder, npz or tar of samples, written beside them; see `genkit evaluate`.
-
-    Args:
-        samples: PNG folder, .npz or .tar.
-        reference: "synthetic:glyphs:test", "stacked:test", "mnist:test", "cifar10:test", a folder,
-            npz, tar, or an npz of statistics (`mu`, `sigma`).
-        train: The same for the training images: adds near copies, floors and nearest neighbours.
-        root: Where `mnist` and `cifar10` lie; the user's cache by default.
-        extractors: "digits", "inception".
-        inception: The Inception file; the user's cache by default.
-        reference_count: Use so many reference images, drawn without replacement; None = all.
-        parzen: Also the Parzen window log-likelihood; needs `train`.
-        out: evaluation.json; by default in the run folder that holds the samples, or beside them.
-    """
-    from genkit.evaluation import ImageSet, evaluate, nearest_pairs
-
-    drawn = ImageSet.from_path(samples)
-    channels, size = drawn.shape[0], drawn.shape[1]
-    against = named_set(reference, channels, size, root)
-    if reference_count is not None:
-        against = _some(against, reference_count)
-    learned = None if train is None else named_set(train, channels, size, root)
-    if learned is not None and not isinstance(learned, ImageSet):
-        raise EvaluationError(f"--train {train}: these are statistics; images are needed")
-    result = evaluate(
-        drawn,
-        against,
-        train=learned,
-        extractors=extractors,
-        inception=inception,
-        parzen=parzen,
-    )
-    target = out or _beside(samples)
-    with checkpoints.explained(str(target)):
-        result.save(target)
-        if learned is not None:
-            picture = images.png_bytes(nearest_pairs(drawn, learned))
-            write_whole(target.with_name("nearest.png"), picture)
-    return result
-
-
-def named_set(
-    name: str, channels: int, size: int, root: Path | None = None
-) -> ImageSet | ReferenceStatistics:
-    """A named set at the size of the samples, or what a path holds."""
-    from genkit.evaluation import read_reference
-
-    if Path(name).exists():
-        return read_reference(Path(name))
-    like = SyntheticData(image_size=size, channels=1 if channels == 1 else 3)
-    return image_set(open_reference(name, root=root, like=like))
-
-
-def _some(reference: ImageSet | ReferenceStatistics, count: int) -> ImageSet:
-    from genkit.evaluation import ImageSet
-
-    if not isinstance(reference, ImageSet) or not 1 <= count <= len(reference):
-        have = f"{len(reference)} images" if isinstance(reference, ImageSet) else "statistics only"
-        raise EvaluationError(f"--reference-count {count}: {reference.name} has {have}")
-    chosen = random.permutation(0, 0, len(reference))[:count].sort().values
-    return reference.pick(chosen)
-
-
-def image_set(source: Source) -> ImageSet:
-    """A data set as evaluation takes it."""
-    from genkit.evaluation import ImageSet
-
-    pixels = source.images(torch.arange(len(source)))
-    return ImageSet.from_arrays(
-        source.name, source.fingerprint, pixels, source.labels, source.class_names
-    )
-
-
-def _beside(samples: Path) -> Path:
-    if (samples.parent / "config.yaml").exists():
-        return samples.parent / "evaluation.json"
-    return samples.with_name(f"{samples.stem}-evaluation.json")
 
 
 # -- export ----------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def test_foreign_inception_weights_are_told_from_none(
 ) -> None:
     monkeypatch.setenv("GENKIT_CACHE", str(tmp_path))
     assert "not at" in doctor.inception_weights().detail
-    file = tmp_path / "inception" / inception.FILE
+    file = inception.PUBLISHED.path
     file.parent.mkdir()
     file.write_bytes(b"something else")
     assert "another file" in doctor.inception_weights().detail

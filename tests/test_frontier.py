@@ -132,7 +132,7 @@ def test_every_setting_has_a_row_with_speed_and_metrics_by_protocol(run: Path):
 
 def test_a_metric_is_that_of_the_samples_that_the_setting_draws(run: Path):
     from genkit.evaluation import ImageSet, evaluate
-    from genkit.runs import named_set
+    from genkit.measuring import named_set
 
     one = {"solvers": ["ddim"], "steps": [4], "guidance": [2.0], "precision": ["fp32"]}
     found = measure_frontier(run, **one, **SMALL, reference="synthetic:glyphs:test")

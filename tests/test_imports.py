@@ -37,7 +37,9 @@ MAY = {
     "report": {"config", "errors", "files"},
 }  # fmt: skip
 # These put the parts together and may import any of them, but not the command line.
-TOP = {"runs", "run_folder", "launch", "worker", "provenance", "doctor", "frontier"}
+TOP = {
+    "runs", "measuring", "run_folder", "launch", "worker", "provenance", "doctor", "frontier",
+}  # fmt: skip
 CLI = {"cli", "__main__"}
 
 

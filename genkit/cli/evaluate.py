@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,15 +14,10 @@ if TYPE_CHECKING:
     from genkit.evaluation import Evaluation
 
 
-class Extractor(str, Enum):
-    """What turns images into features."""
-
-    digits = "digits"
-    inception = "inception"
-
-
 def evaluate(
-    samples: Annotated[Path, typer.Argument(help="Folder, .npz or .tar of generated images.")],
+    samples: Annotated[
+        Path, typer.Argument(help="Folder, .npz, .tar or .zip of generated images.")
+    ],
     *,
     reference: Annotated[
         str, typer.Option(metavar="SET", help="Real images that were not trained on.")
@@ -36,12 +30,42 @@ def evaluate(
         Path | None, typer.Option(help="Folder of mnist or cifar10; default the user's cache.")
     ] = None,
     extractor: Annotated[
-        list[Extractor] | None,
-        typer.Option(help="Features; may be given twice. Default digits.", show_default=False),
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="digits, inception-v3, inception-v3-torchscript, vgg16 or module:Class; "
+            "may be given several times. Default digits.",
+            show_default=False,
+        ),
     ] = None,
-    inception: Annotated[
-        Path | None, typer.Option(help="Inception weights; default the user's cache.")
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only this: fd, fd-infinity, kid, is, prdc, modes, accuracy; may be given several "
+            "times. Default what is usual for the extractor.",
+            show_default=False,
+        ),
     ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH", help="Weights of an extractor; default the user's cache."
+        ),
+    ] = None,
+    resize: Annotated[
+        str, typer.Option(help="clean, legacy-pytorch or legacy-tensorflow, for Inception and VGG.")
+    ] = "clean",
+    precision: Annotated[
+        str, typer.Option(help="fp32, or bf16: a faster preview that is never called FID.")
+    ] = "fp32",
+    workers: Annotated[
+        int, typer.Option(min=0, help="Threads that read images ahead of the network.")
+    ] = 0,
+    device: Annotated[
+        str | None, typer.Option(help="E.g. cpu, cuda:1; default a GPU if there is one.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="CPU processes that share the images.")] = 1,
     reference_count: Annotated[
         int | None, typer.Option(min=1, help="Use so many reference images; default all.")
     ] = None,
@@ -57,7 +81,8 @@ def evaluate(
     """Measure samples against real images: quality, variety, copies, each with an interval.
 
     A SET is synthetic:glyphs:test, stacked:test, stacked:mnist:test, mnist:test, cifar10:test, a
-    folder, .npz or .tar. Against stacked digits the modes that samples show are counted too.
+    folder, .npz, .tar, .zip or 'name-*.tar'. Against stacked digits the modes that samples show are
+    counted too.
 
     Examples:
       [cyan]genkit evaluate runs/glyphs/samples.npz --reference synthetic:glyphs:test[/]
@@ -65,29 +90,52 @@ def evaluate(
       [cyan]genkit evaluate runs/a/samples.npz --reference mnist:test --reference-count 2000[/]
       [cyan]genkit evaluate runs/stacked/samples.npz --reference stacked:test[/]
       [cyan]genkit evaluate a.npz --reference mnist:test --train mnist:train --parzen[/]
-      [cyan]genkit evaluate samples/ --reference real/ --extractor inception --json[/]
+      [cyan]genkit evaluate samples/ --reference real/ --extractor inception-v3 --json[/]
+      [cyan]genkit evaluate a/ --reference b/ --extractor inception-v3 --metric fd --metric kid[/]
+
+    On several GPUs: [cyan]accelerate launch sample/evaluate.py samples/ --reference real/ ...[/]
     """
     from rich.console import Console
 
-    from genkit.runs import evaluate_samples
+    from genkit import launch
+    from genkit.measuring import evaluate_samples
 
     found = evaluate_samples(
         samples,
         reference,
         train=train,
         root=data,
-        extractors=[kind.value for kind in extractor or [Extractor.digits]],
-        inception=inception,
         reference_count=reference_count,
-        parzen=parzen,
         out=out,
+        extractors=extractor or ["digits"],
+        metrics=metric,
+        weights=dict(_pair(text) for text in weights or ()),
+        resize=resize,
+        precision=precision,
+        workers=workers,
+        device=device,
+        processes=processes,
+        parzen=parzen,
     )
+    if launch.is_launched() and not launch.is_main():
+        launch.leave()
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))
     else:
         Console().print(_table(found))
         for note in found.notes:
             typer.echo(note)
+    if launch.is_launched():
+        launch.leave()
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    from genkit.errors import EvaluationError
+
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise EvaluationError(f"--weights {text}: expected NAME=PATH, as inception-v3=weights.pth")
+    return name, Path(path).expanduser()
 
 
 def _table(found: Evaluation) -> Table:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from genkit.cli.evaluate import Extractor
 from genkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,7 +55,9 @@ def frontier(
     root: Annotated[
         Path | None, typer.Option(help="Folder of mnist or cifar10; default the user's cache.")
     ] = None,
-    extractor: Annotated[Extractor, typer.Option(help="Features.")] = Extractor.digits,
+    extractor: Annotated[
+        str, typer.Option(metavar="NAME", help="One of those of genkit evaluate.")
+    ] = "digits",
     device: Annotated[
         str | None, typer.Option(help="E.g. cpu, cuda:1; default a GPU if there is one.")
     ] = None,
@@ -70,7 +71,7 @@ def frontier(
     Examples:
       [cyan]genkit frontier runs/digits[/]
       [cyan]genkit frontier runs/digits --schedulers ddim,unipc --steps 10,20 --guidance 1,2,4[/]
-      [cyan]genkit frontier runs/cifar10 --reference cifar10:test --extractor inception --json[/]
+      [cyan]genkit frontier runs/cifar10 --reference cifar10:test --extractor inception-v3 --json[/]
     """
     from rich.console import Console
 
@@ -91,7 +92,7 @@ def frontier(
             batch_size=batch_size,
             reference=reference,
             root=root,
-            extractor=extractor.value,
+            extractor=extractor,
             device=usable_device(device, 0),
             progress=advance,
         )

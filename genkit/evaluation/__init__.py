@@ -1,6 +1,7 @@
 """How good are the samples: metrics on features, with intervals, floors and protocols."""
 
-from genkit.evaluation.extractors import Extractor, load_extractor
+from genkit.evaluation.extractor import Extractor
+from genkit.evaluation.extractors import load_extractor
 from genkit.evaluation.nearest import nearest_pairs, save_nearest
 from genkit.evaluation.results import Evaluation, Metric
 from genkit.evaluation.sets import ImageSet

@@ -6,6 +6,58 @@ from typing import Any
 
 from torch import Tensor
 
+from genkit.evaluation import modes
+from genkit.evaluation.digits import DigitsExtractor
+from genkit.evaluation.view import Found, View
+
+KNOWN_DIGITS = 0.9  # accuracy on the reference below which its classes are not digits
+
+
+def classes_of(view: View) -> tuple[Tensor, Tensor] | str:
+    """The class that samples and reference images show, or why there is none."""
+    if not isinstance(view.extractor, DigitsExtractor) or view.reference is None:
+        return "needs the digits classifier and reference images: no class accuracy"
+    if view.sample_set.labels is None:
+        return "the samples have no labels: no class accuracy"
+    if view.reference_set is None or view.reference_set.labels is None:
+        return "the reference has no labels: no class accuracy"
+    if view.reference_set.class_names == modes.NAMES:
+        if view.sample_set.shape[0] != 3:
+            return "the samples are grey: no modes and no class accuracy"
+        named = modes.modes_shown(view.sample_set, view.extractor)
+        return named, modes.modes_shown(view.reference_set, view.extractor, keep=True)
+    shown = view.extractor.classify(view.samples.rows)
+    real = view.extractor.classify(view.reference.rows)
+    right = hits(real, view.reference_set.labels).mean().item()
+    if right < KNOWN_DIGITS:
+        return (
+            f"the digits classifier names {right:.0%} of the reference rightly, so its classes "
+            "are not the ten digits: no class accuracy"
+        )
+    return shown, real
+
+
+def measure(view: View) -> list[Found]:
+    """The accuracy of the samples; its floor is that of the reference images."""
+    found = classes_of(view)
+    if isinstance(found, str) or view.sample_set.labels is None:
+        return []
+    assert view.reference_set is not None
+    assert view.reference_set.labels is not None
+    named, real_named = found
+    right = hits(named, view.sample_set.labels)
+    return [
+        Found(
+            "accuracy",
+            right.mean().item(),
+            "higher",
+            right,
+            floor=hits(real_named, view.reference_set.labels).mean().item(),
+            protocol={"interval": "samples drawn again"},
+            most=1.0,
+        )
+    ]
+
 
 def hits(named: Tensor, labels: Tensor) -> Tensor:
     """(N,) float64, 1 where the named class (N,) is the label (N,)."""

@@ -16,6 +16,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from genkit.errors import EvaluationError
+from genkit.evaluation.extractor import Extractor
 
 WEIGHTS = Path(__file__).parent / "weights" / "digits.safetensors"
 WEIGHTS_SHA256 = "467cf4fea4fcd8f600d41d4595c53266f01ce3e5c65e5f23471a39128aff4e8b"
@@ -75,31 +76,43 @@ def to_grey(images: Tensor) -> Tensor:
     return resized.clamp_(0, 1)
 
 
-class DigitsExtractor:
+class DigitsExtractor(Extractor):
     """The shipped classifier as an `Extractor` that can also name the digit."""
 
     name = "digits"
     layer = "hidden (128 units after ReLU)"
     resize = "luma BT.601; 28 px padded with black to 32 px, other sizes antialiased bicubic to 32"
-    dimensions = FEATURES
+    batch_size = 256
 
     def __init__(self, network: DigitsNet, sha256: str) -> None:
         self.network = network.eval().requires_grad_(False)
         self.sha256 = sha256
 
-    @torch.inference_mode()
-    def features(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, 128) float32."""
-        device = self.network.head.weight.device
-        return self.network.features(to_grey(images.to(device))).cpu()
+    def prepare(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) uint8 -> (B, 1, 32, 32) float32 in [0, 1]."""
+        return to_grey(images.to(self.network.head.weight.device))
 
     @torch.inference_mode()
+    def features(self, inputs: Tensor) -> Tensor:
+        """(B, 1, 32, 32) -> (B, 128) float32 on the CPU."""
+        return self.network.features(inputs.to(self.network.head.weight.device)).cpu()
+
+    @torch.inference_mode()
+    def logits(self, features: Tensor) -> Tensor:
+        """(B, 128) features -> (B, 10), on the CPU."""
+        return self.network.head(features.to(self.network.head.weight)).cpu()
+
     def classify(self, features: Tensor) -> Tensor:
         """(B, 128) features -> (B,) int64, the digit of each."""
-        return self.network.head(features.to(self.network.head.weight)).argmax(1).cpu()
+        return self.logits(features).argmax(1)
 
 
-def load_digits(path: Path | None = None, *, sha256: str = WEIGHTS_SHA256) -> DigitsExtractor:
+def load_digits(
+    path: Path | None = None,
+    *,
+    sha256: str = WEIGHTS_SHA256,
+    device: torch.device | str = "cpu",
+) -> DigitsExtractor:
     """The classifier with the shipped weights, or `EvaluationError` if the file is another one."""
     path = path or WEIGHTS
     try:
@@ -114,4 +127,4 @@ def load_digits(path: Path | None = None, *, sha256: str = WEIGHTS_SHA256) -> Di
         )
     network = DigitsNet()
     network.load_state_dict(load(content))
-    return DigitsExtractor(network, found)
+    return DigitsExtractor(network.to(device), found)

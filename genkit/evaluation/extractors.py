@@ -1,64 +1,121 @@
-"""Extractors: what turns images into the features that metrics compare.
-
-An extractor is known by its name and the SHA-256 of its weights. Values of different extractors, or
-of different weights under one name, are different quantities.
-"""
+"""The registry of extractors: by name, with weights, options and what they are for."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from genkit.errors import EvaluationError
+from genkit.evaluation import inception, vgg
 from genkit.evaluation.digits import load_digits
-from genkit.evaluation.inception import load_inception
+from genkit.evaluation.extractor import Extractor
+from genkit.evaluation.inception import load_inception, load_torchscript
+from genkit.evaluation.resize import RESIZES, Resize
+from genkit.evaluation.vgg import load_vgg
+from genkit.evaluation.weights import Weights
 
-NAMES = ("digits", "inception")
+Precision = Literal["fp32", "bf16"]
+USUAL = ("fd", "kid", "prdc")  # of an extractor that the registry doesn't know
+DEFAULTS: dict[str, Any] = {"how": "clean", "precision": "fp32"}
 
 
-class Extractor(Protocol):
-    """Images to features, with all that a reader must know to compare two values."""
+@dataclass(frozen=True)
+class Entry:
+    """One extractor of the registry.
+
+    Attributes:
+        load: Makes it from a path (None = the user's cache), a device and those of `how` (the
+            resize) and `precision` that it takes.
+        weights: What it fetches; None = they come with genkit.
+        usual: The metrics that are measured by it unless others are asked for.
+    """
+
+    load: Callable[..., Extractor]
+    weights: Weights | None
+    usual: tuple[str, ...]
 
     @property
-    def name(self) -> str:
-        """Short, part of the metric's name: "digits"."""
+    def options(self) -> set[str]:
+        """Those of `DEFAULTS` that it takes."""
+        return set(inspect.signature(self.load).parameters) & DEFAULTS.keys()
 
-    @property
-    def sha256(self) -> str:
-        """Hex digest of the weights file."""
 
-    @property
-    def layer(self) -> str:
-        """Which layer the features are read from."""
-
-    @property
-    def resize(self) -> str:
-        """How an image becomes the network's input."""
-
-    def features(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8, C 1 or 3 -> (B, D) float32 on the CPU."""
+REGISTRY: dict[str, Entry] = {
+    "digits": Entry(load_digits, None, ("fd", "prdc", "modes", "accuracy")),
+    "inception-v3": Entry(
+        load_inception, inception.PUBLISHED, ("fd", "fd-infinity", "kid", "is", "prdc")
+    ),
+    "inception-v3-torchscript": Entry(
+        load_torchscript, inception.TORCHSCRIPT, ("fd", "fd-infinity", "kid", "prdc")
+    ),
+    "vgg16": Entry(load_vgg, vgg.PUBLISHED, ("prdc",)),
+}
 
 
 def load_extractor(
-    name: str, path: Path | None = None, *, device: torch.device | str = "cpu"
+    name: str,
+    path: Path | None = None,
+    *,
+    resize: Resize = "clean",
+    precision: Precision = "fp32",
+    device: torch.device | str = "cpu",
 ) -> Extractor:
-    """The extractor of that name; `path` is a file of weights for "inception"."""
-    if name == "digits":
-        extractor = load_digits()
-        extractor.network.to(device)
-        return extractor
-    if name == "inception":
-        return load_inception(path, device=device)
-    raise EvaluationError(f"extractor {name!r}: no such extractor; there are: {', '.join(NAMES)}")
+    """The extractor of that name.
 
+    Args:
+        name: One of `REGISTRY`, or "module:Class" for one of one's own.
+        path: A file of weights; by default the published one, from the user's cache.
+        resize: How images are brought to the network's size, where that can be chosen.
+        precision: "bf16" is a preview: faster, and the values carry other names.
+        device: Where the network runs.
 
-def frechet_name(extractor: Extractor) -> str:
-    """What the Fréchet distance on these features is called: "fid" or "fd-<extractor>".
-
-    *FID* is the distance on the Inception weights of the original paper; `load_inception` gives the
-    plain name "inception" to that one file only.
+    Raises:
+        EvaluationError: No such extractor, an option that it doesn't take, or no weights.
     """
-    return "fid" if extractor.name == "inception" else f"fd-{extractor.name}"
+    if ":" in name:
+        return _own(name, path)
+    if name not in REGISTRY:
+        raise EvaluationError(
+            f"extractor {name!r}: no such extractor; there are: {', '.join(REGISTRY)}, "
+            "and module:Class for your own"
+        )
+    entry = REGISTRY[name]
+    asked = {"how": resize, "precision": precision}
+    _check(name, entry, asked)
+    chosen = {key: value for key, value in asked.items() if key in entry.options}
+    return entry.load(path, device=device, **chosen)
+
+
+def usual_metrics(name: str) -> tuple[str, ...]:
+    """What is measured by the extractor of that name unless other metrics are asked for."""
+    return REGISTRY[name].usual if name in REGISTRY else USUAL
+
+
+def _check(name: str, entry: Entry, asked: dict[str, Any]) -> None:
+    if asked["how"] not in RESIZES:
+        raise EvaluationError(f"resize {asked['how']!r}: there are {', '.join(RESIZES)}")
+    for key, value in asked.items():
+        if key not in entry.options and value != DEFAULTS[key]:
+            option = "--resize" if key == "how" else "--precision"
+            raise EvaluationError(f"{name} has no choice of {option[2:]}: leave {option} out")
+
+
+def _own(name: str, path: Path | None) -> Extractor:
+    module, _, attribute = name.partition(":")
+    if path is not None:
+        raise EvaluationError(f"{name} finds its own weights: leave --weights out for it")
+    try:
+        made = getattr(importlib.import_module(module), attribute)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise EvaluationError(f"extractor {name}: can't be made: {error}") from None
+    if not isinstance(made, Extractor):
+        raise EvaluationError(
+            f"extractor {name}: a {type(made).__name__}, expected a genkit.evaluation.Extractor"
+        )
+    return made

@@ -5,7 +5,40 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genkit.evaluation.statistics import Gaussian
+from genkit.evaluation.moments import Gaussian
+from genkit.evaluation.view import Found, View, gaussian_of
+
+
+def measure(view: View) -> list[Found]:
+    """The distance of the samples, "fid" or "fd-<extractor>"."""
+    sample = view.sample_gaussian
+    return [
+        Found(
+            view.extractor.frechet_name,
+            frechet_distance(sample, view.real),
+            "lower",
+            frechet_influence(view.samples.rows, sample, view.real),
+            places=view.samples.places,
+            floor=None
+            if view.floor is None
+            else frechet_distance(gaussian_of(view.floor), view.real),
+            note=_note(view),
+            protocol={"interval": "samples drawn again, reference held fixed; bias not included"},
+        )
+    ]
+
+
+def _note(view: View) -> str:
+    dimensions, count, other = len(view.real.mean), view.samples.count, view.reference_count
+    lines = []
+    if count <= dimensions or (other is not None and other <= dimensions):
+        lines.append(
+            f"fewer images than features ({dimensions}): the covariance is singular and the "
+            "distance far too large; use more samples"
+        )
+    if other != count:
+        lines.append(f"{count} samples against {other or 'an unknown number of'} images")
+    return "; ".join(lines)
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
@@ -13,67 +46,73 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
 
     Dowson & Landau 1982 (J. Multivariate Anal. 12:450); as a measure of generated images Heusel et
     al. 2017 (arXiv:1706.08500), eq. 6. With S_b = F F^T the matrices S_a S_b and F^T S_a F have the
-    same eigenvalues, and the second is symmetric: no matrix square root, no complex numbers.
+    same eigenvalues, and the second is symmetric: no matrix square root, no complex numbers. Where
+    a set has no more rows than features, S_a = X^T X with few rows, and the trace is the sum of the
+    singular values of X F: no root is taken of an eigenvalue that should be 0.
     """
-    factor = square_root_factor(b.covariance)
-    product = factor.T @ a.covariance @ factor
-    return _assemble(a, b, torch.linalg.eigvalsh(_symmetric(product)))
-
-
-def square_root_factor(covariance: Tensor) -> Tensor:
-    """F (D, R) with F F^T = covariance: Cholesky, or eigenvectors where that is singular.
-
-    Fewer images than features give a singular covariance. Eigenvalues that only rounding made are
-    left out: their square roots would add up to a bias.
-    """
-    factor, failed = torch.linalg.cholesky_ex(covariance)
-    if not failed:
-        return factor
-    values, vectors = torch.linalg.eigh(_symmetric(covariance))
-    floor = values[-1].clamp_min(0) * len(values) * torch.finfo(values.dtype).eps
-    kept = values > floor
-    return vectors[:, kept] * values[kept].sqrt()
-
-
-def frechet_replicates(features: Tensor, reference: Gaussian, weights: Tensor) -> Tensor:
-    """The distance of each resample of the features: (R,) float64.
-
-    Args:
-        features: (N, D).
-        reference: What they are measured against; held fixed.
-        weights: (R, N) float64, how often each row is drawn; each row sums to N.
-    """
-    x = features.to(torch.float64)
-    factor = square_root_factor(reference.covariance)
-    projected = x @ factor  # so that F^T S F is the covariance of these rows
-    drawn = [_replicate(x, projected, reference, w) for w in weights]
-    return torch.stack(drawn) if drawn else weights.new_empty(0)
-
-
-def _replicate(x: Tensor, projected: Tensor, reference: Gaussian, weight: Tensor) -> Tensor:
-    count = weight.sum()
-    mean = weight @ x / count
-    trace = (weight @ x.square().sum(1) - count * mean.square().sum()) / (count - 1)
-    drawn = weight > 0  # about 63 % of the rows
-    scale = (weight[drawn] / (count - 1)).sqrt()[:, None]
-    rows = (projected[drawn] - (weight @ projected / count)) * scale
-    # Both Gram matrices have the same non-zero eigenvalues; take the smaller one.
-    gram = rows.T @ rows if rows.shape[0] >= rows.shape[1] else rows @ rows.T
-    root = _trace_of_root(torch.linalg.eigvalsh(gram))
-    shift = (mean - reference.mean).square().sum()
-    return (shift + trace + reference.covariance.trace() - 2 * root).clamp_min(0)
-
-
-def _assemble(a: Gaussian, b: Gaussian, eigenvalues: Tensor) -> float:
+    few, other = (b, a) if a.rows is None else (a, b)
+    if few.rows is None:
+        factor = square_root_factor(b)
+        product = factor.T @ a.covariance @ factor
+        root = _sum_of_roots(torch.linalg.eigvalsh(_symmetric(product)))
+    else:
+        root = torch.linalg.svdvals(few.rows @ square_root_factor(other)).sum()
     shift = (a.mean - b.mean).square().sum()
-    spread = a.covariance.trace() + b.covariance.trace() - 2 * _trace_of_root(eigenvalues)
+    spread = a.covariance.trace() + b.covariance.trace() - 2 * root
     return (shift + spread).clamp_min(0).item()
 
 
-def _trace_of_root(eigenvalues: Tensor) -> Tensor:
+def frechet_influence(features: Tensor, sample: Gaussian, reference: Gaussian) -> Tensor:
+    """How each row moves the distance: (n,) float64.
+
+    The derivative of the distance towards a set with more of that row (Hampel 1974, JASA 69:383).
+    With c = x - mu and T the matrix of the optimal transport from the samples to the reference,
+
+        2 (mu - mu_ref) . c + c^T (I - T) c
+
+    up to a constant. T = F (F^T S F)^(-1/2) F^T for S_ref = F F^T.
+
+    Args:
+        features: (n, D), the rows behind `sample`, or some of them.
+        sample: Their mean and covariance.
+        reference: What they are measured against; held fixed.
+    """
+    factor = square_root_factor(reference)
+    projected = factor.T @ sample.covariance @ factor
+    values, vectors = torch.linalg.eigh(_symmetric(projected))
+    kept = values > _rounding(values)
+    transport = factor @ (vectors[:, kept] * values[kept].pow(-0.25))  # T is its square
+    found = []
+    for part in torch.split(features, 4096):
+        centred = part.to(torch.float64) - sample.mean
+        linear = 2 * (centred @ (sample.mean - reference.mean))
+        found.append(linear + centred.square().sum(1) - (centred @ transport).square().sum(1))
+    return torch.cat(found)
+
+
+def square_root_factor(gaussian: Gaussian) -> Tensor:
+    """F (D, R) with F F^T = covariance: the rows, Cholesky, or eigenvectors of a singular matrix.
+
+    Eigenvalues that only rounding made are left out: their square roots would add up to a bias.
+    """
+    if gaussian.rows is not None:
+        return gaussian.rows.T
+    factor, failed = torch.linalg.cholesky_ex(gaussian.covariance)
+    if not failed:
+        return factor
+    values, vectors = torch.linalg.eigh(_symmetric(gaussian.covariance))
+    kept = values > _rounding(values)
+    return vectors[:, kept] * values[kept].sqrt()
+
+
+def _sum_of_roots(eigenvalues: Tensor) -> Tensor:
     """Sum of square roots, without the eigenvalues that only rounding made."""
-    floor = eigenvalues[-1].clamp_min(0) * len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
-    return eigenvalues[eigenvalues > floor].sqrt().sum()
+    return eigenvalues[eigenvalues > _rounding(eigenvalues)].sqrt().sum()
+
+
+def _rounding(eigenvalues: Tensor) -> Tensor:
+    """What rounding makes of an eigenvalue 0, from all of them, rising."""
+    return eigenvalues[-1].clamp_min(0) * len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
 
 
 def _symmetric(matrix: Tensor) -> Tensor:

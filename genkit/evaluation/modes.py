@@ -9,15 +9,64 @@ show about K (1 - exp(-n / K)) of K modes, and the divergence of their shares fr
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from genkit.evaluation.digits import DigitsExtractor
+from genkit.evaluation.engine import features_of
 from genkit.evaluation.sets import ImageSet
-from genkit.evaluation.statistics import features_of
+from genkit.evaluation.view import Found, View
 
 NAMES = tuple(f"{number:03d}" for number in range(1000))  # red, green and blue digit
 USUAL_COUNT = 26_000  # samples
+
+
+def measure(view: View) -> list[Found]:
+    """How many modes the samples show, and how evenly."""
+    if not applies(view) or view.sample_set.shape[0] != 3:
+        return []
+    assert view.reference_set is not None
+    assert isinstance(view.extractor, DigitsExtractor)
+    total = len(NAMES)
+    named = modes_shown(view.sample_set, view.extractor)
+    real_named = modes_shown(view.reference_set, view.extractor, keep=True)
+    real = real_named[view.order("modes", len(real_named))[: len(named)]]  # for the floors
+    counts, real_counts = (x.bincount(minlength=total) for x in (named, real))
+    lines = []
+    if len(named) != USUAL_COUNT:
+        lines.append(f"depends on the number of samples: {len(named):,}, {USUAL_COUNT:,} are usual")
+    if len(real) != len(named):
+        lines.append(f"the floor is of {len(real):,} real images")
+    protocol = {"classified": "each channel as a grey image", "floor_count": len(real)}
+    return [
+        Found(
+            "modes",
+            covered(counts),
+            "higher",
+            floor=covered(real_counts),
+            note="; ".join([f"of {total:,}", *lines]),
+            protocol=protocol | {"interval": "none: samples drawn again show fewer modes"},
+        ),
+        Found(
+            "modes-kl",
+            kl_to_uniform(counts).item(),
+            "lower",
+            kl_influence(named, total),
+            floor=kl_to_uniform(real_counts).item(),
+            note="; ".join(lines),
+            protocol=protocol | {"interval": "samples drawn again"},
+            most=math.log(total),
+        ),
+    ]
+
+
+def applies(view: View) -> bool:
+    """Whether the reference is of stacked digits and the classifier of digits looks at it."""
+    real = view.reference_set
+    named = real is not None and real.class_names == NAMES
+    return named and isinstance(view.extractor, DigitsExtractor)
 
 
 def covered(counts: Tensor) -> int:
@@ -35,18 +84,13 @@ def kl_to_uniform(counts: Tensor) -> Tensor:
     return torch.xlogy(share, share * counts.shape[-1]).sum(-1)
 
 
-def resampled_counts(shown: Tensor, weights: Tensor, modes: int) -> Tensor:
-    """Images per mode in each resample.
+def kl_influence(shown: Tensor, modes: int) -> Tensor:
+    """How each image moves that divergence: (N,) from its mode (N,) int64 in [0, modes).
 
-    Args:
-        shown: (N,) int64 in [0, modes), the mode of each image.
-        weights: (R, N), how often each image is drawn.
-        modes: K.
-
-    Returns:
-        (R, K), of the type of `weights`.
+    The derivative of sum p ln p towards mode j is ln p_j, up to a constant.
     """
-    return weights.new_zeros(len(weights), modes).index_add_(1, shown, weights)
+    share = shown.bincount(minlength=modes).double() / len(shown)
+    return share.log()[shown]
 
 
 def modes_shown(images: ImageSet, extractor: DigitsExtractor, *, keep: bool = False) -> Tensor:

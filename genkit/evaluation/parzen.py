@@ -26,6 +26,7 @@ from torch import Tensor
 from genkit.errors import EvaluationError
 from genkit.evaluation.prdc import squared_distances
 from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.view import Found
 
 SIGMAS = tuple(torch.logspace(-1, 0, 10, dtype=torch.float64).tolist())
 HELD_OUT = 10_000  # the last images of the training set are the validation set, as MNIST's 50k/10k
@@ -40,6 +41,48 @@ class Parzen(NamedTuple):
 
     values: Tensor  # (N,) float64 log-likelihood of each image, nats
     sigma: float
+
+
+def measure(
+    samples: ImageSet, reference: ImageSet, train: ImageSet, validation: ImageSet, others: ImageSet
+) -> list[Found]:
+    """The mean over the reference images.
+
+    Args:
+        samples: Centres of the windows.
+        reference: What is scored.
+        train: The training set, for the protocol.
+        validation: Part of it that chooses sigma.
+        others: Of the rest as many as there are samples: centres for the floor.
+    """
+    shape = samples.shape
+    real, chosen, rows = (rows_of(x, shape) for x in (reference, validation, samples))
+    found = parzen(real, rows, chosen)
+    error = found.values.std() / math.sqrt(len(real))
+    lines = [f"sigma {found.sigma:.3f}; standard error over the reference {error:.2f}"]
+    if len(samples) != USUAL_COUNT:
+        lines.append(f"{len(samples):,} samples, {USUAL_COUNT:,} are usual")
+    return [
+        Found(
+            "parzen-ll",
+            found.values.mean().item(),
+            "higher",
+            found.values,
+            over="reference",
+            floor=parzen(real, rows_of(others, shape), chosen).values.mean().item(),
+            note="; ".join(lines),
+            protocol={
+                "dimensions": real.shape[1],
+                "sigma": f"of {len(SIGMAS)} from 0.1 to 1 the best for {len(validation):,} "
+                f"training images, the first of the last {HELD_OUT:,}",
+                "train": train.name,
+                "train_count": len(train),
+                "floor_count": len(others),
+                "interval": "reference drawn again, samples held fixed",
+            },
+            least=-math.inf,
+        )
+    ]
 
 
 def parzen(real: Tensor, samples: Tensor, validation: Tensor) -> Parzen:

@@ -11,13 +11,16 @@ code of Naeem et al. (Kynkäänniemi et al. use <=, which differs only on ties).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from genkit.errors import EvaluationError
+from genkit.evaluation.view import Found, View
 
+LIMIT = 10_000  # images of each set that are compared, as many as Naeem et al. take
 K_MANIFOLD = 3  # precision, recall
 K_DENSITY = 5  # density, coverage
 CHUNK = 1024  # rows of distances held at a time
@@ -30,6 +33,44 @@ class Prdc(NamedTuple):
     recall: Tensor  # (N,) 1 where the real image is inside a ball of a sample
     density: Tensor  # (M,) balls of real images that hold the sample, over k
     coverage: Tensor  # (N,) 1 where the real image's ball holds a sample
+
+
+def measure(view: View) -> list[Found]:
+    """The four metrics of the samples."""
+    if view.reference is None:
+        return []
+    mine = view.few("prdc/samples", view.samples, LIMIT)
+    theirs = view.few("prdc/reference", view.reference, LIMIT)
+    real, fake = view.reference.rows[theirs], view.samples.rows[mine]
+    found = prdc(real, fake)
+    base = None if view.floor is None else prdc(real, view.floor.rows[: len(fake)])
+    note = "" if len(fake) == len(real) else f"{len(fake)} samples against {len(real)} images"
+    result = []
+    for name in Prdc._fields:
+        per_image: Tensor = getattr(found, name)
+        over: Literal["samples", "reference"] = (
+            "samples" if name in ("precision", "density") else "reference"
+        )
+        result.append(
+            Found(
+                f"{name}-{view.extractor.name}",
+                per_image.mean().item(),
+                "higher",
+                per_image,
+                over=over,
+                places=mine if over == "samples" else theirs,
+                floor=None if base is None else getattr(base, name).mean().item(),
+                note=note,
+                protocol={
+                    "compared": [len(fake), len(real)],
+                    "k": K_MANIFOLD if name in ("precision", "recall") else K_DENSITY,
+                    "inside": "strictly nearer than the k-th other point",
+                    "interval": f"{over} drawn again, neighbourhoods held fixed",
+                },
+                most=math.inf if name == "density" else 1.0,
+            )
+        )
+    return result
 
 
 def prdc(real: Tensor, fake: Tensor) -> Prdc:

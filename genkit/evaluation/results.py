@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ class Metric:
     Attributes:
         name: Such as "fd-digits"; the extractor is part of it.
         value: Of the samples.
-        low: Lower end of the 95 % bootstrap interval; None if there were no resamples.
+        low: Lower end of the 95 % interval; None where none can be given.
         high: Upper end, or None.
         better: Which way is good.
         floor: The same metric of real training images (for accuracy, modes and near copies: of the
@@ -57,6 +57,15 @@ class Evaluation:
             if metric.name == name:
                 return metric
         raise KeyError(name)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Evaluation:
+        """What `save` wrote."""
+        tree = json.loads(Path(path).read_text(encoding="utf-8"))
+        tree["metrics"] = tuple(Metric(**metric) for metric in tree["metrics"])
+        for name in ("classes", "notes"):
+            tree[name] = None if tree[name] is None else tuple(tree[name])
+        return cls(**{field.name: tree[field.name] for field in fields(cls)})
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, as written to evaluation.json."""

@@ -1,12 +1,14 @@
-"""Sets of images to be measured: a folder, an .npz or .tar file, or tensors in memory."""
+"""Sets of images to be measured: folders, files, data sets, tensors, or a model that draws them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import tarfile
+import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, overload
@@ -14,11 +16,13 @@ from typing import Any, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from genkit.errors import DataError, EvaluationError
 from genkit.images import EXTENSIONS, decode, from_numpy, stack, to_mode
 
+LARGEST_MEMBER = 1 << 28  # bytes of an unpacked file in a .zip
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 
 
@@ -69,17 +73,66 @@ class ImageSet:
 
     @classmethod
     def from_path(cls, path: Path | str) -> ImageSet:
-        """A folder (labels from metadata.jsonl or class sub-folders), an .npz or a .tar file."""
+        """A folder, an .npz, .zip or .tar file, or several .tar files as folder/name-*.tar.
+
+        Labels come from metadata.jsonl or class sub-folders of a folder, `labels` of an .npz, .cls
+        members of a .tar, and dataset.json of a .zip, as StyleGAN and EDM write it.
+        """
         path = Path(path)
         if path.is_dir():
             return _from_folder(path)
+        if "*" in path.name and (shards := sorted(path.parent.glob(path.name))):
+            return _from_tars(path.name, shards)
         if not path.is_file():
             raise EvaluationError(f"{path}: no such folder or file of images")
         if path.suffix == ".npz":
             return _from_npz(path)
+        if path.suffix == ".zip":
+            return _from_zip(path)
         if path.suffix == ".tar":
-            return _from_tar(path)
-        raise EvaluationError(f"{path}: expected a folder of images, an .npz or a .tar file")
+            return _from_tars(path.name, [path])
+        raise EvaluationError(
+            f"{path}: expected a folder of images, an .npz, .zip or .tar file, or NAME-*.tar"
+        )
+
+    @classmethod
+    def from_dataset(
+        cls, name: str, dataset: Any, *, image: str = "image", label: str | None = None
+    ) -> ImageSet:
+        """Rows of a Hugging Face data set, or of anything else with a length whose rows are dicts.
+
+        Args:
+            name: What reports call it.
+            dataset: Read row by row, when an image is asked for.
+            image: The column of pictures: PIL, or files' bytes.
+            label: The column of classes, or None; read once, from all rows.
+        """
+        labels = None
+        if label is not None:
+            whole = hasattr(dataset, "column_names")  # without decoding the pictures
+            column = dataset[label] if whole else [row[label] for row in dataset]
+            labels = torch.tensor([int(number) for number in column])
+        return cls(name, _Rows(dataset, image, name), labels)
+
+    @classmethod
+    def drawn(
+        cls,
+        name: str,
+        draw: Callable[[Sequence[int]], Tensor],
+        count: int,
+        labels: Tensor | None = None,
+        fingerprint: str | None = None,
+    ) -> ImageSet:
+        """Images that a model makes when they are asked for, never written to files.
+
+        Args:
+            name: What reports call it.
+            draw: Positions in [0, count) to images (B, C, H, W) uint8; the same for the same ones.
+            count: How many images the set has.
+            labels: (count,) classes that are asked for, or None.
+            fingerprint: Names model and seed; None has it computed from the pixels, all drawn.
+        """
+        return cls(name, _Drawn(draw, range(count)), labels, fingerprint)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -87,6 +140,17 @@ class ImageSet:
     def __getitem__(self, index: int) -> Tensor:
         """One image, (C, H, W) uint8."""
         return self._images[index]
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a model makes the images, several of them at a time."""
+        return isinstance(self._images, _Drawn)
+
+    def read(self, places: Sequence[int]) -> list[Tensor]:
+        """The images at these positions, each (C, H, W) uint8."""
+        if isinstance(self._images, _Drawn):
+            return list(self._images.draw([self._images.keys[place] for place in places]))
+        return [self._images[place] for place in places]
 
     @property
     def shape(self) -> torch.Size:
@@ -167,6 +231,15 @@ class _Reader(Sequence[Tensor]):
         raise NotImplementedError
 
 
+class _Drawn(_Reader):
+    def __init__(self, draw: Callable[[Sequence[int]], Tensor], keys: Sequence[int]) -> None:
+        super().__init__(keys)
+        self.draw = draw
+
+    def read(self, key: int) -> Tensor:
+        return self.draw([key])[0]
+
+
 class _Picked(_Reader):
     def __init__(self, images: Sequence[Tensor] | Tensor, keys: Sequence[int]) -> None:
         super().__init__(keys)
@@ -192,16 +265,47 @@ class _Files(_Reader):
 
 
 class _TarMembers(_Reader):
-    """Members of an uncompressed tar file by name, offset and size."""
+    """Members of uncompressed tar files by file, name, offset and size."""
 
-    def __init__(self, path: Path, keys: Sequence[tarfile.TarInfo]) -> None:
+    def read(self, key: tuple[Path, tarfile.TarInfo]) -> Tensor:
+        path, member = key
+        with path.open("rb") as file:
+            file.seek(member.offset_data)
+            return _decode(file.read(member.size), f"{path}:{member.name}")
+
+
+class _ZipMembers(_Reader):
+    """Members of a zip file; one at a time, whatever the number of threads."""
+
+    def __init__(self, path: Path, keys: Sequence[zipfile.ZipInfo]) -> None:
         super().__init__(keys)
-        self.path = path
+        self.path, self.archive, self.lock = path, zipfile.ZipFile(path), threading.Lock()
 
-    def read(self, key: tarfile.TarInfo) -> Tensor:
-        with self.path.open("rb") as file:
-            file.seek(key.offset_data)
-            return _decode(file.read(key.size), f"{self.path}:{key.name}")
+    def read(self, key: zipfile.ZipInfo) -> Tensor:
+        where = f"{self.path}:{key.filename}"
+        try:
+            with self.lock:
+                content = self.archive.read(key)
+        except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise EvaluationError(f"{where}: can't be read ({error}); write it anew") from None
+        return _decode(content, where)
+
+
+class _Rows(_Reader):
+    """Rows of a data set; `keys` is the data set itself."""
+
+    def __init__(self, dataset: Any, column: str, name: str) -> None:
+        super().__init__(dataset)
+        self.column, self.name = column, name
+
+    def read(self, key: Any) -> Tensor:
+        if self.column not in key:
+            columns = ", ".join(map(str, key))
+            raise EvaluationError(f"{self.name}: no column {self.column!r}; there are: {columns}")
+        picture = key[self.column]
+        if isinstance(picture, Mapping):  # as files are kept undecoded
+            picture = picture["bytes"]
+        return _decode(picture, self.name) if isinstance(picture, bytes) else _pixels(picture)
 
 
 def _decode(source: bytes | Path, where: str) -> Tensor:
@@ -211,6 +315,10 @@ def _decode(source: bytes | Path, where: str) -> Tensor:
         # The floor's advice is about training; here a file can only be replaced.
         reason = str(error).split("; replace")[0]
         raise EvaluationError(f"{reason}; replace or delete it") from None
+    return _pixels(picture)
+
+
+def _pixels(picture: Image.Image) -> Tensor:
     grey = picture.mode in GREY_MODES or picture.mode.startswith("I;16")
     return stack([to_mode(picture, 1 if grey else 3)])[0]
 
@@ -224,6 +332,8 @@ def _from_folder(path: Path) -> ImageSet:
         files, labels = _from_metadata(path, metadata)
     else:
         files, labels = _images_in(path), None
+        if not files and (shards := sorted(path.glob("*.tar"))):
+            return _from_tars(path.name, shards)
         if not files:
             files, labels = _from_classes(path)
     if not files:
@@ -331,7 +441,20 @@ def _from_npz(path: Path) -> ImageSet:
     return ImageSet.from_arrays(path.name, None, from_numpy(images), known)
 
 
-def _from_tar(path: Path) -> ImageSet:
+def _from_tars(name: str, paths: Sequence[Path]) -> ImageSet:
+    pictures: list[tuple[Path, tarfile.TarInfo]] = []
+    labels: list[int | None] = []
+    for path in paths:
+        found, classes = _tar_members(path)
+        pictures += [(path, member) for member in found]
+        labels += classes
+    if not pictures:
+        raise EvaluationError(f"{paths[0]}: no images in this file")
+    return ImageSet(name, _TarMembers(pictures), _labels(labels, str(paths[0])))
+
+
+def _tar_members(path: Path) -> tuple[list[tarfile.TarInfo], list[int | None]]:
+    """The pictures of one file and the class of each."""
     try:
         with tarfile.open(path, "r:") as archive:
             members = [m for m in archive if not m.isdir()]
@@ -343,10 +466,36 @@ def _from_tar(path: Path) -> ImageSet:
         if not member.isreg():
             raise EvaluationError(f"{path}:{member.name}: links and devices are not read")
     pictures = [m for m in members if Path(m.name).suffix.lower() in EXTENSIONS]
+    return pictures, [labels.get(_key(m)) for m in pictures]
+
+
+def _from_zip(path: Path) -> ImageSet:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir()]
+            known = archive.read("dataset.json") if "dataset.json" in archive.namelist() else b"{}"
+    except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise EvaluationError(f"{path}: not a readable .zip ({error})") from None
+    for member in members:
+        _refuse_escape(member.filename, str(path))
+        if member.file_size > LARGEST_MEMBER:
+            raise EvaluationError(
+                f"{path}:{member.filename}: {member.file_size:,} bytes unpacked, "
+                f"{LARGEST_MEMBER:,} are read at most"
+            )
+    pictures = sorted(
+        (m for m in members if Path(m.filename).suffix.lower() in EXTENSIONS),
+        key=lambda m: m.filename,
+    )
     if not pictures:
         raise EvaluationError(f"{path}: no images in this file")
-    found = _labels([labels.get(_key(m)) for m in pictures], str(path))
-    return ImageSet(path.name, _TarMembers(path, pictures), found)
+    try:
+        labels = dict(json.loads(known).get("labels") or [])
+    except (ValueError, TypeError, AttributeError):
+        expected = '{"labels": [[name, class], ...]}'
+        raise EvaluationError(f"{path}:dataset.json: expected {expected}") from None
+    found = _labels([labels.get(m.filename) for m in pictures], f"{path}:dataset.json")
+    return ImageSet(path.name, _ZipMembers(path, pictures), found)
 
 
 def _is_label(member: tarfile.TarInfo) -> bool:

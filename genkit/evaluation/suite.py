@@ -5,31 +5,112 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import modes, near_copies
-from genkit.evaluation import parzen as windows
-from genkit.evaluation.accuracy import hits, per_class
-from genkit.evaluation.bootstrap import Bootstrap, interval, of_mean
-from genkit.evaluation.digits import DigitsExtractor
-from genkit.evaluation.extractors import Extractor, frechet_name, load_extractor
-from genkit.evaluation.frechet import frechet_distance, frechet_replicates
-from genkit.evaluation.prdc import K_DENSITY, K_MANIFOLD, Prdc, prdc
+from genkit.evaluation import (
+    accuracy,
+    frechet,
+    frechet_infinity,
+    inception_score,
+    kid,
+    modes,
+    near_copies,
+    parzen,
+    prdc,
+    processes,
+)
+from genkit.evaluation.engine import Features, extract
+from genkit.evaluation.extractor import Extractor
+from genkit.evaluation.extractors import Precision, load_extractor, usual_metrics
+from genkit.evaluation.intervals import interval, standard_error
+from genkit.evaluation.moments import Gaussian
+from genkit.evaluation.resize import Resize
 from genkit.evaluation.results import Evaluation, Metric
 from genkit.evaluation.sets import ImageSet
-from genkit.evaluation.statistics import Gaussian, ReferenceStatistics, features_of, moments_of
+from genkit.evaluation.statistics import ReferenceStatistics
+from genkit.evaluation.view import Found, Measure, View, gaussian_of
 from genkit.random import generator
 
-KNOWN_DIGITS = 0.9  # accuracy on the reference below which its classes are not digits
+METRICS: dict[str, Measure] = {
+    "fd": frechet.measure,
+    "fd-infinity": frechet_infinity.measure,
+    "kid": kid.measure,
+    "is": inception_score.measure,
+    "prdc": prdc.measure,
+    "modes": modes.measure,
+    "accuracy": accuracy.measure,
+}
+SMALLEST = max(prdc.K_MANIFOLD, prdc.K_DENSITY) + 1  # images of a set
 
 Reference = ImageSet | ReferenceStatistics
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured.
+
+    Attributes:
+        extractors: Names of `extractors.REGISTRY`, "module:Class", or extractors.
+        metrics: Names of `METRICS`; None = those usual for each extractor.
+        weights: Files of weights by extractor; the user's cache for the others.
+        resize: How images come to the networks' size, where that can be chosen.
+        precision: "fp32"; "bf16" is a preview, and its values carry other names.
+        parzen: Also the Parzen window log-likelihood of the reference; needs training images.
+        seed: Keys the choice of training images for the floors and of subsets.
+        device: Where the networks run; None = this process's GPU if there is one, else the CPU.
+        workers: Threads that read images ahead of the network.
+    """
+
+    extractors: Sequence[str | Extractor] = ("digits",)
+    metrics: Sequence[str] | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    resize: Resize = "clean"
+    precision: Precision = "fp32"
+    parzen: bool = False
+    seed: int = 0
+    device: torch.device | str | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.extractors:
+            raise EvaluationError("extractors: none given, expected 'digits' or others")
+        unknown = [name for name in self.metrics or () if name not in METRICS]
+        if unknown:
+            raise EvaluationError(
+                f"metric {unknown[0]!r}: no such metric; there are: {', '.join(METRICS)}"
+            )
+        spare = [name for name in self.weights if name not in self.extractors]
+        if spare:
+            raise EvaluationError(f"weights of {spare[0]!r}, which is not among the extractors")
+
+    def load(self) -> list[Extractor]:
+        """The extractors, in order."""
+        device = self.device or processes.default_device()
+        return [
+            each
+            if isinstance(each, Extractor)
+            else load_extractor(
+                each,
+                self.weights.get(each),
+                resize=self.resize,
+                precision=self.precision,
+                device=device,
+            )
+            for each in self.extractors
+        ]
+
+    def metrics_of(self, extractor: str | Extractor) -> list[str]:
+        """What is measured by an extractor, in the order of `METRICS`."""
+        name = extractor.name if isinstance(extractor, Extractor) else extractor
+        chosen = usual_metrics(name) if self.metrics is None else self.metrics
+        return [name for name in METRICS if name in chosen]
 
 
 def evaluate(
@@ -37,80 +118,44 @@ def evaluate(
     reference: Reference,
     *,
     train: ImageSet | None = None,
-    extractors: Sequence[str] = ("digits",),
-    inception: Path | None = None,
-    parzen: bool = False,
-    resamples: int = 200,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
+    **request: Any,
 ) -> Evaluation:
-    """Every metric that these sets allow.
+    """Every metric that these sets allow. All processes call it, and all get the same.
 
     Args:
         samples: Generated images. With labels, class accuracy is measured too.
         reference: Real images that the model was not trained on, or their statistics.
         train: What it was trained on: gives the floors and the near-copy rate.
-        extractors: "digits", "inception" or both.
-        inception: The Inception weights; None = the user's cache, fetched once.
-        parzen: Also the Parzen window log-likelihood of the reference; needs `train`.
-        resamples: Bootstrap resamples behind each interval; 0 = no intervals.
-        seed: Keys the resamples and the choice of training images for the floors.
-        device: Where the extractors run.
+        request: The attributes of `Request`.
+
+    Raises:
+        EvaluationError: The sets or the request don't fit each other; says what to change.
     """
     start = time.monotonic()
-    _check(samples, reference, train, extractors)
-    if parzen:
-        _check_parzen(reference, train)
-    bench = _Bench(samples, reference, train, Bootstrap(resamples, seed))
-    for name in extractors:
-        path = inception if name == "inception" else None
-        bench.measure(load_extractor(name, path, device=device))
-    bench.near_copies()
-    if parzen:
-        bench.parzen()
-    return Evaluation(
-        samples=_identity(samples),
-        reference=_identity(reference),
-        train=None if train is None else _identity(train),
-        metrics=tuple(bench.metrics),
-        classes=None if bench.classes is None else tuple(bench.classes),
-        notes=tuple(bench.notes),
-        seconds=round(time.monotonic() - start, 2),
-        versions={n: version(n) for n in ("genkit", "torch", "numpy")}
-        | {"python": platform.python_version()},
-    )
+    asked = Request(**request)
+    _check(samples, reference, train, asked)
+    extractors = asked.load()
+    features = _Extraction.of(samples, reference, train, asked, extractors)
+    return processes.from_first(lambda: _measured(features, start))
 
 
-def _check(
-    samples: ImageSet, reference: Reference, train: ImageSet | None, extractors: Sequence[str]
-) -> None:
-    if not extractors:
-        raise EvaluationError("extractors: none given, expected 'digits', 'inception' or both")
-    needed = max(K_MANIFOLD, K_DENSITY) + 1
+def _check(samples: ImageSet, reference: Reference, train: ImageSet | None, asked: Request) -> None:
     for images in (samples, reference, train):
-        if isinstance(images, ImageSet) and len(images) < needed:
+        if isinstance(images, ImageSet) and len(images) < SMALLEST:
             raise EvaluationError(
-                f"{images.name}: {len(images)} images, expected at least {needed} "
-                f"(the {needed - 1} nearest neighbours of each are looked at); use more images"
+                f"{images.name}: {len(images)} images, expected at least {SMALLEST} "
+                f"(the {SMALLEST - 1} nearest neighbours of each are looked at); use more images"
             )
-
-
-def _check_parzen(reference: Reference, train: ImageSet | None) -> None:
-    if not isinstance(reference, ImageSet):
+    if asked.parzen and not isinstance(reference, ImageSet):
         raise EvaluationError(
             f"{reference.name}: these are statistics; --parzen (parzen=True) scores real images, "
             "so give a set of images as the reference"
         )
-    if train is None:
+    if asked.parzen and train is None:
         raise EvaluationError(
             "--parzen (parzen=True) chooses sigma on images of the training set; give it too: "
             "--train SET (train=...)"
         )
-
-
-def _identity(images: Reference) -> dict[str, Any]:
-    count = len(images) if isinstance(images, ImageSet) else images.count
-    return {"name": images.name, "count": count, "sha256": images.fingerprint}
 
 
 def as_many(train: ImageSet, samples: ImageSet, seed: int) -> ImageSet:
@@ -132,276 +177,211 @@ def as_many(train: ImageSet, samples: ImageSet, seed: int) -> ImageSet:
     return train.pick(alike.sort().values)
 
 
-class _Bench:
-    """The sets under measurement and the metrics found so far."""
+# -- one pass over each set ------------------------------------------------------------------------
 
-    def __init__(
-        self, samples: ImageSet, reference: Reference, train: ImageSet | None, draw: Bootstrap
-    ) -> None:
-        self.samples, self.reference, self.train, self.draw = samples, reference, train, draw
-        self.floor_set = None if train is None else as_many(train, samples, draw.seed)
-        self.weights = {"samples": draw.weights("samples", len(samples), samples.labels)}
-        if isinstance(reference, ImageSet):
-            self.weights["reference"] = draw.weights("reference", len(reference))
-        self.metrics: list[Metric] = []
-        self.classes: list[dict[str, Any]] | None = None
-        self.notes: list[str] = []
 
-    def measure(self, extractor: Extractor) -> None:
-        """Every metric on the features of one extractor."""
-        features = features_of(self.samples, extractor)
-        floor = None
-        if self.floor_set is not None:
-            floor = features_of(self.floor_set, extractor, keep=True)
+@dataclass(frozen=True)
+class _Extraction:
+    """The sets and all that the extractors say of them."""
+
+    asked: Request
+    extractors: list[Extractor]
+    samples: ImageSet
+    reference: Reference
+    train: ImageSet | None
+    floor_set: ImageSet | None
+    of_samples: list[Features]
+    of_reference: list[Features] | None
+    of_floor: list[Features] | None
+
+    @classmethod
+    def of(
+        cls,
+        samples: ImageSet,
+        reference: Reference,
+        train: ImageSet | None,
+        asked: Request,
+        extractors: list[Extractor],
+    ) -> _Extraction:
+        """Read every set once."""
+        small = [set(asked.metrics_of(name)) <= {"fd"} for name in asked.extractors]
+        real = reference if isinstance(reference, ImageSet) else None
+        floor_set = None if train is None else as_many(train, samples, asked.seed)
+        pixels: list[Extractor] = []
+        if train is not None and real is not None and asked.metrics is None:
+            pixels = [near_copies.Pixels()]  # they come last, after the extractors asked for
+
+        def read(images: ImageSet, keep: bool, more: list[Extractor]) -> list[Features]:
+            return extract(
+                images,
+                [*extractors, *more],
+                keep=keep,
+                only_moments=[*small, *[False] * len(more)],
+                workers=asked.workers,
+            )
+
+        return cls(
+            asked,
+            extractors,
+            samples,
+            reference,
+            train,
+            floor_set,
+            read(samples, False, pixels),
+            None if real is None else read(real, True, pixels),
+            None if floor_set is None else read(floor_set, True, []),
+        )
+
+    def view(self, position: int) -> View:
+        """What one extractor sees."""
+        extractor = self.extractors[position]
         if isinstance(self.reference, ReferenceStatistics):
-            self._frechet(extractor, features, floor, _statistics_for(self.reference, extractor))
-            self.notes.append("the reference is statistics only: no precision, recall or accuracy")
-            return
-        real = features_of(self.reference, extractor, keep=True)
-        self._frechet(extractor, features, floor, moments_of(real).gaussian)
-        self._prdc(extractor, features, floor, real)
-        if isinstance(extractor, DigitsExtractor):
-            if self.reference.class_names == modes.NAMES:
-                self._stacked(extractor, self.reference)
-            else:
-                self._accuracy(extractor, *map(extractor.classify, (features, real)))
-
-    def _add(
-        self,
-        name: str,
-        value: float,
-        replicates: Tensor,
-        *,
-        better: Literal["lower", "higher"],
-        floor: float | None,
-        protocol: dict[str, Any],
-        note: str = "",
-        least: float = 0.0,
-        most: float = math.inf,
-    ) -> None:
-        low, high = interval(value, replicates, least=least, most=most)
-        self.metrics.append(Metric(name, value, low, high, better, floor, note, protocol))
-
-    def _frechet(
-        self, extractor: Extractor, features: Tensor, floor: Tensor | None, real: Gaussian
-    ) -> None:
-        if len(real.mean) != features.shape[1]:
-            raise EvaluationError(
-                f"{self.reference.name}: statistics of {len(real.mean)} features, but "
-                f"{extractor.name} gives {features.shape[1]}; compute them with this extractor"
-            )
-        self._add(
-            frechet_name(extractor),
-            frechet_distance(moments_of(features).gaussian, real),
-            frechet_replicates(features, real, self.weights["samples"]),
-            better="lower",
-            floor=None if floor is None else frechet_distance(moments_of(floor).gaussian, real),
-            note=self._frechet_note(features.shape[1]),
-            protocol=self._protocol(extractor, "samples drawn again, reference held fixed"),
+            real = self.reference.gaussian_for(extractor)
+            features = None
+        else:
+            assert self.of_reference is not None
+            features = self.of_reference[position]
+            real = gaussian_of(features)
+        samples = self.of_samples[position]
+        _refuse_width(self.reference.name, real, samples, extractor)
+        return View(
+            extractor,
+            samples,
+            features,
+            real,
+            None if self.of_floor is None else self.of_floor[position],
+            self.samples,
+            self.reference if isinstance(self.reference, ImageSet) else None,
+            _identity(self.reference)["count"],
+            self.asked.seed,
         )
 
-    def _frechet_note(self, dimensions: int) -> str:
-        count = len(self.samples)
-        other = _identity(self.reference)["count"]
-        lines = []
-        if count <= dimensions or (other is not None and other <= dimensions):
-            lines.append(
-                f"fewer images than features ({dimensions}): the covariance is singular and the "
-                "distance far too large; use more samples"
-            )
-        if other != count:
-            lines.append(f"{count} samples against {other or 'an unknown number of'} images")
-        return "; ".join(lines)
 
-    def _prdc(
-        self, extractor: Extractor, features: Tensor, floor: Tensor | None, real: Tensor
-    ) -> None:
-        found = prdc(real, features)
-        base = None if floor is None else prdc(real, floor)
-        differ = len(features) != len(real)
-        for name in Prdc._fields:
-            per_image: Tensor = getattr(found, name)
-            over = "samples" if name in ("precision", "density") else "reference"
-            k = K_MANIFOLD if name in ("precision", "recall") else K_DENSITY
-            protocol = self._protocol(extractor, f"{over} drawn again, neighbourhoods held fixed")
-            self._add(
-                f"{name}-{extractor.name}",
-                per_image.mean().item(),
-                of_mean(per_image, self.weights[over]),
-                better="higher",
-                floor=None if base is None else getattr(base, name).mean().item(),
-                note=f"{len(features)} samples against {len(real)} images" if differ else "",
-                protocol=protocol | {"k": k, "inside": "strictly nearer than the k-th other point"},
-                most=math.inf if name == "density" else 1.0,
-            )
-
-    def _stacked(self, extractor: DigitsExtractor, reference: ImageSet) -> None:
-        """Modes and class accuracy of stacked digits, each channel classified by itself."""
-        self.notes.append(
-            f"stacked digits: {frechet_name(extractor)}, precision, recall, density, coverage and "
-            "near copies see the three digits laid over each other, as one grey image"
-        )
-        if self.samples.shape[0] != 3:
-            self.notes.append("the samples are grey: no modes and no class accuracy")
-            return
-        named = modes.modes_shown(self.samples, extractor)
-        real_named = modes.modes_shown(reference, extractor, keep=True)
-        self._modes(extractor, named, real_named)
-        self._accuracy(extractor, named, real_named)
-
-    def _modes(self, extractor: DigitsExtractor, named: Tensor, real_named: Tensor) -> None:
-        total = len(modes.NAMES)
-        order = torch.randperm(len(real_named), generator=generator(self.draw.seed, "modes"))
-        real = real_named[order[: len(named)]]  # for the floors
-        counts, real_counts = (x.bincount(minlength=total) for x in (named, real))
-        lines = []
-        if len(named) != modes.USUAL_COUNT:
-            lines.append(
-                f"depends on the number of samples: {len(named):,}, {modes.USUAL_COUNT:,} are usual"
-            )
-        if len(real) != len(named):
-            lines.append(f"the floor is of {len(real):,} real images")
-        protocol = self._protocol(extractor, "samples drawn again") | {
-            "classified": "each channel as a grey image",
-            "floor_count": len(real),
-        }
-        self._add(
-            "modes",
-            modes.covered(counts),
-            torch.empty(0),
-            better="higher",
-            floor=modes.covered(real_counts),
-            note="; ".join([f"of {total:,}", *lines]),
-            protocol=protocol | {"interval": "none: samples drawn again show fewer modes"},
-        )
-        drawn_again = modes.resampled_counts(named, self.weights["samples"], total)
-        self._add(
-            "modes-kl",
-            modes.kl_to_uniform(counts).item(),
-            modes.kl_to_uniform(drawn_again),
-            better="lower",
-            floor=modes.kl_to_uniform(real_counts).item(),
-            note="; ".join(lines),
-            protocol=protocol,
-            most=math.log(total),
-        )
-
-    def _accuracy(self, extractor: DigitsExtractor, named: Tensor, real_named: Tensor) -> None:
-        if self.samples.labels is None or not isinstance(self.reference, ImageSet):
-            self.notes.append("the samples have no labels: no class accuracy")
-            return
-        if self.reference.labels is None:
-            self.notes.append("the reference has no labels: no class accuracy")
-            return
-        floor = hits(real_named, self.reference.labels).mean().item()
-        if floor < KNOWN_DIGITS:
-            self.notes.append(
-                f"the digits classifier names {floor:.0%} of the reference rightly, so its classes "
-                "are not the ten digits: no class accuracy"
-            )
-            return
-        right = hits(named, self.samples.labels)
-        self._add(
-            "accuracy",
-            right.mean().item(),
-            of_mean(right, self.weights["samples"]),
-            better="higher",
-            floor=floor,
-            protocol=self._protocol(extractor, "samples drawn again"),
-            most=1.0,
-        )
-        if self.reference.class_names != modes.NAMES:  # no table of 1,000 lines
-            self.classes = per_class(named, self.samples.labels)
-
-    def near_copies(self) -> None:
-        """Near-copy rate, if there are training images and reference images to compare with."""
-        if self.train is None or not isinstance(self.reference, ImageSet):
-            self.notes.append("needs training and reference images: no near-copy rate")
-            return
-        samples = near_copies.closeness(self.samples, self.train)
-        reference = near_copies.closeness(self.reference, self.train)
-        for name, quantile in near_copies.METRICS.items():
-            near, floor = near_copies.nearer_than(samples, reference, quantile)
-            protocol = {
-                "distance": "Euclidean between grey 32 px images, over the mean distance to the "
-                f"{near_copies.NEIGHBOURS} nearest training images",
-                "threshold": f"{quantile:.0%} quantile of the reference images",
-                "train": self.train.name,
-                "train_count": len(self.train),
-                **self._counts("samples drawn again"),
-            }
-            self._add(
-                name,
-                near.mean().item(),
-                of_mean(near, self.weights["samples"]),
-                better="lower",
-                floor=floor,
-                note=f"{quantile:g} for unseen real images, by construction",
-                protocol=protocol,
-                most=1.0,
-            )
-
-    def parzen(self) -> None:
-        """Log-likelihood of the reference under a Parzen window on the samples."""
-        if self.train is None or not isinstance(self.reference, ImageSet):
-            return
-        shape = self.samples.shape
-        validation, rest = windows.split_train(self.train)
-        real, chosen = (windows.rows_of(x, shape) for x in (self.reference, validation))
-        found = windows.parzen(real, windows.rows_of(self.samples, shape), chosen)
-        others = as_many(rest, self.samples, self.draw.seed)
-        floor = windows.parzen(real, windows.rows_of(others, shape), chosen)
-        error = found.values.std() / math.sqrt(len(real))
-        lines = [f"sigma {found.sigma:.3f}; standard error over the reference {error:.2f}"]
-        if len(self.samples) != windows.USUAL_COUNT:
-            lines.append(f"{len(self.samples):,} samples, {windows.USUAL_COUNT:,} are usual")
-        protocol = {
-            "dimensions": real.shape[1],
-            "sigma": f"of {len(windows.SIGMAS)} from 0.1 to 1 the best for {len(validation):,} "
-            f"training images, the first of the last {windows.HELD_OUT:,}",
-            "train": self.train.name,
-            "train_count": len(self.train),
-            "floor_count": len(others),
-            **self._counts("reference drawn again, samples held fixed"),
-        }
-        self._add(
-            "parzen-ll",
-            found.values.mean().item(),
-            of_mean(found.values, self.weights["reference"]),
-            better="higher",
-            floor=floor.values.mean().item(),
-            note="; ".join(lines),
-            protocol=protocol,
-            least=-math.inf,
-        )
-
-    def _protocol(self, extractor: Extractor, resampled: str) -> dict[str, Any]:
-        floor = {} if self.floor_set is None else {"floor_count": len(self.floor_set)}
-        return {
-            "extractor": extractor.name,
-            "extractor_sha256": extractor.sha256,
-            "layer": extractor.layer,
-            "resize": extractor.resize,
-            **self._counts(resampled),
-            **floor,
-        }
-
-    def _counts(self, resampled: str) -> dict[str, Any]:
-        reference = _identity(self.reference)
-        return {
-            "samples": len(self.samples),
-            "reference": reference["name"],
-            "reference_count": reference["count"],
-            "reference_sha256": reference["sha256"],
-            "interval": f"95 % bootstrap, {self.draw.resamples} resamples: {resampled}",
-        }
-
-
-def _statistics_for(reference: ReferenceStatistics, extractor: Extractor) -> Gaussian:
-    known = reference.extractor_sha256
-    if known is not None and known != extractor.sha256:
+def _refuse_width(name: str, real: Gaussian, samples: Features, extractor: Extractor) -> None:
+    if len(real.mean) != samples.rows.shape[1]:
         raise EvaluationError(
-            f"{reference.name}: these statistics come from the weights {known[:16]}…, and "
-            f"{extractor.name} has {extractor.sha256[:16]}…; compute them again"
+            f"{name}: statistics of {len(real.mean)} features, but {extractor.name} gives "
+            f"{samples.rows.shape[1]}; compute them with this extractor"
         )
-    return reference.gaussian
+
+
+# -- the metrics -----------------------------------------------------------------------------------
+
+
+def _measured(sets: _Extraction, start: float) -> Evaluation:
+    metrics: list[Metric] = []
+    notes: list[str] = []
+    classes: list[dict[str, Any]] | None = None
+    for position, extractor in enumerate(sets.extractors):
+        view = sets.view(position)
+        asked = sets.asked.metrics_of(sets.asked.extractors[position])
+        for name in asked:
+            metrics += [_metric(found, sets, extractor) for found in METRICS[name](view)]
+        notes += _left_out(view, asked)
+        if "accuracy" in asked:
+            classes = _classes(view) or classes
+    metrics += [_metric(found, sets, None) for found in _of_images(sets, notes)]
+    return Evaluation(
+        samples=_identity(sets.samples),
+        reference=_identity(sets.reference),
+        train=None if sets.train is None else _identity(sets.train),
+        metrics=tuple(metrics),
+        classes=None if classes is None else tuple(classes),
+        notes=tuple(dict.fromkeys(notes)),
+        seconds=round(time.monotonic() - start, 2),
+        versions={n: version(n) for n in ("genkit", "torch", "numpy", "pillow")}
+        | {"python": platform.python_version()},
+    )
+
+
+def _metric(found: Found, sets: _Extraction, extractor: Extractor | None) -> Metric:
+    """One number with its interval and its whole protocol."""
+    low = high = None
+    how = found.protocol.get("interval", "")
+    if found.influence is not None:
+        over = sets.samples if found.over == "samples" else sets.reference
+        labels = sets.samples.labels if found.over == "samples" else None
+        if labels is not None and found.places is not None:
+            labels = labels[found.places]
+        count = _identity(over)["count"]
+        error = math.hypot(standard_error(found.influence, count, labels), found.error)
+        if math.isfinite(error):
+            low, high = interval(found.value, error, least=found.least, most=found.most)
+        how = f"95 %, infinitesimal jackknife: {how}"
+    protocol = {} if extractor is None else _by(extractor)
+    if sets.floor_set is not None and extractor is not None:
+        protocol["floor_count"] = len(sets.floor_set)
+    reference = _identity(sets.reference)
+    protocol |= {
+        "samples": len(sets.samples),
+        "reference": reference["name"],
+        "reference_count": reference["count"],
+        "reference_sha256": reference["sha256"],
+        **found.protocol,
+        "interval": how,
+    }
+    return Metric(
+        found.name, found.value, low, high, found.better, found.floor, found.note, protocol
+    )
+
+
+def _by(extractor: Extractor) -> dict[str, Any]:
+    return {
+        "extractor": extractor.name,
+        "extractor_sha256": extractor.sha256,
+        "layer": extractor.layer,
+        "resize": extractor.resize,
+        "precision": extractor.precision,
+    }
+
+
+def _classes(view: View) -> list[dict[str, Any]] | None:
+    """Accuracy by class; no table of the 1,000 classes of stacked digits."""
+    found = accuracy.classes_of(view)
+    labels = view.sample_set.labels
+    if isinstance(found, str) or labels is None or view.reference_set is None:
+        return None
+    if view.reference_set.class_names == modes.NAMES:
+        return None
+    return accuracy.per_class(found[0], labels)
+
+
+def _left_out(view: View, asked: Sequence[str]) -> list[str]:
+    """What could not be measured, and why."""
+    if view.reference is None:
+        return ["the reference is statistics only: no precision, recall or accuracy"]
+    notes = []
+    if "accuracy" in asked and isinstance(found := accuracy.classes_of(view), str):
+        notes.append(found)
+    if "fd-infinity" in asked and (reason := frechet_infinity.too_few(view)):
+        notes.append(reason)
+    if modes.applies(view):
+        if view.sample_set.shape[0] != 3:
+            notes.append("the samples are grey: no modes")
+        notes.append(
+            f"stacked digits: {view.extractor.frechet_name}, precision, recall, density, coverage "
+            "and near copies see the three digits laid over each other, as one grey image"
+        )
+    return notes
+
+
+def _of_images(sets: _Extraction, notes: list[str]) -> list[Found]:
+    """Metrics that need no extractor."""
+    if sets.asked.metrics is not None:
+        return []
+    found: list[Found] = []
+    if sets.train is None or sets.of_reference is None:
+        notes.append("needs training and reference images: no near-copy rate")
+    else:
+        pixels = (sets.of_samples[-1].rows, sets.of_reference[-1].rows)
+        found += near_copies.measure(*pixels, sets.train)
+    if sets.asked.parzen and sets.train is not None and isinstance(sets.reference, ImageSet):
+        validation, rest = parzen.split_train(sets.train)
+        others = as_many(rest, sets.samples, sets.asked.seed)
+        found += parzen.measure(sets.samples, sets.reference, sets.train, validation, others)
+    return found
+
+
+def _identity(images: Reference) -> dict[str, Any]:
+    count = len(images) if isinstance(images, ImageSet) else images.count
+    return {"name": images.name, "count": count, "sha256": images.fingerprint}

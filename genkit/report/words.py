@@ -12,6 +12,11 @@ MEANINGS = {
     "fid": "Fréchet distance on the Inception features of the original paper: how far the "
     "distribution of the samples is from that of real images",
     "fd": "Fréchet distance: how far the distribution of the samples is from that of real images",
+    "fid-infinity": "the FID that infinitely many samples would have",
+    "fd-infinity": "the Fréchet distance that infinitely many samples would have",
+    "kid": "kernel distance: how far the distribution of the samples is from that of real images, "
+    "without the bias of few samples; may be a little below 0",
+    "is": "Inception Score: how sure single samples are of their class while all classes are there",
     "precision": "share of samples that lie among real images",
     "recall": "share of real images that lie among samples: variety",
     "density": "how densely real images surround the samples; real images reach about 1",
@@ -34,9 +39,8 @@ BESIDE_THE_VALUE = frozenset({"interval", "floor_count"})
 
 def meaning(name: str) -> str:
     """What a metric asks, or "" for one that this version doesn't know."""
-    if name in MEANINGS:
-        return MEANINGS[name]
-    return MEANINGS.get(name.partition("-")[0], "")
+    known = [word for word in MEANINGS if name == word or name.startswith(f"{word}-")]
+    return MEANINGS[max(known, key=len)] if known else ""
 
 
 def duration(seconds: float) -> str:
@@ -79,7 +83,11 @@ def interval(metric: Metric) -> str:
 
 def against_floor(metric: Metric) -> str:
     """A distance as a multiple of its floor: "3.4 × floor"; "" for other metrics."""
-    if not metric.name.startswith(("fd-", "fid")) or not metric.floor or metric.value is None:
+    if (
+        not metric.name.startswith(("fd-", "fid", "kid"))
+        or not metric.floor
+        or metric.value is None
+    ):
         return ""
     return f"{metric.value / metric.floor:.1f} × floor"
 

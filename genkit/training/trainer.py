@@ -67,7 +67,7 @@ class Trainer(ABC, Generic[C]):
         data: What the data set says of itself.
         run_dir: Where metrics, previews and checkpoints go.
         loader: Micro-batches by step; not needed to load a checkpoint and export it.
-        evaluate: Called with (pipeline, step) every `evaluation.every` steps on the main process.
+        evaluate: Called with (pipeline, step) every `evaluation.every` steps on every process.
         classify: Names the class of preview images, for their entropy: uint8 in, int64 out.
     """
 
@@ -382,14 +382,14 @@ class Trainer(ABC, Generic[C]):
             file.append(entry)
 
     def _evaluate(self, metrics: MetricsFile) -> None:
+        if self.evaluate is None:
+            return
         self._share_buffers()
-        if self.accelerator.is_main_process and self.evaluate is not None:
-            values = {
-                f"eval/{k}": v for k, v in self.evaluate(self.pipeline(), self.steps_done).items()
-            }
+        found = self.evaluate(self.pipeline(), self.steps_done)
+        values = {f"eval/{name}": value for name, value in found.items()}
+        if self.accelerator.is_main_process:
             metrics.append({"step": self.steps_done, **values})
             self.accelerator.log(values, step=self.steps_done)
-        self.accelerator.wait_for_everyone()
 
     def write_preview(self) -> Numbers:
         """Write `previews/step-*.png` of the averaged weights; returns how varied they are."""

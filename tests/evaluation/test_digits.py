@@ -7,7 +7,7 @@ from genkit.config import SyntheticData
 from genkit.data import open_source
 from genkit.errors import EvaluationError
 from genkit.evaluation.digits import WEIGHTS, WEIGHTS_SHA256, DigitsNet, load_digits, to_grey
-from genkit.evaluation.extractors import frechet_name, load_extractor
+from genkit.evaluation.extractors import load_extractor
 
 
 def test_the_shipped_weights_are_the_ones_named_in_the_code_and_below_one_megabyte():
@@ -40,7 +40,7 @@ def test_one_changed_byte_or_a_missing_file_is_refused(tmp_path):
 def test_it_names_99_percent_of_the_glyph_test_images_rightly():
     source = open_source(SyntheticData(image_size=32), "test")
     extractor = load_digits()
-    features = extractor.features(source.images(torch.arange(len(source))))
+    features = extractor.of(source.images(torch.arange(len(source))))
     right = extractor.classify(features) == source.labels
     assert right.double().mean() >= 0.99
 
@@ -48,8 +48,8 @@ def test_it_names_99_percent_of_the_glyph_test_images_rightly():
 def test_features_do_not_depend_on_the_batch():
     images = torch.randint(256, (9, 1, 32, 32)).to(torch.uint8)
     extractor = load_digits()
-    parts = torch.cat([extractor.features(part) for part in torch.split(images, 2)])
-    torch.testing.assert_close(parts, extractor.features(images))
+    parts = torch.cat([extractor.of(part) for part in torch.split(images, 2)])
+    torch.testing.assert_close(parts, extractor.of(images))
 
 
 def test_colour_becomes_luma():
@@ -72,6 +72,6 @@ def test_28_px_gain_a_black_border_and_other_sizes_are_resized_into_range():
 
 
 def test_only_the_inception_weights_give_a_value_called_fid():
-    assert frechet_name(load_extractor("digits")) == "fd-digits"
-    with pytest.raises(EvaluationError, match="there are: digits, inception"):
+    assert load_extractor("digits").frechet_name == "fd-digits"
+    with pytest.raises(EvaluationError, match="there are: digits, inception-v3"):
         load_extractor("vgg")

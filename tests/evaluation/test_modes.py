@@ -6,7 +6,7 @@ import torch
 from genkit.data.synthetic import glyphs, stacked
 from genkit.evaluation import ImageSet
 from genkit.evaluation.digits import load_digits
-from genkit.evaluation.modes import NAMES, covered, kl_to_uniform, modes_shown, resampled_counts
+from genkit.evaluation.modes import NAMES, covered, kl_influence, kl_to_uniform, modes_shown
 
 K = 1000
 
@@ -37,14 +37,17 @@ def test_a_perfect_model_diverges_by_half_the_modes_over_the_samples():
     assert kl_to_uniform(counts).item() == pytest.approx((K - 1) / 52_000, rel=0.15)
 
 
-def test_resampled_counts_add_up_the_draws_of_each_mode():
-    shown = torch.tensor([2, 0, 2])
-    weights = torch.tensor([[1, 1, 1], [3, 0, 0], [0, 2, 1]]).double()
-    assert resampled_counts(shown, weights, 4).tolist() == [
-        [1, 0, 2, 0],
-        [0, 0, 3, 0],
-        [2, 0, 1, 0],
-    ]
+def test_the_influence_of_a_mode_is_the_derivative_of_the_divergence():
+    shown = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
+    influence = kl_influence(shown, 4)
+
+    def divergence(share):
+        return torch.xlogy(share, share * 4).sum()
+
+    share = torch.tensor([0.5, 0.3, 0.2, 0.0]).double()
+    more = share * (1 - 1e-6) + torch.tensor([0, 1e-6, 0, 0]).double()
+    found = (divergence(more) - divergence(share)) / 1e-6
+    assert found.item() == pytest.approx((influence[60] - influence.mean()).item(), rel=1e-4)
 
 
 def test_each_channel_of_a_set_is_a_grey_image_of_its_own_in_order():

@@ -1,6 +1,7 @@
 import io
 import json
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from genkit.errors import EvaluationError
 from genkit.evaluation import ImageSet
-from genkit.images import png_bytes, to_numpy
+from genkit.images import png_bytes, to_numpy, to_pil
 from genkit.random import generator
 
 LABELS = torch.tensor([3, 1, 4, 1, 5])
@@ -158,7 +159,7 @@ def test_missing_empty_and_broken_sets_are_named(tmp_path):
     with pytest.raises(EvaluationError, match="no images"):
         ImageSet.from_path(tmp_path / "empty")
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(EvaluationError, match=r"expected a folder of images, an \.npz or a \.tar"):
+    with pytest.raises(EvaluationError, match=r"expected a folder of images, an \.npz, \.zip"):
         ImageSet.from_path(tmp_path / "notes.txt")
     folder = write_folder(tmp_path / "cut", pictures(2))
     (folder / "000001.png").write_bytes(png_bytes(pictures(1)[0])[:60])
@@ -187,3 +188,79 @@ def test_arrays_must_be_uint8_images_with_as_many_labels():
         ImageSet.from_arrays("s", None, torch.zeros(2, 3, 8, 8))
     with pytest.raises(EvaluationError, match="5 labels for 4 images"):
         ImageSet.from_arrays("s", None, pictures(4), LABELS)
+
+
+# -- zip files, shards, data sets and models -------------------------------------------------------
+
+
+def write_zip(path, members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_zip_holds_the_images_in_order_and_labels_as_stylegan_writes_them(tmp_path):
+    images = pictures()
+    members = [(f"00000/img{i:08d}.png", png_bytes(image)) for i, image in enumerate(images)]
+    labels = [[name, int(label)] for (name, _), label in zip(members, LABELS, strict=True)]
+    table = ("dataset.json", json.dumps({"labels": labels}).encode())
+    zipped = ImageSet.from_path(write_zip(tmp_path / "set.zip", [*reversed(members), table]))
+    pixels, classes = contents(zipped)
+    assert torch.equal(pixels, images)
+    assert torch.equal(classes, LABELS)
+    plain = ImageSet.from_path(write_zip(tmp_path / "plain.zip", members))
+    assert not plain.has_labels
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("../a.png", b"x")], "leads out of the set"),
+        ([("/etc/a.png", b"x")], "leads out of the set"),
+        ([("a.txt", b"x")], "no images in this file"),
+        ([("a.png", b"x"), ("dataset.json", b"[]")], "dataset.json: expected"),
+        ([("a.png", b"x"), ("dataset.json", b'{"labels": 5}')], "dataset.json: expected"),
+    ],
+)
+def test_a_hostile_or_wrong_zip_is_refused(tmp_path, members, message):
+    with pytest.raises(EvaluationError, match=message):
+        ImageSet.from_path(write_zip(tmp_path / "bad.zip", members))
+
+
+def test_a_zip_that_unpacks_to_too_much_or_is_damaged_is_refused(tmp_path, monkeypatch):
+    path = write_zip(tmp_path / "set.zip", [("a.png", png_bytes(pictures()[0]))])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:45] + bytes(20) + whole[65:])  # the member's own bytes
+    with pytest.raises(EvaluationError, match=r"set.zip:a.png: can't be read"):
+        ImageSet.from_path(path)[0]
+    path.write_bytes(whole)
+    monkeypatch.setattr("genkit.evaluation.sets.LARGEST_MEMBER", 10)
+    with pytest.raises(EvaluationError, match="10 are read at most"):
+        ImageSet.from_path(path)
+
+
+def test_shards_are_one_set_by_folder_or_by_pattern(tmp_path):
+    images = pictures()
+    for shard, places in enumerate(([0, 1, 2], [3, 4])):
+        members = [(f"{i}.png", png_bytes(images[i])) for i in places]
+        members += [(f"{i}.cls", str(int(LABELS[i])).encode()) for i in places]
+        write_tar(tmp_path / f"part-{shard:03d}.tar", members)
+    for path in (tmp_path, tmp_path / "part-*.tar"):
+        pixels, labels = contents(ImageSet.from_path(path))
+        assert torch.equal(pixels, images)
+        assert torch.equal(labels, LABELS)
+
+
+def test_rows_of_a_data_set_are_read_as_pictures_or_as_bytes():
+    images = pictures()
+    rows = [
+        {"picture": to_pil(image), "file": {"bytes": png_bytes(image)}, "class": int(label)}
+        for image, label in zip(images, LABELS, strict=True)
+    ]
+    for column in ("picture", "file"):
+        pixels, labels = contents(ImageSet.from_dataset("rows", rows, image=column, label="class"))
+        assert torch.equal(pixels, images)
+        assert torch.equal(labels, LABELS)
+    with pytest.raises(EvaluationError, match="no column 'img'; there are: picture, file, class"):
+        ImageSet.from_dataset("rows", rows, image="img")[0]

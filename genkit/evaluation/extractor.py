@@ -1,0 +1,66 @@
+"""What turns images into the features that metrics compare."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Extractor(ABC):
+    """Images to features, with all that a reader must know to compare two values.
+
+    An extractor is known by its name and the SHA-256 of its weights. Values of different
+    extractors, or of different weights under one name, are different quantities. To bring one's
+    own, derive from this class and name it as `module:Class`; it is made without arguments.
+
+    Attributes:
+        name: Short, part of the metric's name: "digits".
+        sha256: Hex digest of the weights file.
+        layer: Which layer the features are read from.
+        resize: How an image becomes the network's input.
+        precision: Of the network: "fp32", or "bf16" for a preview.
+        batch_size: Inputs that go through the network at a time.
+    """
+
+    name: str
+    sha256: str
+    layer: str
+    resize: str
+    precision: str = "fp32"
+    batch_size: int = 32
+
+    @abstractmethod
+    def prepare(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) uint8 of one size, C 1 or 3 -> the network's input, (B, ...) float32."""
+
+    @abstractmethod
+    def features(self, inputs: Tensor) -> Tensor:
+        """What `prepare` gave -> (B, D) float32 on the CPU."""
+
+    @property
+    def frechet_name(self) -> str:
+        """What the Fréchet distance on these features is called."""
+        return f"fd-{self.name}"
+
+    def logits(self, features: Tensor) -> Tensor | None:
+        """(B, D) features -> (B, K) logits of a classifier on them, or None if there is none."""
+        return None
+
+    def of(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+        """Features (B, D) of (B, C, H, W) uint8 or a list of (C, H, W) of any sizes."""
+        return self.features(self.prepare_all(images))
+
+    def prepare_all(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+        """The network's input for images of any sizes, in order."""
+        if isinstance(images, Tensor):
+            return self.prepare(images)
+        places: dict[torch.Size, list[int]] = {}
+        for place, image in enumerate(images):
+            places.setdefault(image.shape, []).append(place)
+        parts = [self.prepare(torch.stack([images[i] for i in same])) for same in places.values()]
+        order = torch.tensor([place for same in places.values() for place in same])
+        joined = torch.cat(parts)
+        return joined if len(parts) == 1 else joined[order.argsort()]

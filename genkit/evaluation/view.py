@@ -1,0 +1,99 @@
+"""What a metric is given, and what it gives back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from genkit.evaluation.engine import Features
+from genkit.evaluation.extractor import Extractor
+from genkit.evaluation.moments import Gaussian, Moments
+from genkit.evaluation.sets import ImageSet
+from genkit.random import generator
+
+
+@dataclass(frozen=True)
+class Found:
+    """One number, before its interval.
+
+    Attributes:
+        name: Of the metric, with the extractor in it.
+        value: Of the samples.
+        better: Which way is good.
+        influence: (n,) how each image moves the value; None = no interval can be given.
+        over: Whose images `influence` is of, all or a random part of them.
+        places: (n,) which images, where they are a part.
+        error: A standard error besides that of the influence, as of subsets drawn at random.
+        floor: The value of real images, or None.
+        note: What a reader must know.
+        protocol: What this metric adds to the protocol.
+        least: The smallest possible value.
+        most: The largest.
+    """
+
+    name: str
+    value: float
+    better: Literal["lower", "higher"]
+    influence: Tensor | None = None
+    over: Literal["samples", "reference"] = "samples"
+    places: Tensor | None = None
+    error: float = 0.0
+    floor: float | None = None
+    note: str = ""
+    protocol: dict[str, Any] = field(default_factory=dict)
+    least: float = 0.0
+    most: float = math.inf
+
+
+@dataclass(frozen=True)
+class View:
+    """Samples and real images through the eyes of one extractor.
+
+    Attributes:
+        extractor: Which.
+        samples: Features of the samples.
+        reference: Of the reference images; None where only its Gaussian is known.
+        real: Mean and covariance of the reference.
+        floor: Features of as many training images, or None.
+        sample_set: The samples.
+        reference_set: The reference images, or None.
+        reference_count: How many images are behind the reference; None = not known.
+        seed: Keys every choice of subsets.
+    """
+
+    extractor: Extractor
+    samples: Features
+    reference: Features | None
+    real: Gaussian
+    floor: Features | None
+    sample_set: ImageSet
+    reference_set: ImageSet | None
+    reference_count: int | None
+    seed: int
+
+    @property
+    def sample_gaussian(self) -> Gaussian:
+        """Mean and covariance of the samples."""
+        return gaussian_of(self.samples)
+
+    def order(self, purpose: str, count: int) -> Tensor:
+        """A random order of `count` images, (count,) int64, keyed by seed and purpose."""
+        return torch.randperm(count, generator=generator(self.seed, f"evaluation/{purpose}"))
+
+    def few(self, purpose: str, features: Features, most: int) -> Tensor:
+        """Positions of at most `most` rows, chosen at random: (n,) rising."""
+        return self.order(purpose, len(features.rows))[:most].sort().values
+
+
+Measure = Callable[[View], Sequence[Found]]
+
+
+def gaussian_of(features: Features) -> Gaussian:
+    """Mean and covariance of all images of a set."""
+    known: Moments | None = features.known
+    return Gaussian.of(features.rows) if known is None else known.gaussian

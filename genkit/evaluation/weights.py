@@ -1,0 +1,85 @@
+"""Published weights: where they are, what their bytes must be, and a copy in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from genkit.errors import EvaluationError
+from genkit.files import DownloadError, cache_folder, download
+
+CHUNK = 1 << 24
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One published file.
+
+    Attributes:
+        file: Its name in the user's cache.
+        urls: Where it can be fetched, the first that answers counts.
+        sha256: Of its bytes, as several public projects check it.
+    """
+
+    file: str
+    urls: tuple[str, ...]
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """The copy in the user's cache; it need not exist yet."""
+        return cache_folder() / "weights" / self.file
+
+    def fetched(self, extractor: str) -> Path:
+        """The copy in the user's cache, fetched once; its SHA-256 is checked each time.
+
+        Raises:
+            EvaluationError: It can't be fetched or is another file; says what to put where.
+        """
+        path = self.path
+        if not path.exists():
+            try:
+                download(self.urls, path, self.sha256)
+            except DownloadError as error:
+                raise EvaluationError(
+                    f"{extractor} needs weights that can't be fetched ({error}): put "
+                    f"{self.urls[0]} at {path}, name a copy of it with --weights {extractor}=PATH, "
+                    "or set GENKIT_CACHE if that folder can't be written"
+                ) from None
+        found = sha256_of(path)
+        if found != self.sha256:
+            raise EvaluationError(
+                f"{path}: SHA-256 is {found[:16]}…, expected {self.sha256[:16]}…; "
+                f"delete it, then it is fetched again from {self.urls[0]}"
+            )
+        return path
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file, read part by part."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(CHUNK):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """A state dict from .safetensors or a plain torch file; nothing in it is executed."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise EvaluationError(f"{path}: not a readable file of weights ({reason})") from None
+    if not isinstance(state, dict):
+        raise EvaluationError(f"{path}: holds a {type(state).__name__}, expected a state dict")
+    return state

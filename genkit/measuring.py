@@ -1,0 +1,300 @@
+"""Samples, runs and pipelines measured: the arrows of the straight line that end in numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
+from torch import Tensor
+
+from genkit import images, launch, random
+from genkit.config import RunConfig, SyntheticData
+from genkit.data import open_reference, open_source
+from genkit.errors import ConfigError, EvaluationError
+from genkit.files import write_whole
+from genkit.training import checkpoints
+from genkit.training.trainer import Evaluate
+
+if TYPE_CHECKING:
+    from genkit.data.sources import Source
+    from genkit.evaluation import Evaluation, ImageSet, ReferenceStatistics
+
+log = logging.getLogger("genkit")
+
+COUNT = 10_000  # images drawn of a pipeline
+DURING_TRAINING = ("fd", "prdc", "modes", "accuracy")
+
+
+def evaluate(
+    samples: Any,
+    reference: str | Path | ImageSet | ReferenceStatistics,
+    *,
+    train: str | Path | ImageSet | None = None,
+    count: int = COUNT,
+    seed: int = 0,
+    batch_size: int = 64,
+    prompts: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    root: Path | None = None,
+    **request: Any,
+) -> Evaluation:
+    """Metrics of samples, of a model, or of a plain diffusers pipeline; nothing is written.
+
+        from diffusers import DDPMPipeline
+        pipeline = DDPMPipeline.from_pretrained("google/ddpm-cifar10-32")
+        found = genkit.evaluate(pipeline, "cifar10:train", extractors=["inception-v3"])
+        print(found["fid"].value, found["fid"].low, found["fid"].high)
+
+    Images of a pipeline go from the network to the metrics without a file between. Each has a seed
+    of its own, so neither the batch size nor the number of processes changes them.
+
+    Args:
+        samples: An `ImageSet`; a folder, .npz, .tar or .zip of images; a run or export folder; or a
+            pipeline of genkit or diffusers.
+        reference: Real images as `genkit evaluate` names them, an `ImageSet`, or statistics.
+        train: The images that the model was trained on: floors and near copies.
+        count: Images to draw of a pipeline.
+        seed: Of these images.
+        batch_size: Images drawn at a time.
+        prompts: For pipelines from text: one for each image, or fewer that are repeated in turn.
+        options: Further arguments of the pipeline, such as {"num_inference_steps": 50}.
+        root: Where `mnist` and `cifar10` lie; the user's cache by default.
+        request: The attributes of `genkit.evaluation.suite.Request`: extractors, metrics, ...
+
+    Raises:
+        EvaluationError: The sets or the request don't fit each other; says what to change.
+    """
+    from genkit.evaluation import ImageSet
+    from genkit.evaluation import evaluate as measure
+
+    if not isinstance(samples, ImageSet):
+        samples = _samples(samples, count, seed, batch_size, prompts, dict(options or {}))
+    real = _named(reference, samples, root)
+    learned = None if train is None else _named(train, samples, root)
+    if learned is not None and not isinstance(learned, ImageSet):
+        raise EvaluationError(f"train={train!s}: these are statistics; images are needed")
+    return measure(samples, real, train=learned, seed=seed, **request)
+
+
+def evaluate_samples(
+    samples: Path,
+    reference: str,
+    *,
+    train: str | None = None,
+    root: Path | None = None,
+    reference_count: int | None = None,
+    out: Path | None = None,
+    processes: int = 1,
+    **request: Any,
+) -> Evaluation:
+    """Metrics of a folder, npz, tar or zip of samples, written beside them; see `genkit evaluate`.
+
+    Args:
+        samples: Folder of images, .npz, .tar or .zip.
+        reference: "synthetic:glyphs:test", "stacked:test", "mnist:test", "cifar10:test", a folder,
+            npz, tar, zip, or an npz of statistics (`mu`, `sigma`).
+        train: The same for the training images: adds near copies, floors and nearest neighbours.
+        root: Where `mnist` and `cifar10` lie; the user's cache by default.
+        reference_count: Use so many reference images, drawn without replacement; None = all.
+        out: evaluation.json; by default in the run folder that holds the samples, or beside them.
+        processes: CPU processes that share the images; the numbers stay the same. On GPUs:
+            `accelerate launch sample/evaluate.py ...`.
+        request: The attributes of `genkit.evaluation.suite.Request`: extractors, metrics, ...
+    """
+    from genkit.evaluation import Evaluation, ImageSet, nearest_pairs
+    from genkit.evaluation import evaluate as measure
+    from genkit.evaluation import processes as ranks
+
+    target = out or _beside(samples)
+    if processes > 1 and not launch.is_launched():
+        named = {"samples": samples, "reference": reference, "train": train, "root": root,
+                 "reference_count": reference_count, "out": target, **request}  # fmt: skip
+        _evaluate_together(named, processes)
+        return Evaluation.load(target)
+    if launch.is_launched():
+        PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))  # meets the other processes
+    drawn = ImageSet.from_path(samples)
+    against = _named(reference, drawn, root)
+    if reference_count is not None:
+        against = _some(against, reference_count)
+    learned = None if train is None else _named(train, drawn, root)
+    if learned is not None and not isinstance(learned, ImageSet):
+        raise EvaluationError(f"--train {train}: these are statistics; images are needed")
+    result = measure(drawn, against, train=learned, **request)
+    if ranks.rank() == 0:
+        with checkpoints.explained(str(target)):
+            result.save(target)
+            if learned is not None:
+                picture = images.png_bytes(nearest_pairs(drawn, learned))
+                write_whole(target.with_name("nearest.png"), picture)
+    return result
+
+
+def _evaluate_together(arguments: Mapping[str, Any], processes: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "request.json"
+        file.write_text(json.dumps(arguments, default=str))
+        launch.launch(["genkit.worker", "evaluate", str(file)], processes)
+
+
+def named_set(
+    name: str, channels: int, size: int, root: Path | None = None
+) -> ImageSet | ReferenceStatistics:
+    """A named set at the size of the samples, or what a path holds."""
+    from genkit.evaluation import read_reference
+
+    if Path(name).exists():
+        return read_reference(Path(name))
+    like = SyntheticData(image_size=size, channels=1 if channels == 1 else 3)
+    return image_set(open_reference(name, root=root, like=like))
+
+
+def image_set(source: Source) -> ImageSet:
+    """A data set as evaluation takes it."""
+    from genkit.evaluation import ImageSet
+
+    pixels = source.images(torch.arange(len(source)))
+    return ImageSet.from_arrays(
+        source.name, source.fingerprint, pixels, source.labels, source.class_names
+    )
+
+
+def _named(
+    given: str | Path | ImageSet | ReferenceStatistics, samples: ImageSet, root: Path | None
+) -> ImageSet | ReferenceStatistics:
+    if not isinstance(given, str | Path):
+        return given
+    return named_set(str(given), samples.shape[0], samples.shape[1], root)
+
+
+def _some(reference: ImageSet | ReferenceStatistics, count: int) -> ImageSet:
+    from genkit.evaluation import ImageSet
+
+    if not isinstance(reference, ImageSet) or not 1 <= count <= len(reference):
+        have = f"{len(reference)} images" if isinstance(reference, ImageSet) else "statistics only"
+        raise EvaluationError(f"--reference-count {count}: {reference.name} has {have}")
+    chosen = random.permutation(0, 0, len(reference))[:count].sort().values
+    return reference.pick(chosen)
+
+
+def _beside(samples: Path) -> Path:
+    if (samples.parent / "config.yaml").exists():
+        return samples.parent / "evaluation.json"
+    return samples.with_name(f"{samples.stem}-evaluation.json")
+
+
+# -- images straight from a model ------------------------------------------------------------------
+
+
+def _samples(
+    given: Any,
+    count: int,
+    seed: int,
+    batch_size: int,
+    prompts: Sequence[str] | None,
+    options: dict[str, Any],
+) -> ImageSet:
+    """The images that a path or a pipeline stands for."""
+    from genkit.evaluation import ImageSet
+    from genkit.pipelines import load_pipeline
+
+    if isinstance(given, str | Path):
+        path = Path(given)
+        if not any((path / name).exists() for name in ("model_index.json", "config.yaml")):
+            return ImageSet.from_path(path)
+        given = load_pipeline(path)
+    if hasattr(given, "stream"):
+        return pipeline_set(given, count, seed=seed, batch_size=batch_size, **options)
+    if not (callable(given) and hasattr(given, "components")):
+        raise EvaluationError(
+            f"samples: a {type(given).__name__}, expected an ImageSet, a path, or a pipeline of "
+            "genkit or diffusers"
+        )
+    draw = _of_diffusers(given, seed, batch_size, prompts, options)
+    return _drawn(given, draw, count, f"{seed} {batch_size} {prompts} {options}")
+
+
+def pipeline_set(
+    pipeline: Any, count: int, *, seed: int = 0, batch_size: int = 64, **options: Any
+) -> ImageSet:
+    """The first `count` images of a seed by one of genkit's pipelines, drawn when asked for."""
+
+    def draw(places: Sequence[int]) -> Tensor:
+        parts = pipeline.stream(places, seed=seed, batch_size=batch_size, **options)
+        return torch.cat([pixels for _, pixels, _ in parts])
+
+    labels = pipeline.labels_of(range(count), options.get("labels"))
+    return _drawn(pipeline, draw, count, f"{seed} {options}", labels)
+
+
+def _drawn(
+    pipeline: Any,
+    draw: Callable[[Sequence[int]], Tensor],
+    count: int,
+    how: str,
+    labels: Tensor | None = None,
+) -> ImageSet:
+    from genkit.evaluation import ImageSet
+    from genkit.pipelines.samples import weights_sha256
+
+    identity = f"{weights_sha256(pipeline)} {how} {count}"
+    name = f"{count:,} images of a {type(pipeline).__name__}"
+    return ImageSet.drawn(name, draw, count, labels, hashlib.sha256(identity.encode()).hexdigest())
+
+
+def _of_diffusers(
+    pipeline: Any,
+    seed: int,
+    batch_size: int,
+    prompts: Sequence[str] | None,
+    options: dict[str, Any],
+) -> Callable[[Sequence[int]], Tensor]:
+    """Images of a plain diffusers pipeline by position."""
+
+    def call(places: Sequence[int]) -> Tensor:
+        draws = [random.generator(seed, "sample", place) for place in places]
+        asked = dict(options) | {"generator": draws, "output_type": "np"}
+        if prompts is None:
+            asked["batch_size"] = len(places)
+        else:
+            asked["prompt"] = [prompts[place % len(prompts)] for place in places]
+        found = torch.as_tensor(pipeline(**asked).images)  # (B, H, W, C) in [0, 1]
+        return (found * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2)
+
+    def draw(places: Sequence[int]) -> Tensor:
+        starts = range(0, len(places), batch_size)
+        return torch.cat([call(places[start : start + batch_size]) for start in starts])
+
+    return draw
+
+
+# -- during training -------------------------------------------------------------------------------
+
+
+def during_training(config: RunConfig) -> Evaluate:
+    """Metrics of freshly drawn samples against the test part: for `evaluation.every`.
+
+    Every process draws and looks at its share of the images.
+    """
+    from genkit.evaluation import evaluate as measure
+    from genkit.evaluation import load_extractor
+
+    if config.data.kind == "custom":
+        raise ConfigError("evaluation.every: a data set handed over in Python has no test part")
+    extractor = load_extractor(config.evaluation.extractor)
+    reference = image_set(open_source(config.data, "test"))
+
+    def hook(pipeline: Any, step: int) -> dict[str, float]:
+        samples = pipeline_set(pipeline, config.evaluation.count, seed=config.trainer.seed)
+        found = measure(samples, reference, extractors=(extractor,), metrics=DURING_TRAINING)
+        return {metric.name: metric.value for metric in found.metrics}
+
+    return hook

@@ -1,0 +1,152 @@
+"""Metrics of live pipelines, and by several processes."""
+
+import json
+from typing import ClassVar
+
+import pytest
+import torch
+from families_at_hand import tiny, trainer
+
+import genkit
+from genkit.errors import EvaluationError
+from genkit.evaluation import ImageSet
+from genkit.images import png_bytes
+from genkit.measuring import evaluate_samples, pipeline_set
+from genkit.pipelines.export import save_export
+from genkit.random import generator
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "cache"))
+
+
+def noise(count, purpose="noise"):
+    drawn = torch.randint(256, (count, 1, 16, 16), generator=generator(0, purpose))
+    return drawn.to(torch.uint8)
+
+
+def write(folder, images):
+    folder.mkdir()
+    for i, image in enumerate(images):
+        (folder / f"{i:05d}.png").write_bytes(png_bytes(image))
+    return folder
+
+
+@pytest.mark.parametrize("count", [600, 1001])
+def test_any_number_of_processes_gives_the_same_numbers(count, tmp_path):
+    fake, real = write(tmp_path / "fake", noise(count)), write(tmp_path / "real", noise(300, "r"))
+    found = {}
+    for processes in (1, 2, 3):
+        found[processes] = evaluate_samples(
+            fake, str(real), out=tmp_path / f"{processes}.json", processes=processes
+        )
+        (tmp_path / "cache").rename(tmp_path / f"cache-{processes}")  # each extracts anew
+    for processes in (2, 3):
+        for one, other in zip(found[1].metrics, found[processes].metrics, strict=True):
+            assert one.name == other.name
+            assert other.value == pytest.approx(one.value, rel=1e-9)
+            assert other.low == pytest.approx(one.low, rel=1e-6)
+
+
+def test_more_processes_than_batches_leave_some_without_images(tmp_path):
+    fake, real = write(tmp_path / "fake", noise(30)), write(tmp_path / "real", noise(40, "r"))
+    one = evaluate_samples(fake, str(real), out=tmp_path / "1.json", metrics=["fd"])
+    two = evaluate_samples(fake, str(real), out=tmp_path / "2.json", metrics=["fd"], processes=2)
+    assert two["fd-digits"].value == pytest.approx(one["fd-digits"].value, rel=1e-9)
+
+
+def test_an_error_in_one_process_is_an_error_and_no_waiting(tmp_path, capfd):
+    fake, real = write(tmp_path / "fake", noise(300)), write(tmp_path / "real", noise(40, "r"))
+    (fake / "00299.png").write_bytes(b"no picture")  # of the second process
+    with pytest.raises(genkit.errors.GenkitError):
+        evaluate_samples(fake, str(real), out=tmp_path / "out.json", processes=2)
+    assert "00299.png" in capfd.readouterr().err
+
+
+# -- live pipelines --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory):
+    """A tiny unconditional diffusion model, as trained and exported."""
+    folder = tmp_path_factory.mktemp("run")
+    run = trainer(tiny("ddpm"), folder)
+    save_export(run.pipeline(), folder / "export", provenance={}, config_yaml="")
+    run.close()
+    return folder / "export"
+
+
+def test_a_live_pipeline_is_measured_as_its_images_in_files_are(export, tmp_path):
+    pipeline = genkit.load_pipeline(export)
+    size = pipeline.facts["image_size"]
+    real = ImageSet.from_arrays("real", None, noise(40)[:, :, :size, :size])
+    options = {"steps": 2, "scheduler": "ddim"}
+    live = genkit.evaluate(pipeline, real, count=20, batch_size=7, options=options)
+    pixels = torch.cat([x for _, x, _ in pipeline.stream(range(20), **options)])
+    files = genkit.evaluate(ImageSet.from_arrays("files", None, pixels), real)
+    assert live["fd-digits"].value == pytest.approx(files["fd-digits"].value, rel=1e-5)
+    by_path = genkit.evaluate(export, real, count=20, options=options)
+    assert by_path["fd-digits"].value == pytest.approx(live["fd-digits"].value, rel=1e-5)
+
+
+def test_a_plain_diffusers_pipeline_is_measured_in_three_lines():
+    from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet2DModel(
+            sample_size=16,
+            in_channels=1,
+            out_channels=1,
+            block_out_channels=(32, 32),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "UpBlock2D"),
+        )
+    pipeline = DDIMPipeline(unet, DDIMScheduler())
+    pipeline.set_progress_bar_config(disable=True)
+    real = ImageSet.from_arrays("real", None, noise(40))
+    options = {"num_inference_steps": 2}
+    found = genkit.evaluate(pipeline, real, count=12, options=options)
+    assert found.samples["count"] == 12
+    assert found["fd-digits"].value > 0
+    again = genkit.evaluate(pipeline, real, count=12, batch_size=5, options=options)
+    assert again["fd-digits"].value == pytest.approx(found["fd-digits"].value, rel=1e-4)
+
+
+def test_prompts_go_to_the_images_in_turn():
+    asked = []
+
+    class Painter:
+        components: ClassVar = {}
+
+        def __call__(self, *, prompt, generator, output_type):
+            asked.extend(prompt)
+            pixels = [[[[len(p) / 10] * 3] * 8] * 8 for p in prompt]
+            return type("Out", (), {"images": torch.tensor(pixels)})
+
+    real = ImageSet.from_arrays("real", None, noise(20))
+    genkit.evaluate(Painter(), real, count=7, batch_size=4, prompts=["a", "bb"])
+    assert asked == ["a", "bb", "a", "bb", "a", "bb", "a"]
+
+
+def test_the_identity_of_a_live_set_knows_its_weights_seed_and_options(export):
+    pipeline = genkit.load_pipeline(export)
+    first = pipeline_set(pipeline, 10).fingerprint
+    assert pipeline_set(pipeline, 10).fingerprint == first
+    assert pipeline_set(pipeline, 10, seed=1).fingerprint != first
+    assert pipeline_set(pipeline, 10, steps=3).fingerprint != first
+
+
+def test_what_is_no_set_and_no_pipeline_is_refused():
+    with pytest.raises(EvaluationError, match="a int, expected an ImageSet, a path, or a pipeline"):
+        genkit.evaluate(3, "synthetic:glyphs:test")
+
+
+def test_an_evaluation_comes_back_from_its_file(tmp_path):
+    images = ImageSet.from_arrays("images", None, noise(30))
+    found = genkit.evaluate(images, images)
+    found.save(tmp_path / "evaluation.json")
+    assert json.loads((tmp_path / "evaluation.json").read_text())["format"] == 1
+    assert type(found).load(tmp_path / "evaluation.json") == found
