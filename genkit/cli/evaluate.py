@@ -33,8 +33,9 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="digits, inception-v3, inception-v3-torchscript, vgg16 or module:Class; "
-            "may be given several times. Default digits.",
+            help="digits, inception-v3, inception-v3-torchscript, vgg16, dinov2-vitl14, "
+            "clip-vitl14-336, clip-vitb32 or module:Class; may be given several times. "
+            "Default digits.",
             show_default=False,
         ),
     ] = None,
@@ -42,8 +43,9 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Only this: fd, fd-infinity, kid, is, prdc, modes, accuracy; may be given several "
-            "times. Default what is usual for the extractor.",
+            help="Only this: fd, fd-infinity, fd-class, kid, cmmd, is, prdc, clip-score, "
+            "detector-auc, train-gap, modes, accuracy; may be given several times. Default what is "
+            "usual for the extractor.",
             show_default=False,
         ),
     ] = None,

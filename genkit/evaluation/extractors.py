@@ -12,8 +12,9 @@ from typing import Any, Literal
 import torch
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import inception, vgg
+from genkit.evaluation import clip, dinov2, inception, vgg
 from genkit.evaluation.digits import load_digits
+from genkit.evaluation.dinov2 import load_dinov2
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.inception import load_inception, load_torchscript
 from genkit.evaluation.resize import RESIZES, Resize
@@ -55,6 +56,9 @@ REGISTRY: dict[str, Entry] = {
         load_torchscript, inception.TORCHSCRIPT, ("fd", "fd-infinity", "kid", "prdc")
     ),
     "vgg16": Entry(load_vgg, vgg.PUBLISHED, ("prdc",)),
+    "dinov2-vitl14": Entry(load_dinov2, dinov2.PUBLISHED, ("fd", "kid", "prdc")),
+    "clip-vitl14-336": Entry(clip.load_vitl14, clip.PUBLISHED["clip-vitl14-336"], ("cmmd",)),
+    "clip-vitb32": Entry(clip.load_vitb32, clip.PUBLISHED["clip-vitb32"], ("clip-score",)),
 }
 
 

@@ -8,6 +8,7 @@ arXiv:1801.01973).
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -69,8 +70,8 @@ def inception_score(logits: Tensor, splits: int = SPLITS) -> Score:
         part = log_p[begin:end]
         if not len(part):
             continue
-        marginal = part.exp().mean(0)
-        divergence = (part.exp() * (part - marginal.log())).sum(1)
+        log_marginal = part.logsumexp(0) - math.log(len(part))
+        divergence = (part.exp() * (part - log_marginal)).sum(1)
         scores.append(divergence.mean().exp())
         # The marginal's own change adds up to nothing: probabilities always sum to one.
         influence.append(scores[-1] * (divergence - divergence.mean()))

@@ -17,8 +17,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 Resize = Literal["clean", "legacy-pytorch", "legacy-tensorflow"]
@@ -36,6 +38,29 @@ def resize(images: Tensor, size: int, how: Resize) -> Tensor:
     make = bicubic_matrix if how == "clean" else bilinear_tf1_matrix
     rows, columns = (make(side, size).to(images.device) for side in images.shape[2:])
     return (rows @ (images @ columns.T)).clamp_(0, 255)
+
+
+def pillow_bicubic(images: Tensor, size: int) -> Tensor:
+    """(B, 3, H, W) uint8 -> (B, 3, size, size) uint8 by Pillow itself, rounded between the passes.
+
+    For networks whose published numbers were made so: CLIP and DINOv2.
+    """
+    if images.shape[2:] == (size, size):
+        return images
+    found = []
+    for image in images:
+        picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+        resized = picture.resize((size, size), Image.Resampling.BICUBIC)
+        found.append(torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1))
+    return torch.stack(found)
+
+
+def centre_square(images: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, S, S), S the shorter side, cut from the middle."""
+    height, width = images.shape[2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return images[:, :, top : top + side, left : left + side]
 
 
 @cache

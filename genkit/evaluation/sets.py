@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -33,7 +33,10 @@ class ImageSet:
         name: What reports call it.
         labels: (N,) int64, or None.
         class_names: A word for each class, or None where they are not known.
+        captions: A text for each image, or None.
     """
+
+    captions: tuple[str, ...] | None = None
 
     def __init__(
         self,
@@ -200,7 +203,10 @@ class ImageSet:
         labels = None if self.labels is None else self.labels[indices]
         images = _Picked(self._images, indices.tolist())
         name = f"{self.name} ({len(indices)})"
-        return ImageSet(name, images, labels, digest.hexdigest(), self.class_names)
+        picked = ImageSet(name, images, labels, digest.hexdigest(), self.class_names)
+        if self.captions is not None:
+            picked.captions = tuple(self.captions[i] for i in indices.tolist())
+        return picked
 
     def channels(self) -> ImageSet:
         """Each channel as a grey image of its own, (1, H, W), without labels: C times as many."""
@@ -329,13 +335,13 @@ def _pixels(picture: Image.Image) -> Tensor:
 def _from_folder(path: Path) -> ImageSet:
     metadata = path / "metadata.jsonl"
     if metadata.is_file():
-        files, labels = _from_metadata(path, metadata)
-    else:
-        files, labels = _images_in(path), None
-        if not files and (shards := sorted(path.glob("*.tar"))):
-            return _from_tars(path.name, shards)
-        if not files:
-            files, labels = _from_classes(path)
+        return _from_metadata(path, metadata)
+    files: list[Path] = _images_in(path)
+    labels = None
+    if not files and (shards := sorted(path.glob("*.tar"))):
+        return _from_tars(path.name, shards)
+    if not files:
+        files, labels = _from_classes(path)
     if not files:
         raise EvaluationError(f"{path}: no images in this folder")
     return ImageSet(path.name, _Files(files), labels)
@@ -358,15 +364,27 @@ def _from_classes(path: Path) -> tuple[list[Path], Tensor]:
     return files, torch.tensor(labels, dtype=torch.int64)
 
 
-def _from_metadata(path: Path, metadata: Path) -> tuple[list[Path], Tensor | None]:
+def _from_metadata(path: Path, metadata: Path) -> ImageSet:
     rows = [_metadata_row(metadata, n, line) for n, line in _lines(metadata)]
-    files = [path / name for name, _ in rows]
+    if not rows:
+        raise EvaluationError(f"{path}: no images in this folder")
+    files = [path / row.name for row in rows]
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise EvaluationError(
             f"{metadata}: names {len(missing)} files that are not there, first {missing[0].name!r}"
         )
-    return files, _labels([label for _, label in rows], str(metadata))
+    found = ImageSet(path.name, _Files(files), _labels([row.label for row in rows], str(metadata)))
+    captions = [row.caption for row in rows if row.caption is not None]
+    if len(captions) == len(rows):
+        found.captions = tuple(captions)
+    return found
+
+
+class _Row(NamedTuple):
+    name: str
+    label: int | None
+    caption: str | None
 
 
 def _lines(metadata: Path) -> list[tuple[int, str]]:
@@ -377,7 +395,7 @@ def _lines(metadata: Path) -> list[tuple[int, str]]:
     return [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
-def _metadata_row(metadata: Path, number: int, line: str) -> tuple[str, int | None]:
+def _metadata_row(metadata: Path, number: int, line: str) -> _Row:
     where = f"{metadata}:{number}"
     try:
         row = json.loads(line)
@@ -388,7 +406,8 @@ def _metadata_row(metadata: Path, number: int, line: str) -> tuple[str, int | No
     label = row.get("label")
     if label is not None and (not isinstance(label, int) or isinstance(label, bool)):
         raise EvaluationError(f"{where}: label {label!r} is not an integer class")
-    return str(name), label
+    caption = row.get("caption", row.get("text"))
+    return _Row(str(name), label, None if caption is None else str(caption))
 
 
 def _refuse_escape(name: str, where: str) -> None:

@@ -16,6 +16,9 @@ import torch
 from genkit.errors import EvaluationError
 from genkit.evaluation import (
     accuracy,
+    class_frechet,
+    clip_score,
+    cmmd,
     frechet,
     frechet_infinity,
     inception_score,
@@ -25,6 +28,8 @@ from genkit.evaluation import (
     parzen,
     prdc,
     processes,
+    train_gap,
+    two_sample,
 )
 from genkit.evaluation.engine import Features, extract
 from genkit.evaluation.extractor import Extractor
@@ -41,9 +46,14 @@ from genkit.random import generator
 METRICS: dict[str, Measure] = {
     "fd": frechet.measure,
     "fd-infinity": frechet_infinity.measure,
+    "fd-class": class_frechet.measure,
     "kid": kid.measure,
+    "cmmd": cmmd.measure,
     "is": inception_score.measure,
     "prdc": prdc.measure,
+    "clip-score": clip_score.measure,
+    "detector-auc": two_sample.measure,
+    "train-gap": train_gap.measure,
     "modes": modes.measure,
     "accuracy": accuracy.measure,
 }
@@ -353,6 +363,10 @@ def _left_out(view: View, asked: Sequence[str]) -> list[str]:
     notes = []
     if "accuracy" in asked and isinstance(found := accuracy.classes_of(view), str):
         notes.append(found)
+    if "fd-class" in asked and (reason := class_frechet.problem(view)):
+        notes.append(reason)
+    if "train-gap" in asked and view.floor is None:
+        notes.append("needs the training images: no train-gap")
     if "fd-infinity" in asked and (reason := frechet_infinity.too_few(view)):
         notes.append(reason)
     if modes.applies(view):

@@ -14,6 +14,15 @@ MEANINGS = {
     "fd": "Fréchet distance: how far the distribution of the samples is from that of real images",
     "fid-infinity": "the FID that infinitely many samples would have",
     "fd-infinity": "the Fréchet distance that infinitely many samples would have",
+    "fid-class": "the FID within each class, averaged",
+    "fd-class": "Fréchet distance within each class, averaged: sees classes that are confused or "
+    "collapsed",
+    "cmmd": "kernel distance of CLIP embeddings between samples and real images, times 1,000",
+    "clip-score": "how well images show what their captions say: 2.5 times the cosine of CLIP",
+    "detector-auc": "how often a linear detector tells a sample from a real image: 0.5 where it "
+    "can only guess, 1 where it always can",
+    "train-gap": "distance to unseen images minus distance to as many training images: about 0 "
+    "where nothing is learnt by heart",
     "kid": "kernel distance: how far the distribution of the samples is from that of real images, "
     "without the bias of few samples; may be a little below 0",
     "is": "Inception Score: how sure single samples are of their class while all classes are there",
@@ -83,11 +92,7 @@ def interval(metric: Metric) -> str:
 
 def against_floor(metric: Metric) -> str:
     """A distance as a multiple of its floor: "3.4 × floor"; "" for other metrics."""
-    if (
-        not metric.name.startswith(("fd-", "fid", "kid"))
-        or not metric.floor
-        or metric.value is None
-    ):
+    if not metric.name.startswith(("fd-", "fid")) or not metric.floor or metric.value is None:
         return ""
     return f"{metric.value / metric.floor:.1f} × floor"
 

@@ -1,0 +1,54 @@
+"""CLIPScore: does an image show what its caption says?
+
+Hessel et al. 2021 (arXiv:2104.08718), eq. 1: 2.5 times the cosine of the embeddings of image and
+caption, never below 0, with "A photo depicts " before the caption. torchmetrics multiplies by 100
+instead of 2.5 and adds no words.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from genkit.errors import EvaluationError
+from genkit.evaluation.clip import ClipExtractor
+from genkit.evaluation.view import Found, View
+
+WEIGHT = 2.5
+PROMPT = "A photo depicts {}"
+BATCH = 64
+
+
+def measure(view: View) -> list[Found]:
+    """ "clip-score" on ViT-B/32, else "clip-score-<extractor>".
+
+    Raises:
+        EvaluationError: The samples have no captions, or the extractor reads no text.
+    """
+    if not isinstance(view.extractor, ClipExtractor):
+        raise EvaluationError(
+            f"clip-score: {view.extractor.name} reads no text; give --extractor clip-vitb32"
+        )
+    captions = view.sample_set.captions
+    if captions is None:
+        raise EvaluationError(
+            f"clip-score: {view.sample_set.name} has no captions; give a folder with "
+            'metadata.jsonl, a line for each image: {"file_name": "0.png", "caption": "..."}'
+        )
+    texts = [PROMPT.format(caption) for caption in captions]
+    scores = []
+    for start in range(0, len(texts), BATCH):
+        words = view.extractor.text_features(texts[start : start + BATCH])
+        cosine = (view.samples.rows[start : start + BATCH] * words).sum(1)
+        scores += (WEIGHT * cosine.clamp_min(0)).tolist()
+    values = torch.tensor(scores, dtype=torch.float64)
+    name = view.extractor.name
+    return [
+        Found(
+            "clip-score" if name == "clip-vitb32" else f"clip-score-{name}",
+            values.mean().item(),
+            "higher",
+            values,
+            protocol={"prompt": PROMPT, "weight": WEIGHT, "interval": "samples drawn again"},
+            most=WEIGHT,
+        )
+    ]

@@ -1,0 +1,41 @@
+"""Are the samples nearer to the training images than to unseen ones, as a distribution?
+
+The Fréchet distance to unseen images minus that to as many training images. A model that
+generalises is as far from both, so the gap is about 0; one that repeats its training set is nearer
+to that, and the gap is above 0. Single copies are what `near-copy-rate` finds.
+"""
+
+from __future__ import annotations
+
+import math
+
+from genkit.evaluation.frechet import frechet_distance, frechet_influence
+from genkit.evaluation.moments import Gaussian
+from genkit.evaluation.view import Found, View
+
+
+def measure(view: View) -> list[Found]:
+    """ "train-gap-<extractor>", where there are training and unseen images."""
+    if view.floor is None or view.reference is None:
+        return []
+    count = min(len(view.floor.rows), len(view.reference.rows))
+    chosen = [view.order(f"gap/{i}", len(f.rows))[:count].sort().values
+              for i, f in enumerate((view.floor, view.reference))]  # fmt: skip
+    learned = Gaussian.of(view.floor.rows[chosen[0]])
+    unseen = Gaussian.of(view.reference.rows[chosen[1]])
+    sample, rows = view.sample_gaussian, view.samples.rows
+    return [
+        Found(
+            f"train-gap-{view.extractor.name}",
+            frechet_distance(sample, unseen) - frechet_distance(sample, learned),
+            "lower",
+            frechet_influence(rows, sample, unseen) - frechet_influence(rows, sample, learned),
+            places=view.samples.places,
+            note="about 0 where nothing is learnt by heart",
+            protocol={
+                "compared": count,
+                "interval": "samples drawn again, both sets held fixed",
+            },
+            least=-math.inf,
+        )
+    ]
