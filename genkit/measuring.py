@@ -138,6 +138,26 @@ def evaluate_samples(
     return result
 
 
+def compare_pairs(
+    samples: Path, originals: Path, *, out: Path | None = None, **options: Any
+) -> Evaluation:
+    """PSNR, SSIM and LPIPS of each image against its original, written beside the samples.
+
+    Args:
+        samples: Folder of images, .npz, .tar or .zip.
+        originals: The same, as many images in the same order.
+        out: The JSON file; by default <samples>-pairs.json.
+        options: Those of `genkit.evaluation.evaluate_pairs`.
+    """
+    from genkit.evaluation import ImageSet, evaluate_pairs
+
+    found = evaluate_pairs(ImageSet.from_path(samples), ImageSet.from_path(originals), **options)
+    target = out or samples.with_name(f"{samples.stem}-pairs.json")
+    with checkpoints.explained(str(target)):
+        found.save(target)
+    return found
+
+
 def _evaluate_together(arguments: Mapping[str, Any], processes: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "request.json"

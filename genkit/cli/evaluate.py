@@ -55,12 +55,39 @@ def evaluate(
             metavar="NAME=PATH", help="Weights of an extractor; default the user's cache."
         ),
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Extractor, metrics and resize of a published protocol: clean-fid, pytorch-fid, "
+            "torch-fidelity, ddpm-cifar10-train, edm, improved-precision-recall, fd-dinov2, cmmd.",
+        ),
+    ] = None,
     resize: Annotated[
-        str, typer.Option(help="clean, legacy-pytorch or legacy-tensorflow, for Inception and VGG.")
-    ] = "clean",
+        str | None,
+        typer.Option(
+            help="clean, legacy-pytorch or legacy-tensorflow, for Inception and VGG.  "
+            "[default: clean]",
+            show_default=False,
+        ),
+    ] = None,
     precision: Annotated[
-        str, typer.Option(help="fp32, or bf16: a faster preview that is never called FID.")
-    ] = "fp32",
+        str | None,
+        typer.Option(
+            help="fp32, or bf16: a faster preview that is never called FID.  [default: fp32]",
+            show_default=False,
+        ),
+    ] = None,
+    lpips: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="alex|vgg", help="Also LPIPS: of pairs, else how far samples are apart."
+        ),
+    ] = None,
+    paired: Annotated[
+        bool,
+        typer.Option("--paired", help="Image i against image i of --reference: PSNR, SSIM, LPIPS."),
+    ] = False,
     workers: Annotated[
         int, typer.Option(min=0, help="Threads that read images ahead of the network.")
     ] = 0,
@@ -94,14 +121,20 @@ def evaluate(
       [cyan]genkit evaluate a.npz --reference mnist:test --train mnist:train --parzen[/]
       [cyan]genkit evaluate samples/ --reference real/ --extractor inception-v3 --json[/]
       [cyan]genkit evaluate a/ --reference b/ --extractor inception-v3 --metric fd --metric kid[/]
+      [cyan]genkit evaluate samples.zip --reference cifar10:train --protocol ddpm-cifar10-train[/]
+      [cyan]genkit evaluate translated/ --reference originals/ --paired --lpips alex[/]
 
     On several GPUs: [cyan]accelerate launch sample/evaluate.py samples/ --reference real/ ...[/]
     """
-    from rich.console import Console
-
     from genkit import launch
-    from genkit.measuring import evaluate_samples
+    from genkit.measuring import compare_pairs, evaluate_samples
 
+    files = dict(_pair(text) for text in weights or ())
+    if paired:
+        chosen = {"lpips": lpips or (), "weights": files} | ({"device": device} if device else {})
+        _show(compare_pairs(samples, Path(reference), out=out, **chosen), as_json=as_json)
+        return
+    request = {"extractors": extractor, "metrics": metric, "resize": resize, "precision": precision}
     found = evaluate_samples(
         samples,
         reference,
@@ -109,26 +142,30 @@ def evaluate(
         root=data,
         reference_count=reference_count,
         out=out,
-        extractors=extractor or ["digits"],
-        metrics=metric,
-        weights=dict(_pair(text) for text in weights or ()),
-        resize=resize,
-        precision=precision,
+        processes=processes,
+        weights=files,
+        protocol=protocol,
+        lpips=lpips or (),
         workers=workers,
         device=device,
-        processes=processes,
         parzen=parzen,
+        **{name: value for name, value in request.items() if value is not None},
     )
-    if launch.is_launched() and not launch.is_main():
-        launch.leave()
-    if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1))
-    else:
-        Console().print(_table(found))
-        for note in found.notes:
-            typer.echo(note)
+    if launch.is_main():
+        _show(found, as_json=as_json)
     if launch.is_launched():
         launch.leave()
+
+
+def _show(found: Evaluation, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1))
+        return
+    Console().print(_table(found))
+    for note in found.notes:
+        typer.echo(note)
 
 
 def _pair(text: str) -> tuple[str, Path]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +38,18 @@ class Metric:
     floor: float | None
     note: str
     protocol: dict[str, Any]
+
+
+def identity(images: Any) -> dict[str, Any]:
+    """A set's name, count and content; of an `ImageSet` or of statistics."""
+    count = images.count if hasattr(images, "gaussian") else len(images)
+    return {"name": images.name, "count": count, "sha256": images.fingerprint}
+
+
+def versions() -> dict[str, str]:
+    """The packages that a value depends on."""
+    found = {name: version(name) for name in ("genkit", "torch", "numpy", "pillow")}
+    return found | {"python": platform.python_version()}
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from genkit.evaluation import (
     parzen,
     prdc,
     processes,
+    protocols,
     train_gap,
     two_sample,
 )
@@ -36,8 +35,9 @@ from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.extractors import Precision, load_extractor, usual_metrics
 from genkit.evaluation.intervals import interval, standard_error
 from genkit.evaluation.moments import Gaussian
+from genkit.evaluation.perceptual import Lpips, Trunk, diversity
 from genkit.evaluation.resize import Resize
-from genkit.evaluation.results import Evaluation, Metric
+from genkit.evaluation.results import Evaluation, Metric, identity, versions
 from genkit.evaluation.sets import ImageSet
 from genkit.evaluation.statistics import ReferenceStatistics
 from genkit.evaluation.view import Found, Measure, View, gaussian_of
@@ -72,6 +72,8 @@ class Request:
         weights: Files of weights by extractor; the user's cache for the others.
         resize: How images come to the networks' size, where that can be chosen.
         precision: "fp32"; "bf16" is a preview, and its values carry other names.
+        protocol: One of `protocols.PRESETS`: sets extractors, metrics and resize.
+        lpips: Trunks ("alex", "vgg") by which the diversity of the samples is measured.
         parzen: Also the Parzen window log-likelihood of the reference; needs training images.
         seed: Keys the choice of training images for the floors and of subsets.
         device: Where the networks run; None = this process's GPU if there is one, else the CPU.
@@ -83,6 +85,8 @@ class Request:
     weights: Mapping[str, Path] = field(default_factory=dict)
     resize: Resize = "clean"
     precision: Precision = "fp32"
+    protocol: str | None = None
+    lpips: Sequence[Trunk] = ()
     parzen: bool = False
     seed: int = 0
     device: torch.device | str | None = None
@@ -96,7 +100,8 @@ class Request:
             raise EvaluationError(
                 f"metric {unknown[0]!r}: no such metric; there are: {', '.join(METRICS)}"
             )
-        spare = [name for name in self.weights if name not in self.extractors]
+        known = {*self.extractors, *(f"lpips-{trunk}" for trunk in self.lpips)}
+        spare = [name for name in self.weights if name not in known]
         if spare:
             raise EvaluationError(f"weights of {spare[0]!r}, which is not among the extractors")
 
@@ -142,7 +147,8 @@ def evaluate(
         EvaluationError: The sets or the request don't fit each other; says what to change.
     """
     start = time.monotonic()
-    asked = Request(**request)
+    name = request.get("protocol")
+    asked = Request(**(request if name is None else protocols.settings(name, request)))
     _check(samples, reference, train, asked)
     extractors = asked.load()
     features = _Extraction.of(samples, reference, train, asked, extractors)
@@ -262,7 +268,7 @@ class _Extraction:
             None if self.of_floor is None else self.of_floor[position],
             self.samples,
             self.reference if isinstance(self.reference, ImageSet) else None,
-            _identity(self.reference)["count"],
+            identity(self.reference)["count"],
             self.asked.seed,
         )
 
@@ -291,16 +297,17 @@ def _measured(sets: _Extraction, start: float) -> Evaluation:
         if "accuracy" in asked:
             classes = _classes(view) or classes
     metrics += [_metric(found, sets, None) for found in _of_images(sets, notes)]
+    if sets.asked.protocol is not None:
+        notes += protocols.notes(sets.asked.protocol, len(sets.samples), sets.reference.name)
     return Evaluation(
-        samples=_identity(sets.samples),
-        reference=_identity(sets.reference),
-        train=None if sets.train is None else _identity(sets.train),
+        samples=identity(sets.samples),
+        reference=identity(sets.reference),
+        train=None if sets.train is None else identity(sets.train),
         metrics=tuple(metrics),
         classes=None if classes is None else tuple(classes),
         notes=tuple(dict.fromkeys(notes)),
         seconds=round(time.monotonic() - start, 2),
-        versions={n: version(n) for n in ("genkit", "torch", "numpy", "pillow")}
-        | {"python": platform.python_version()},
+        versions=versions(),
     )
 
 
@@ -309,11 +316,11 @@ def _metric(found: Found, sets: _Extraction, extractor: Extractor | None) -> Met
     low = high = None
     how = found.protocol.get("interval", "")
     if found.influence is not None:
-        over = sets.samples if found.over == "samples" else sets.reference
         labels = sets.samples.labels if found.over == "samples" else None
         if labels is not None and found.places is not None:
             labels = labels[found.places]
-        count = _identity(over)["count"]
+        counts = {"samples": len(sets.samples), "reference": identity(sets.reference)["count"]}
+        count = counts.get(found.over, len(found.influence))
         error = math.hypot(standard_error(found.influence, count, labels), found.error)
         if math.isfinite(error):
             low, high = interval(found.value, error, least=found.least, most=found.most)
@@ -321,7 +328,7 @@ def _metric(found: Found, sets: _Extraction, extractor: Extractor | None) -> Met
     protocol = {} if extractor is None else _by(extractor)
     if sets.floor_set is not None and extractor is not None:
         protocol["floor_count"] = len(sets.floor_set)
-    reference = _identity(sets.reference)
+    reference = identity(sets.reference)
     protocol |= {
         "samples": len(sets.samples),
         "reference": reference["name"],
@@ -381,9 +388,18 @@ def _left_out(view: View, asked: Sequence[str]) -> list[str]:
 
 def _of_images(sets: _Extraction, notes: list[str]) -> list[Found]:
     """Metrics that need no extractor."""
-    if sets.asked.metrics is not None:
-        return []
     found: list[Found] = []
+    for trunk in sets.asked.lpips:
+        path = sets.asked.weights.get(f"lpips-{trunk}")
+        device = sets.asked.device or processes.default_device()
+        distance = Lpips(trunk, path, device=device)
+        apart = diversity(sets.samples, distance, sets.asked.seed)
+        if sets.floor_set is not None:
+            real = diversity(sets.floor_set, distance, sets.asked.seed)
+            apart = replace(apart, floor=real.value)
+        found.append(apart)
+    if sets.asked.metrics is not None:
+        return found
     if sets.train is None or sets.of_reference is None:
         notes.append("needs training and reference images: no near-copy rate")
     else:
@@ -394,8 +410,3 @@ def _of_images(sets: _Extraction, notes: list[str]) -> list[Found]:
         others = as_many(rest, sets.samples, sets.asked.seed)
         found += parzen.measure(sets.samples, sets.reference, sets.train, validation, others)
     return found
-
-
-def _identity(images: Reference) -> dict[str, Any]:
-    count = len(images) if isinstance(images, ImageSet) else images.count
-    return {"name": images.name, "count": count, "sha256": images.fingerprint}

@@ -26,7 +26,7 @@ class Found:
         value: Of the samples.
         better: Which way is good.
         influence: (n,) how each image moves the value; None = no interval can be given.
-        over: Whose images `influence` is of, all or a random part of them.
+        over: Whose images `influence` is of, all or a random part of them; or pairs of samples.
         places: (n,) which images, where they are a part.
         error: A standard error besides that of the influence, as of subsets drawn at random.
         floor: The value of real images, or None.
@@ -40,7 +40,7 @@ class Found:
     value: float
     better: Literal["lower", "higher"]
     influence: Tensor | None = None
-    over: Literal["samples", "reference"] = "samples"
+    over: Literal["samples", "reference", "pairs"] = "samples"
     places: Tensor | None = None
     error: float = 0.0
     floor: float | None = None

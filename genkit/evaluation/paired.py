@@ -1,0 +1,152 @@
+"""Images against their own originals: PSNR, SSIM and LPIPS, for translation and reconstruction.
+
+PSNR is 10 log10(255^2 / MSE) of each image, then averaged. SSIM is that of Wang et al. 2004 (IEEE
+TIP 13:600): Gaussian window of 11 px and deviation 1.5, K = 0.01 and 0.03, population covariance,
+channel by channel on 8-bit values. Where a window would leave the image nothing is computed
+("valid"); torchmetrics reflects the image there ("reflect"), which moves the value in the second
+decimal for small images, so the border is part of the protocol.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genkit.errors import EvaluationError
+from genkit.evaluation.intervals import interval, standard_error
+from genkit.evaluation.perceptual import BATCH, Lpips, Trunk
+from genkit.evaluation.results import Evaluation, Metric, identity, versions
+from genkit.evaluation.sets import ImageSet
+
+WINDOW, DEVIATION = 11, 1.5
+K1, K2 = 0.01, 0.03
+Border = Literal["valid", "reflect"]
+
+
+def evaluate_pairs(
+    images: ImageSet,
+    originals: ImageSet,
+    *,
+    lpips: Sequence[Trunk] = (),
+    weights: dict[str, Path] | None = None,
+    border: Border = "valid",
+    device: torch.device | str = "cpu",
+) -> Evaluation:
+    """PSNR, SSIM and, for each trunk, LPIPS of image i against original i.
+
+    Args:
+        images: What a model made.
+        originals: As many, in the same order and of the same sizes.
+        lpips: "alex", "vgg".
+        weights: Files of the trunks by "lpips-alex", "lpips-vgg"; the user's cache for others.
+        border: Of SSIM.
+        device: Where the networks run.
+
+    Raises:
+        EvaluationError: The counts or the shapes of a pair differ.
+    """
+    start = time.monotonic()
+    if len(images) != len(originals) or not len(images):
+        raise EvaluationError(
+            f"{images.name} has {len(images)} images and {originals.name} {len(originals)}: "
+            "paired metrics need one original for each image, in the same order"
+        )
+    files = weights or {}
+    distances = [Lpips(t, files.get(f"lpips-{t}"), device=device) for t in lpips]
+    values: dict[str, list[Tensor]] = {}
+    for begin in range(0, len(images), BATCH):
+        places = range(begin, min(begin + BATCH, len(images)))
+        for a, b in _alike(images, originals, places):
+            values.setdefault("psnr", []).append(psnr(a, b))
+            values.setdefault("ssim", []).append(ssim(a, b, border))
+            for distance in distances:
+                values.setdefault(distance.name, []).append(distance(a, b))
+    protocols: dict[str, dict[str, Any]] = {
+        "psnr": {"range": 255},
+        "ssim": {"window": f"Gaussian, {WINDOW} px, deviation {DEVIATION}", "border": border},
+        **{d.name: {"trunk_sha256": d.sha256, "version": "0.1"} for d in distances},
+    }
+    metrics = [
+        _metric(name, torch.cat(parts), protocols[name], originals)
+        for name, parts in values.items()
+    ]
+    return Evaluation(
+        samples=identity(images),
+        reference=identity(originals),
+        train=None,
+        metrics=tuple(metrics),
+        classes=None,
+        notes=(),
+        seconds=round(time.monotonic() - start, 2),
+        versions=versions(),
+    )
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """(B, C, H, W) uint8 twice -> (B,) float64 in dB; infinite for equal images."""
+    error = (a.double() - b.double()).square().mean((1, 2, 3))
+    return 10 * torch.log10(255**2 / error)
+
+
+def ssim(a: Tensor, b: Tensor, border: Border = "valid") -> Tensor:
+    """(B, C, H, W) uint8 twice -> (B,) float64 in [-1, 1], the mean over channels and places."""
+    channels = a.shape[1]
+    if min(a.shape[2:]) < WINDOW:
+        raise EvaluationError(f"ssim: images of {min(a.shape[2:])} px, the window has {WINDOW}")
+    place = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
+    row = (-place.square() / (2 * DEVIATION**2)).exp()
+    row = row / row.sum()
+    window = torch.outer(row, row).expand(channels, 1, WINDOW, WINDOW)
+
+    def blurred(x: Tensor) -> Tensor:
+        if border == "reflect":
+            x = F.pad(x, [WINDOW // 2] * 4, mode="reflect")
+        return F.conv2d(x, window, groups=channels)
+
+    x, y = a.double() / 255, b.double() / 255
+    mean_x, mean_y = blurred(x), blurred(y)
+    var_x = (blurred(x * x) - mean_x.square()).clamp_min(0)
+    var_y = (blurred(y * y) - mean_y.square()).clamp_min(0)
+    covariance = blurred(x * y) - mean_x * mean_y
+    light = (2 * mean_x * mean_y + K1**2) / (mean_x.square() + mean_y.square() + K1**2)
+    return (light * (2 * covariance + K2**2) / (var_x + var_y + K2**2)).mean((1, 2, 3))
+
+
+def _alike(images: ImageSet, originals: ImageSet, places: range) -> list[tuple[Tensor, Tensor]]:
+    """Pairs in batches of one shape."""
+    pairs = list(zip(images.read(places), originals.read(places), strict=True))
+    for place, (a, b) in zip(places, pairs, strict=True):
+        if a.shape != b.shape:
+            raise EvaluationError(
+                f"image {place} of {images.name} is {tuple(a.shape)} and its original in "
+                f"{originals.name} {tuple(b.shape)}: bring both to one size and number of channels"
+            )
+    if len({a.shape for a, _ in pairs}) > 1:
+        return [(a[None], b[None]) for a, b in pairs]
+    return [(torch.stack([a for a, _ in pairs]), torch.stack([b for _, b in pairs]))]
+
+
+def _metric(name: str, values: Tensor, protocol: dict[str, Any], originals: ImageSet) -> Metric:
+    better: Literal["lower", "higher"] = "lower" if name.startswith("lpips") else "higher"
+    finite = values.isfinite()
+    note = "" if finite.all() else f"{int((~finite).sum())} equal pairs are left out"
+    kept = values[finite].double()
+    value = kept.mean().item() if len(kept) else 0.0
+    error = standard_error(kept)
+    low, high = interval(value, error, least=-math.inf) if math.isfinite(error) else (None, None)
+    reference = identity(originals)
+    shared = {
+        "samples": len(values),
+        "reference": reference["name"],
+        "reference_count": reference["count"],
+        "reference_sha256": reference["sha256"],
+        "interval": "95 %, standard error of the mean over pairs",
+    }
+    return Metric(name, value, low, high, better, None, note, protocol | shared)

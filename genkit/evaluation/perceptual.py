@@ -1,0 +1,144 @@
+"""LPIPS: distance of two images as people see it, and how far the samples of a set are apart by it.
+
+Zhang et al. 2018 (arXiv:1801.03924), version 0.1, by the authors' package `lpips`; its trunks are
+torchvision's AlexNet and VGG-16, fetched and checked as all weights here are.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from genkit.errors import EvaluationError
+from genkit.evaluation import vgg
+from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.view import Found
+from genkit.evaluation.weights import Weights, read_state, sha256_of
+from genkit.random import generator
+
+Trunk = Literal["alex", "vgg"]
+TRUNKS: dict[Trunk, Weights] = {
+    "alex": Weights(
+        "alexnet-owt-7be5be79.pth",
+        ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    ),
+    "vgg": vgg.PUBLISHED,
+}
+SMALLEST = {"alex": 31, "vgg": 16}  # px, side of an image that reaches the last layer
+BATCH = 32
+PAIRS = 2000  # behind a set's diversity
+
+
+class Lpips:
+    """The distance of pairs.
+
+    Args:
+        trunk: "alex", the authors' choice for measuring; "vgg" is more usual as a loss.
+        path: Weights of the trunk; by default the published ones, from the user's cache.
+        device: Where it runs.
+
+    Raises:
+        EvaluationError: There is no such file and none can be fetched, or it is another network.
+    """
+
+    def __init__(
+        self,
+        trunk: Trunk = "alex",
+        path: Path | None = None,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        import lpips
+
+        if trunk not in TRUNKS:
+            raise EvaluationError(f"lpips: no trunk {trunk!r}; there are {', '.join(TRUNKS)}")
+        path = path or TRUNKS[trunk].fetched(f"lpips-{trunk}")
+        self.trunk, self.sha256 = trunk, sha256_of(path)
+        known = self.sha256 == TRUNKS[trunk].sha256
+        self.name = f"lpips-{trunk}" if known else f"lpips-{trunk}-{self.sha256[:8]}"
+        with warnings.catch_warnings():
+            # The package names torchvision's options as they were called before 0.13.
+            warnings.simplefilter("ignore", UserWarning)
+            network: Any = lpips.LPIPS(net=trunk, pnet_rand=True, verbose=False)
+        _put_trunk(network.net, read_state(path), path)
+        self._network = network.eval().requires_grad_(False).to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        """Two batches (B, C, H, W) uint8 of one size, C 1 or 3 -> (B,) float32 on the CPU."""
+        side = min(first.shape[2:])
+        if side < SMALLEST[self.trunk]:
+            raise EvaluationError(
+                f"{self.name}: images of {side} px are too small for the network, which needs "
+                f"{SMALLEST[self.trunk]}; resize both sets first"
+            )
+        a, b = (_signed(x).to(self._device) for x in (first, second))
+        return self._network(a, b).flatten().float().cpu()
+
+
+def _put_trunk(network: Any, state: dict[str, Tensor], path: Path) -> None:
+    """torchvision's `features.<n>` into the slices of the package, which keep the numbers."""
+    wanted = {name: name.split(".", 1)[1] for name in network.state_dict()}
+    try:
+        network.load_state_dict({name: state[f"features.{end}"] for name, end in wanted.items()})
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise EvaluationError(
+            f"{path}: not torchvision's weights of that trunk ({reason})"
+        ) from None
+
+
+def _signed(images: Tensor) -> Tensor:
+    return images.expand(-1, 3, -1, -1).float() / 127.5 - 1
+
+
+def diversity(samples: ImageSet, distance: Lpips, seed: int) -> Found:
+    """The mean distance of random pairs of samples, of the same class where there are labels.
+
+    A model that makes one image per class has 0 (Zhu et al. 2017, arXiv:1711.11586, section 5).
+    """
+    first, second = _pairs(samples, seed)
+    values = []
+    for start in range(0, len(first), BATCH):
+        places = (x[start : start + BATCH].tolist() for x in (first, second))
+        values.append(distance(*(torch.stack(samples.read(p)) for p in places)))
+    found = torch.cat(values).double()
+    within = "" if samples.labels is None else " of one class"
+    return Found(
+        f"{distance.name}-diversity",
+        found.mean().item(),
+        "higher",
+        found,
+        over="pairs",
+        protocol={
+            "trunk_sha256": distance.sha256,
+            "pairs": f"{len(found):,} random pairs{within}",
+            "interval": "pairs drawn again",
+        },
+    )
+
+
+def _pairs(samples: ImageSet, seed: int) -> tuple[Tensor, Tensor]:
+    """Positions of both images of each pair; never an image with itself."""
+    labels = torch.zeros(len(samples)) if samples.labels is None else samples.labels
+    draw = generator(seed, "lpips/pairs")
+    first, second = [], []
+    classes = labels.unique()
+    for label in classes:
+        places = (labels == label).nonzero().flatten()
+        if len(places) < 2:
+            continue
+        count = max(1, min(PAIRS // len(classes), len(places) * (len(places) - 1) // 2))
+        one = torch.randint(len(places), (count,), generator=draw)
+        step = torch.randint(1, len(places), (count,), generator=draw)
+        first.append(places[one])
+        second.append(places[(one + step) % len(places)])
+    if not first:
+        raise EvaluationError(f"{samples.name}: no class has two images to compare")
+    return torch.cat(first), torch.cat(second)
