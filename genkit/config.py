@@ -174,6 +174,7 @@ class EvaluationConfig(Section):
     every: Positive | None = None  # optimizer steps; None = only after training, by hand
     count: Annotated[int, Field(ge=100)] = 2_000
     extractor: str = "digits"  # of those of `genkit evaluate`
+    best_by: str | None = None  # what best/ is chosen by; None = the Fréchet distance
 
 
 class RunConfig(Section):

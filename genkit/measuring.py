@@ -7,6 +7,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -296,25 +297,64 @@ def _of_diffusers(
     return draw
 
 
+@dataclass(frozen=True)
+class Best:
+    """The best evaluation of a run so far; its weights are in best/, and best.json says this."""
+
+    metric: str
+    value: float
+    better: str
+    step: int
+
+    def beats(self, other: Best | None) -> bool:
+        """Whether it is better than another one, or the first by this metric and up to here."""
+        if other is None or other.metric != self.metric or other.step >= self.step:
+            return True
+        ahead = other.value - self.value
+        return ahead > 0 if self.better == "lower" else ahead < 0
+
+
 # -- during training -------------------------------------------------------------------------------
 
 
-def during_training(config: RunConfig) -> Evaluate:
+def during_training(
+    config: RunConfig, keep: Callable[[Any, Best], None], before: Best | None
+) -> Evaluate:
     """Metrics of freshly drawn samples against the test part: for `evaluation.every`.
 
     Every process draws and looks at its share of the images.
+
+    Args:
+        config: Of the run.
+        keep: Called by the first process with the pipeline, where it is the best so far.
+        before: The best of an earlier part of the run.
     """
     from genkit.evaluation import evaluate as measure
     from genkit.evaluation import load_extractor
+    from genkit.evaluation import processes as ranks
 
     if config.data.kind == "custom":
         raise ConfigError("evaluation.every: a data set handed over in Python has no test part")
-    extractor = load_extractor(config.evaluation.extractor)
+    asked = config.evaluation
+    extractor = load_extractor(asked.extractor, device=ranks.default_device())
     reference = image_set(open_source(config.data, "test"))
+    wanted = asked.best_by or extractor.frechet_name
+    best = [before]
 
     def hook(pipeline: Any, step: int) -> dict[str, float]:
-        samples = pipeline_set(pipeline, config.evaluation.count, seed=config.trainer.seed)
+        samples = pipeline_set(pipeline, asked.count, seed=config.trainer.seed)
         found = measure(samples, reference, extractors=(extractor,), metrics=DURING_TRAINING)
-        return {metric.name: metric.value for metric in found.metrics}
+        values = {metric.name: metric for metric in found.metrics}
+        if wanted not in values:
+            raise ConfigError(
+                f"evaluation.best_by={wanted}: not measured here; there are {', '.join(values)}"
+            )
+        metric = values[wanted]
+        now = Best(wanted, metric.value, metric.better, step)
+        if now.beats(best[0]):
+            best[0] = now
+            if ranks.rank() == 0:
+                keep(pipeline, now)
+        return {name: metric.value for name, metric in values.items()}
 
     return hook

@@ -24,7 +24,7 @@ from genkit.errors import ConfigError
 from genkit.family import load, load_config, resolve
 from genkit.files import write_whole
 from genkit.machine import keep_freed_memory
-from genkit.measuring import during_training
+from genkit.measuring import Best, during_training
 from genkit.provenance import now, provenance
 from genkit.training import checkpoints
 from genkit.training.diversity import Classify
@@ -114,7 +114,11 @@ def _train(
         loader = Loader(source, config.data, config.trainer.seed)
         hook = None
         if config.evaluation.every is not None:
-            hook = during_training(config)
+            hook = during_training(
+                config,
+                lambda pipeline, best: _keep_best(pipeline, best, config, run_dir),
+                _best_so_far(run_dir),
+            )
         trainer = family.trainer(
             config, info, run_dir, loader=loader, evaluate=hook, classify=_digits_classifier(info)
         )
@@ -130,6 +134,30 @@ def _train(
             _finish(trainer, config, record, finished=finished)
         trainer.close()
     return run_dir
+
+
+def _keep_best(pipeline: Any, best: Best, config: RunConfig, run_dir: Path) -> None:
+    """The best weights so far as an export in best/, and what they were chosen by."""
+    from genkit.pipelines.export import save_export
+
+    record = json.loads((run_dir / "provenance.json").read_text()) | {"steps": best.step}
+    with checkpoints.explained(f"export {run_dir / 'best'}"):
+        save_export(
+            pipeline,
+            run_dir / "best",
+            provenance={"family": config.family, **record},
+            config_yaml=to_yaml(config),
+        )
+        write_whole(run_dir / "best.json", json.dumps(asdict(best), indent=1))
+    log.info("step %d: the best so far, %s %.4g: kept in best/", best.step, best.metric, best.value)
+
+
+def _best_so_far(run_dir: Path) -> Best | None:
+    """What best.json says; None if there is none or it is of another version."""
+    try:
+        return Best(**json.loads((run_dir / "best.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _of_one_batch(config: RunConfig) -> RunConfig:

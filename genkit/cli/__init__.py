@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from genkit import __version__
+from genkit.cli.compare import compare
 from genkit.cli.config import app as config
 from genkit.cli.data import app as data
 from genkit.cli.doctor import doctor
@@ -60,6 +61,7 @@ app.command()(sample)
 app.command()(evaluate)
 app.command()(frontier)
 app.command()(report)
+app.command()(compare)
 app.command()(families)
 app.add_typer(config, name="config")
 app.add_typer(data, name="data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -222,10 +223,27 @@ def _run(request: _Request) -> dict[str, Any]:
         result |= draw(made, _job(request, target, classes, options), ranks)
     if not ranks.is_first:
         return {}
+    if "images_per_s" in result:
+        _keep_speed(result, request, ranks.count)
     if target is not None and request.is_sheet:
         count = request.count or VARIANTS
         result |= {"out": _sheet(made, target, count=count, **drawing, **options), "count": count}
     return result | _pictures(pipeline, request.pictures, **drawing, **options)
+
+
+def _keep_speed(result: dict[str, Any], request: _Request, processes: int) -> None:
+    """Leave the speed in the run folder, for the report, if all samples were made in this go."""
+    from genkit.files import write_whole
+    from genkit.pipelines.loading import is_run
+    from genkit.provenance import hardware
+
+    if not is_run(Path(request.source)) or result["written"] < result["count"]:
+        return
+    kept = {key: result[key] for key in ("count", "seconds", "images_per_s")}
+    kept |= {"batch_size": request.batch_size, "processes": processes, "hardware": hardware()}
+    kept |= {"options": {k: str(v) for k, v in request.options.of_call().items()}}
+    with suppress(OSError):  # a run folder that can only be read
+        write_whole(Path(request.source) / "sampling.json", json_format.dumps(kept, indent=1))
 
 
 def _job(

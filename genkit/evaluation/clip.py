@@ -99,7 +99,7 @@ class ClipExtractor(Extractor):
         vocabulary = json.loads(VOCABULARY.fetched(self.name).read_text(encoding="utf-8"))
         lines = MERGES.fetched(self.name).read_text(encoding="utf-8").splitlines()
         pairs = [tuple(line.split()) for line in lines if line and not line.startswith("#")]
-        return CLIPTokenizer(vocab=vocabulary, merges=pairs)
+        return CLIPTokenizer(vocab=vocabulary, merges=pairs)  # type: ignore[arg-type]
 
 
 def load_vitb32(path: Path | None = None, *, device: torch.device | str = "cpu") -> ClipExtractor:

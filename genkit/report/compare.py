@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from genkit.config import flatten
+from genkit.errors import EvaluationError
 from genkit.report import words
 from genkit.report.record import Metric, Record
 
@@ -39,6 +41,58 @@ class Comparison:
 def compare(records: Sequence[Record]) -> Comparison:
     """All metrics of all runs, and the settings in which the runs differ."""
     return Comparison(_columns(records), _settings([record.config for record in records]))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value minus another one, with the 95 % interval of two independent sets of samples.
+
+    Attributes:
+        value: First minus second.
+        low: Lower end; None where one of them has no interval.
+        high: Upper end.
+        lower_is_better: Which way is good; None if that isn't known.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    lower_is_better: bool | None
+
+    def better(self, first: str, second: str) -> str:
+        """The name of the better one, or "can't tell" where the interval holds 0."""
+        if self.lower_is_better is None or self.low is None or self.high is None:
+            return "–"
+        if self.low <= 0 <= self.high:
+            return "can't tell"
+        return first if (self.value < 0) == self.lower_is_better else second
+
+
+def difference(first: Metric, second: Metric) -> Difference:
+    """The first value minus the second, if both were measured by one protocol.
+
+    Raises:
+        EvaluationError: They were not; the fields in which they differ are listed.
+    """
+    if first.name != second.name:
+        raise EvaluationError(f"{first.name} and {second.name} are different quantities")
+    ours, theirs = _of_value(first.protocol), _of_value(second.protocol)
+    keys = [key for key in dict.fromkeys([*ours, *theirs]) if ours.get(key) != theirs.get(key)]
+    if keys:
+        parts = (f"{k} ({ours.get(k, 'not said')} and {theirs.get(k, 'not said')})" for k in keys)
+        raise EvaluationError(
+            f"{first.name} can't be compared, the protocols differ in {', '.join(parts)}"
+        )
+    if first.value is None or second.value is None:
+        raise EvaluationError(f"{first.name} was not measured in both")
+    value = first.value - second.value
+    halves = [None if m.low is None or m.high is None else (m.high - m.low) / 2
+              for m in (first, second)]  # fmt: skip
+    known = None if first.better is None else first.better == "lower"
+    if halves[0] is None or halves[1] is None:
+        return Difference(value, None, None, known)
+    half = math.hypot(halves[0], halves[1])
+    return Difference(value, value - half, value + half, known)
 
 
 def _columns(records: Sequence[Record]) -> list[Column]:

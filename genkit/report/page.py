@@ -15,6 +15,7 @@ from genkit.errors import CheckpointError, ConfigError
 from genkit.files import write_whole
 from genkit.report import compare, words
 from genkit.report.curves import Chart, charts, doctor_charts, short
+from genkit.report.leaderboard import leaderboard
 from genkit.report.pictures import Picture, load_picture
 from genkit.report.record import Frontier, Record, read_run
 
@@ -90,9 +91,16 @@ def render(records: Sequence[Record]) -> str:
     }
     sections = [_section(record, position) for position, record in enumerate(records)]
     comparison = compare.compare(records) if len(records) > 1 else None
+    board = None if comparison is None else leaderboard(records, comparison)
     names = ", ".join(record.name for record in records)
+    script = (Path(__file__).parent / "sort.js").read_text(encoding="utf-8")
     page = environment.get_template("page.html").render(
-        title=names, sections=sections, comparison=comparison, version=version("genkit")
+        title=names,
+        sections=sections,
+        comparison=comparison,
+        board=board,
+        version=version("genkit"),
+        script=Markup(script),
     )
     return page.strip() + "\n"
 

@@ -147,6 +147,23 @@ class Frontier(Part):
     rows: Annotated[list[FrontierRow], Field(min_length=1)]
 
 
+class Sampling(Part):
+    """`sampling.json`: how fast samples were drawn."""
+
+    images_per_s: float
+    count: int
+    processes: int = 1
+    batch_size: int | None = None
+
+
+class Best(Part):
+    """`best.json`: the best evaluation during training, whose weights are in best/."""
+
+    metric: str
+    value: float
+    step: int
+
+
 @dataclass(frozen=True)
 class Finding:
     """What the training doctor saw, and in which steps."""
@@ -169,6 +186,8 @@ class Record:
     findings: list[Finding]  # of metrics.jsonl, by the step that they begin with
     evaluation: Evaluation | None
     frontier: Frontier | None
+    sampling: Sampling | None
+    best: Best | None
     previews: list[tuple[int, Path]]  # by step
     notes: list[str]  # files that are there but can't be read
 
@@ -201,6 +220,8 @@ def read_run(path: Path) -> Record:
         findings=_findings(lines),
         evaluation=_model(path / "evaluation.json", Evaluation, notes),
         frontier=_model(path / "frontier.json", Frontier, notes),
+        sampling=_model(path / "sampling.json", Sampling, notes),
+        best=_model(path / "best.json", Best, notes),
         previews=_previews(path / "previews"),
         notes=notes,
     )

@@ -161,7 +161,25 @@ def verdict(record: Record) -> list[str]:
     found = record.evaluation
     names = list(dict.fromkeys(finding.name for finding in record.findings))
     doctor = [f"The training doctor has something to say: {', '.join(names)}."] if names else []
-    return [_training(record), *([_quality(found)] if found is not None else []), *doctor]
+    quality = [_quality(found)] if found is not None else []
+    return [_training(record), *quality, *_best_and_last(record), *doctor]
+
+
+def _best_and_last(record: Record) -> list[str]:
+    """The best evaluation during training beside the last one."""
+    best = record.best
+    if best is None:
+        return []
+    last = [row for row in record.rows if f"eval/{best.metric}" in row]
+    end = ""
+    if last and last[-1]["step"] > best.step:
+        value, step = last[-1][f"eval/{best.metric}"], int(last[-1]["step"])
+        end = f"; at the last one, step {step:,}, it was {number(value)}"
+    return [
+        f"Best {best.metric} of the evaluations during training: {number(best.value)} at step "
+        f"{best.step:,}, whose weights are in best/{end}. Chosen on the images that it was "
+        "measured on, so a little too good."
+    ]
 
 
 def steps_of(finding: Finding) -> str:
@@ -216,6 +234,8 @@ def _quality(found: Evaluation) -> str:
 def _headline(metric: Metric) -> str:
     """A metric in a sentence, beside what real images reach; "" for what the table can say."""
     first, value, floor = metric.name.partition("-")[0], metric.value or 0.0, metric.floor
+    if metric.name.startswith(("fd-infinity", "fd-class", "fid-infinity", "fid-class")):
+        return ""
     if first in ("fd", "fid"):
         times = f", {value / floor:.1f} times the {number(floor)} of real images" if floor else ""
         return f"{metric.name} {number(value)}{times}"

@@ -77,6 +77,11 @@ def look(page: Path, width: int, scratch: Path) -> dict[str, Any]:
 def page(make_run: Callable[..., Path], request: pytest.FixtureRequest) -> Path:
     runs = [make_run("first")]
     if request.param == "several runs":
+        for i, speed in enumerate((120.5, 30.0)):
+            runs += [make_run(f"run-{i}", seed=i + 3)]
+            (runs[-1] / "sampling.json").write_text(
+                json.dumps({"images_per_s": speed, "count": 2000})
+            )
         runs += [make_run("second-with-a-rather-long-name-of-its-own", seed=1)]
         runs += [make_run("third", seed=2, evaluated=False)]
     return write_report(runs)
@@ -96,6 +101,42 @@ def test_the_report_opens_without_errors_and_fits(page: Path, width: int, tmp_pa
     assert len(seen["drawings"]) >= 4
     assert all(shown > 250 for shown in seen["drawings"])
     assert seen["text"] > 1000
+
+
+SORT = """<script>
+addEventListener("load", () => {
+  const table = document.querySelector("table.sortable"), seen = [];
+  const order = () => [...table.tBodies[0].rows].map(r => r.cells[0].textContent.trim());
+  const button = table.tHead.rows[0].cells[1].querySelector("button");
+  seen.push(order()); button.click(); seen.push(order()); button.click(); seen.push(order());
+  document.body.innerHTML = `<pre id="seen">${JSON.stringify({order: seen})}</pre>`;
+});
+</script></body>"""
+
+
+def test_a_click_on_a_heading_sorts_the_table(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    runs = [make_run(name, seed=i) for i, name in enumerate("abc")]
+    for run, value in zip(runs, (3.0, 1.0, 2.0), strict=True):
+        file = run / "evaluation.json"
+        tree = json.loads(file.read_text())
+        tree["metrics"][0]["value"] = value
+        file.write_text(json.dumps(tree))
+    page = write_report(runs)
+    page.write_text(page.read_text().replace("</body>", SORT))
+    shown = subprocess.run(
+        [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
+         page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    found = re.search(r'<pre id="seen">(.+?)</pre>', shown.stdout, re.DOTALL)
+    assert found, shown.stderr[-2000:]
+    first, best, worst = json.loads(unescape(found[1]))["order"]
+    assert first == ["a", "b", "c"]
+    assert best == ["b", "c", "a"], "lower is better"
+    assert worst == ["a", "c", "b"]
 
 
 def test_an_error_of_the_page_would_be_seen(tmp_path: Path) -> None:
