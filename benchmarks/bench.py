@@ -151,6 +151,8 @@ def cells(row: Row, *, first: bool) -> tuple[str, ...]:
     label = (
         row.label if precision is None or precision in row.label else f"{row.label}: {precision}"
     )
+    if "distance" in row.facts:
+        label += f", distance {row.facts['distance']:.7g}"
     for fact in row.most:
         label += f", {fact.replace('_', ' ')} {row.facts[fact]:g}"
     if first:

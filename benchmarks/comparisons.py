@@ -164,6 +164,34 @@ def _sampling_parts(name: str, precision: str, batch_size: int, steps: int) -> C
     )
 
 
+def _inception(images: int) -> Comparison:
+    same = {"images": images}
+    return Comparison(
+        "inception",
+        "an image from a 32 px PNG file to Inception's features at 299 px, seeded weights",
+        Arm("clean-fid, fp32", "evaluation.cleanfid", same),
+        (
+            Arm("genkit, fp32", "evaluation.genkit", same, bar=1.5),
+            Arm(
+                "genkit, bf16 (a preview, never called FID)",
+                "evaluation.genkit",
+                same | {"precision": "bf16"},
+                bar=2.8,
+            ),
+        ),
+    )
+
+
+def _distance(name: str, count: int) -> Comparison:
+    same = {"count": count}
+    return Comparison(
+        f"distance-{name}",
+        f"Fréchet distance from 2,048-dimensional moments, {count:,} images a side",
+        Arm("scipy's sqrtm, as clean-fid", "evaluation.scipy", same),
+        (Arm("genkit", "evaluation.distance", same, bar=9),),
+    )
+
+
 COMPARISONS = (
     _step(32, 1.20, laps=20),
     _step(64, 1.10, laps=6),
@@ -185,4 +213,7 @@ COMPARISONS = (
     _sampling(64, 5),
     _sampling_parts("sampling-parts", "auto", 16, 50),
     _sampling_parts("sampling-parts-fp32", "fp32", 16, 50),
+    _inception(64),
+    _distance("full-rank", 10_000),
+    _distance("few-images", 1000),
 )

@@ -9,9 +9,12 @@ from importlib.metadata import version
 
 import pytest
 import torch
+import yaml
 from families_at_hand import tiny
 
-from genkit.errors import CheckpointError, DataError
+import genkit
+from genkit.data import open_source
+from genkit.errors import CheckpointError, ConfigError, DataError
 from genkit.runs import export, train
 from genkit.training import checkpoints
 
@@ -89,3 +92,64 @@ def test_an_export_of_an_older_checkpoint_holds_its_weights(tmp_path):
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="not a run folder"):
         export(tmp_path)
+
+
+# -- evaluation during training --------------------------------------------------------------------
+
+
+def evaluated(run):
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {row["step"]: row["eval/fd-digits"] for row in rows if "eval/fd-digits" in row}
+
+
+def with_evaluation(name="cgan", **changes):
+    return tiny(name, evaluation__every=1, evaluation__count=100, **changes)
+
+
+def test_the_best_evaluated_weights_are_kept_beside_the_last(tmp_path):
+    run = train(with_evaluation(), out=tmp_path / "run")
+    values = evaluated(run)
+    assert sorted(values) == [1, 2, 3, 4]
+    best = json.loads((run / "best.json").read_text())
+    assert best["value"] == min(values.values()) == values[best["step"]]
+    assert (best["metric"], best["better"]) == ("fd-digits", "lower")
+    found = genkit.evaluate(run / "best", run_reference(run), count=100)
+    assert found["fd-digits"].value == pytest.approx(best["value"], rel=1e-4)
+
+
+def run_reference(run):
+    from genkit.config import SyntheticData
+    from genkit.measuring import image_set
+
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    return image_set(open_source(SyntheticData(**config["data"]), "test"))
+
+
+def test_a_resumed_run_keeps_a_better_one_from_before(tmp_path):
+    run = train(with_evaluation(), out=tmp_path / "run")
+    better = {"metric": "fd-digits", "value": 0.0, "better": "lower", "step": 2}
+    (run / "best.json").write_text(json.dumps(better))
+    train(with_evaluation(trainer__steps=6), out=run, resume=True)
+    assert json.loads((run / "best.json").read_text()) == better
+    later = better | {"step": 100}  # of weights that this run has not
+    (run / "best.json").write_text(json.dumps(later))
+    train(with_evaluation(trainer__steps=8), out=run, resume=True)
+    assert json.loads((run / "best.json").read_text())["step"] in (7, 8)
+
+
+def test_the_best_may_be_chosen_by_another_metric_but_not_by_one_that_is_not_measured(tmp_path):
+    run = train(with_evaluation(evaluation__best_by="recall-digits"), out=tmp_path / "run")
+    assert json.loads((run / "best.json").read_text())["better"] == "higher"
+    with pytest.raises(ConfigError, match=r"best_by=fid: not measured here; there are fd-digits"):
+        train(with_evaluation(evaluation__best_by="fid"), out=tmp_path / "other")
+
+
+def test_two_processes_share_an_evaluation_and_find_what_one_finds(tmp_path):
+    one = train(with_evaluation("ddpm", data__batch_size=8), out=tmp_path / "one")
+    config = with_evaluation("ddpm", data__batch_size=4)
+    two = train(config, out=tmp_path / "two", processes=2)
+    values = evaluated(one), evaluated(two)
+    assert values[0].keys() == values[1].keys()
+    for step, value in values[0].items():
+        assert values[1][step] == pytest.approx(value, rel=0.02)
+    assert (two / "best" / "model_index.json").exists()

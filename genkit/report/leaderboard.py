@@ -11,7 +11,7 @@ from genkit.report.curves import short, ticks
 from genkit.report.record import ClassAccuracy, Record
 
 WIDTH, HEIGHT = 460, 280  # of a plot; the page scales it
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 20, 14, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 20, 28, 46
 BAR_WIDTH, BAR_LEFT, ROW = 460, 130, 30  # of the bars of a column
 _NAME = 18  # letters of a run's name in a drawing
 
