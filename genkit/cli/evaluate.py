@@ -127,10 +127,20 @@ def evaluate(
     On several GPUs: [cyan]accelerate launch sample/evaluate.py samples/ --reference real/ ...[/]
     """
     from genkit import launch
+    from genkit.errors import EvaluationError
     from genkit.measuring import compare_pairs, evaluate_samples
 
     files = dict(_pair(text) for text in weights or ())
     if paired:
+        others = {
+            "--train": train, "--data": data, "--extractor": extractor, "--metric": metric,
+            "--protocol": protocol, "--resize": resize, "--precision": precision,
+            "--reference-count": reference_count, "--parzen": parzen or None,
+            "--workers": workers or None, "--processes": processes if processes > 1 else None,
+        }  # fmt: skip
+        given = [name for name, value in others.items() if value is not None]
+        if given:
+            raise EvaluationError(f"--paired compares pairs only: leave {', '.join(given)} out")
         chosen = {"lpips": lpips or (), "weights": files} | ({"device": device} if device else {})
         _show(compare_pairs(samples, Path(reference), out=out, **chosen), as_json=as_json)
         return

@@ -77,17 +77,16 @@ def extract(
     if not len(images):
         raise EvaluationError(f"{images.name}: no images to evaluate")
     small = list(only_moments or [False] * len(extractors))
-    paths = [_cached_path(images, e) if keep else None for e in extractors]
-    found = processes.from_first(lambda: [None if p is None else _read(p) for p in paths])
+    found = processes.from_first(lambda: _kept(images, extractors) if keep else [])
+    found = found or [None] * len(extractors)
     missing = [i for i, rows in enumerate(found) if rows is None]
     made = _pass(images, [extractors[i] for i in missing], [small[i] for i in missing], workers)
     result: list[Features] = []
     for i, rows in enumerate(found):
         result.append(made.pop(0) if rows is None else Features(len(images), rows))
-        path = paths[i]
-        if i in missing and path is not None and result[i].places is None and processes.rank() == 0:
-            _write(path, result[i].rows)
         _refuse_nan(images, extractors[i], result[i].rows)
+        if keep and rows is None and result[i].places is None and processes.rank() == 0:
+            _write(_cached_path(images, extractors[i]), result[i].rows)
     return result
 
 
@@ -98,7 +97,7 @@ def _pass(
         return []
     count, rank, world = len(images), processes.rank(), processes.world()
     ranges = [range(i, min(i + BATCH, count)) for i in range(0, count, BATCH)][rank::world]
-    sums = [_Sum(chosen_rows(count) if few else None) for few in small]
+    sums = [_Sum(chosen_rows(count) if few and count > KEPT_ROWS else None) for few in small]
     with processes.failing_together():
         for places, batch in _ahead(images, ranges, workers):
             for extractor, total in zip(extractors, sums, strict=True):
@@ -181,6 +180,11 @@ def _cached_path(images: ImageSet, extractor: Extractor) -> Path:
     )  # fmt: skip
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()
     return cache_folder() / "features" / f"{digest}.safetensors"
+
+
+def _kept(images: ImageSet, extractors: Sequence[Extractor]) -> list[Tensor | None]:
+    """The features that the cache has, in the order of the extractors."""
+    return [_read(_cached_path(images, extractor)) for extractor in extractors]
 
 
 def _read(path: Path) -> Tensor | None:

@@ -43,7 +43,9 @@ def measure(view: View) -> list[Found]:
     theirs = view.few("prdc/reference", view.reference, LIMIT)
     real, fake = view.reference.rows[theirs], view.samples.rows[mine]
     found = prdc(real, fake)
-    base = None if view.floor is None else prdc(real, view.floor.rows[: len(fake)])
+    base = None
+    if view.floor is not None:
+        base = prdc(real, view.floor.rows[view.few("prdc/floor", view.floor, len(fake))])
     note = "" if len(fake) == len(real) else f"{len(fake)} samples against {len(real)} images"
     result = []
     for name in Prdc._fields:

@@ -43,7 +43,7 @@ class ImageSet:
         name: str,
         images: Sequence[Tensor] | Tensor,
         labels: Tensor | None = None,
-        fingerprint: str | None = None,
+        fingerprint: str | Callable[[], str] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
         if labels is not None and len(labels) != len(images):
@@ -171,7 +171,7 @@ class ImageSet:
     def fingerprint(self) -> str:
         """SHA-256 of all pixels, shapes and labels, or the one that the set was given."""
         if self._known is not None:
-            return self._known
+            return self._known if isinstance(self._known, str) else self._known()
         digest = hashlib.sha256()
         for i in range(len(self)):
             image = self[i]
@@ -199,11 +199,14 @@ class ImageSet:
 
     def pick(self, indices: Tensor) -> ImageSet:
         """The images at (n,) indices as a set of its own."""
-        digest = hashlib.sha256(self.fingerprint.encode() + indices.numpy().tobytes())
+
+        def fingerprint() -> str:
+            return hashlib.sha256(self.fingerprint.encode() + indices.numpy().tobytes()).hexdigest()
+
         labels = None if self.labels is None else self.labels[indices]
         images = _Picked(self._images, indices.tolist())
         name = f"{self.name} ({len(indices)})"
-        picked = ImageSet(name, images, labels, digest.hexdigest(), self.class_names)
+        picked = ImageSet(name, images, labels, fingerprint, self.class_names)
         if self.captions is not None:
             picked.captions = tuple(self.captions[i] for i in indices.tolist())
         return picked

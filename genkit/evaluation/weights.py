@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from genkit.errors import EvaluationError
+from genkit.evaluation import processes
 from genkit.files import DownloadError, cache_folder, download
 
 CHUNK = 1 << 24
@@ -44,15 +45,8 @@ class Weights:
             EvaluationError: It can't be fetched or is another file; says what to put where.
         """
         path = self.path
-        if not path.exists():
-            try:
-                download(self.urls, path, self.sha256)
-            except DownloadError as error:
-                raise EvaluationError(
-                    f"{extractor} needs weights that can't be fetched ({error}): put "
-                    f"{self.urls[0]} at {path}, name a copy of it with --weights {extractor}=PATH, "
-                    "or set GENKIT_CACHE if that folder can't be written"
-                ) from None
+        processes.from_first(lambda: self._fetch(extractor))  # it fills the cache for the others
+        self._fetch(extractor)  # of another machine
         found = sha256_of(path)
         if found != self.sha256:
             raise EvaluationError(
@@ -60,6 +54,18 @@ class Weights:
                 f"delete it, then it is fetched again from {self.urls[0]}"
             )
         return path
+
+    def _fetch(self, extractor: str) -> None:
+        if self.path.exists():
+            return
+        try:
+            download(self.urls, self.path, self.sha256)
+        except DownloadError as error:
+            raise EvaluationError(
+                f"{extractor} needs weights that can't be fetched ({error}): put "
+                f"{self.urls[0]} at {self.path}, name a copy of it with --weights "
+                f"{extractor}=PATH, or set GENKIT_CACHE if that folder can't be written"
+            ) from None
 
 
 def sha256_of(path: Path) -> str:
