@@ -8,6 +8,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("genkit")
 
+LONGEST_WAIT = timedelta(hours=12)
 COUNT = 10_000  # images drawn of a pipeline
 DURING_TRAINING = ("fd", "prdc", "modes", "accuracy")
 
@@ -54,6 +56,7 @@ def evaluate(
         found = genkit.evaluate(pipeline, "cifar10:train", extractors=["inception-v3"])
         print(found["fid"].value, found["fid"].low, found["fid"].high)
 
+    With several processes all of them must call it; each draws and looks at its share.
     Images of a pipeline go from the network to the metrics without a file between. Each has a seed
     of its own, so neither the batch size nor the number of processes changes them.
 
@@ -121,7 +124,8 @@ def evaluate_samples(
         _evaluate_together(named, processes)
         return Evaluation.load(target)
     if launch.is_launched():
-        PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))  # meets the other processes
+        # Meets the other processes; while the first one computes the metrics, they wait.
+        PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=LONGEST_WAIT)
     drawn = ImageSet.from_path(samples)
     against = _named(reference, drawn, root)
     if reference_count is not None:
@@ -172,7 +176,7 @@ def named_set(
     """A named set at the size of the samples, or what a path holds."""
     from genkit.evaluation import read_reference
 
-    if Path(name).exists():
+    if Path(name).exists() or "*" in name:
         return read_reference(Path(name))
     like = SyntheticData(image_size=size, channels=1 if channels == 1 else 3)
     return image_set(open_reference(name, root=root, like=like))
@@ -240,7 +244,10 @@ def _samples(
             "genkit or diffusers"
         )
     draw = _of_diffusers(given, seed, batch_size, prompts, options)
-    return _drawn(given, draw, count, f"{seed} {batch_size} {prompts} {options}")
+    drawn = _drawn(given, draw, count, f"{seed} {batch_size} {prompts} {options}")
+    if prompts is not None:
+        drawn.captions = tuple(prompts[place % len(prompts)] for place in range(count))
+    return drawn
 
 
 def pipeline_set(
@@ -339,6 +346,15 @@ def during_training(
     extractor = load_extractor(asked.extractor, device=ranks.default_device())
     reference = image_set(open_source(config.data, "test"))
     wanted = asked.best_by or extractor.frechet_name
+    possible = [extractor.frechet_name, "accuracy", "modes", "modes-kl"]
+    possible += [
+        f"{name}-{extractor.name}" for name in ("precision", "recall", "density", "coverage")
+    ]
+    if wanted not in possible:
+        raise ConfigError(
+            f"evaluation.best_by={wanted}: not measured during training; there are "
+            f"{', '.join(possible)}"
+        )
     best = [before]
 
     def hook(pipeline: Any, step: int) -> dict[str, float]:

@@ -52,7 +52,9 @@ def test_any_number_of_processes_gives_the_same_numbers(count, tmp_path):
 def test_more_processes_than_batches_leave_some_without_images(tmp_path):
     fake, real = write(tmp_path / "fake", noise(30)), write(tmp_path / "real", noise(40, "r"))
     one = evaluate_samples(fake, str(real), out=tmp_path / "1.json", metrics=["fd"])
-    two = evaluate_samples(fake, str(real), out=tmp_path / "2.json", metrics=["fd"], processes=2)
+    two = evaluate_samples(
+        fake, str(real), out=tmp_path / "2.json", metrics=["fd"], processes=2, workers=2
+    )
     assert two["fd-digits"].value == pytest.approx(one["fd-digits"].value, rel=1e-9)
 
 

@@ -102,6 +102,11 @@ class ClipExtractor(Extractor):
         return CLIPTokenizer(vocab=vocabulary, merges=pairs)  # type: ignore[arg-type]
 
 
+def is_published(extractor: Extractor, name: str) -> bool:
+    """Whether it is the published CLIP of that name."""
+    return isinstance(extractor, ClipExtractor) and extractor.name == name
+
+
 def load_vitb32(path: Path | None = None, *, device: torch.device | str = "cpu") -> ClipExtractor:
     """`clip-vitb32`; see `load_clip`."""
     return load_clip("clip-vitb32", path, device=device)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 
 from genkit.errors import EvaluationError
-from genkit.evaluation.clip import ClipExtractor
+from genkit.evaluation.clip import ClipExtractor, is_published
+from genkit.evaluation.sets import ImageSet
 from genkit.evaluation.view import Found, View
 
 WEIGHT = 2.5
@@ -18,22 +19,25 @@ PROMPT = "A photo depicts {}"
 BATCH = 64
 
 
-def measure(view: View) -> list[Found]:
-    """ "clip-score" on ViT-B/32, else "clip-score-<extractor>".
+def check(samples: ImageSet) -> tuple[str, ...]:
+    """The captions of samples.
 
     Raises:
-        EvaluationError: The samples have no captions, or the extractor reads no text.
+        EvaluationError: They have none.
     """
+    if samples.captions is None:
+        raise EvaluationError(
+            f"clip-score: {samples.name} has no captions; give a folder with metadata.jsonl, a "
+            'line for each image: {"file_name": "0.png", "caption": "..."}'
+        )
+    return samples.captions
+
+
+def measure(view: View) -> list[Found]:
+    """ "clip-score" on ViT-B/32, else "clip-score-<extractor>"."""
     if not isinstance(view.extractor, ClipExtractor):
-        raise EvaluationError(
-            f"clip-score: {view.extractor.name} reads no text; give --extractor clip-vitb32"
-        )
-    captions = view.sample_set.captions
-    if captions is None:
-        raise EvaluationError(
-            f"clip-score: {view.sample_set.name} has no captions; give a folder with "
-            'metadata.jsonl, a line for each image: {"file_name": "0.png", "caption": "..."}'
-        )
+        return []
+    captions = check(view.sample_set)
     texts = [PROMPT.format(caption) for caption in captions]
     scores = []
     for start in range(0, len(texts), BATCH):
@@ -44,7 +48,7 @@ def measure(view: View) -> list[Found]:
     name = view.extractor.name
     return [
         Found(
-            "clip-score" if name == "clip-vitb32" else f"clip-score-{name}",
+            "clip-score" if is_published(view.extractor, "clip-vitb32") else f"clip-score-{name}",
             values.mean().item(),
             "higher",
             values,

@@ -9,10 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genkit.evaluation.clip import is_published
 from genkit.evaluation.view import Found, View
 
 SIGMA, SCALE = 10.0, 1000.0
-CHUNK = 4096  # rows of the kernel held at a time
+CHUNK = 512  # rows of the kernel held at a time
 ROWS = 4096  # for the interval
 
 
@@ -26,7 +27,7 @@ def measure(view: View) -> list[Found]:
     name = view.extractor.name
     return [
         Found(
-            "cmmd" if name == "clip-vitl14-336" else f"cmmd-{name}",
+            "cmmd" if is_published(view.extractor, "clip-vitl14-336") else f"cmmd-{name}",
             cmmd(fake, real),
             "lower",
             influence(fake[mine], real[theirs]),

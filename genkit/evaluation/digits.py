@@ -88,6 +88,11 @@ class DigitsExtractor(Extractor):
         self.network = network.eval().requires_grad_(False)
         self.sha256 = sha256
 
+    @property
+    def has_classes(self) -> bool:
+        """The ten digits."""
+        return True
+
     def prepare(self, images: Tensor) -> Tensor:
         """(B, C, H, W) uint8 -> (B, 1, 32, 32) float32 in [0, 1]."""
         return to_grey(images.to(self.network.head.weight.device))

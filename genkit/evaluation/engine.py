@@ -66,7 +66,7 @@ def extract(
     Args:
         images: The set; an empty one is an error.
         extractors: What gives the features; each image is read once for all of them.
-        keep: Keep them in the user's cache, by content of the set and weights of the extractor.
+        keep: Keep them in the user's cache, by content of the set and identity of the extractor.
         only_moments: For each extractor whether moments and a few rows are enough; memory then
             doesn't grow with the number of images.
         workers: Threads that read images ahead of the network; 0 = none.
@@ -74,20 +74,21 @@ def extract(
     Raises:
         EvaluationError: There are no images, or an extractor gives NaN for some.
     """
-    if not len(images):
+    count = len(images)
+    if not count:
         raise EvaluationError(f"{images.name}: no images to evaluate")
-    small = list(only_moments or [False] * len(extractors))
-    found = processes.from_first(lambda: _kept(images, extractors) if keep else [])
-    found = found or [None] * len(extractors)
-    missing = [i for i, rows in enumerate(found) if rows is None]
+    asked = only_moments or [False] * len(extractors)
+    small = [few and count > KEPT_ROWS for few in asked]
+    found: list[Features | None] = [None] * len(extractors)
+    if keep:
+        found = processes.from_first(lambda: _kept(images, extractors, small))
+    missing = [i for i, features in enumerate(found) if features is None]
     made = _pass(images, [extractors[i] for i in missing], [small[i] for i in missing], workers)
-    result: list[Features] = []
-    for i, rows in enumerate(found):
-        result.append(made.pop(0) if rows is None else Features(len(images), rows))
-        _refuse_nan(images, extractors[i], result[i].rows)
-        if keep and rows is None and result[i].places is None and processes.rank() == 0:
-            _write(_cached_path(images, extractors[i]), result[i].rows)
-    return result
+    for i, features in zip(missing, made, strict=True):
+        found[i] = features
+        if keep and processes.rank() == 0:
+            _write(_cached_path(images, extractors[i], small[i]), features)
+    return [features for features in found if features is not None]
 
 
 def _pass(
@@ -97,7 +98,8 @@ def _pass(
         return []
     count, rank, world = len(images), processes.rank(), processes.world()
     ranges = [range(i, min(i + BATCH, count)) for i in range(0, count, BATCH)][rank::world]
-    sums = [_Sum(chosen_rows(count) if few and count > KEPT_ROWS else None) for few in small]
+    mine = sum(len(places) for places in ranges)
+    sums = [_Sum(mine, chosen_rows(count) if few else None) for few in small]
     with processes.failing_together():
         for places, batch in _ahead(images, ranges, workers):
             for extractor, total in zip(extractors, sums, strict=True):
@@ -106,39 +108,69 @@ def _pass(
                     for i in range(0, len(batch), extractor.batch_size)
                 ]
                 total.add(places, torch.cat(parts))
-    return [total.gathered(count) for total in sums]
+    found = []
+    for extractor, total in zip(extractors, sums, strict=True):
+        bad = sum(processes.gathered(total.bad))
+        if bad:
+            raise EvaluationError(
+                f"{images.name}: {extractor.name} gave NaN or infinite features for {bad} of "
+                f"{count} images; look at these images and at the weights file"
+            )
+        found.append(total.gathered(count))
+    return found
 
 
 class _Sum:
-    """What one process has found so far by one extractor."""
+    """What one process has found so far by one extractor.
 
-    def __init__(self, chosen: Tensor | None) -> None:
-        self.chosen = chosen
+    Args:
+        count: Images that it will see.
+        chosen: Which rows to keep, of the whole set, with the moments of all; None = every row.
+    """
+
+    def __init__(self, count: int, chosen: Tensor | None) -> None:
+        self.count, self.chosen = count, chosen
         self.moments: Moments | None = None
-        self.rows: list[Tensor] = []
+        self.rows: Tensor | None = None  # of the chosen images first, the rest of it is not used
         self.places: list[Tensor] = []
+        self.filled = self.bad = 0
 
     def add(self, places: range, features: Tensor) -> None:
+        """The features (B, D) of these images."""
+        self.bad += int((~features.isfinite().all(1)).sum())
         where = torch.arange(places.start, places.stop)
         if self.chosen is not None:
             part = Moments.of(features)
             self.moments = part if self.moments is None else self.moments.merge(part)
-            mine = torch.isin(where, self.chosen)
-            where, features = where[mine], features[mine]
-        self.rows.append(features)
+            kept = torch.isin(where, self.chosen)
+            where, features = where[kept], features[kept]
+        if self.rows is None:  # one buffer: lists of parts would take twice the memory at the end
+            most = self.count if self.chosen is None else min(self.count, len(self.chosen))
+            self.rows = features.new_empty(most, features.shape[1])
+        self.rows[self.filled : self.filled + len(where)] = features
+        self.filled += len(where)
         self.places.append(where)
 
     def gathered(self, count: int) -> Features:
         """All processes' parts in the order of the images."""
-        mine = (self.moments, torch.cat(self.rows), torch.cat(self.places)) if self.rows else None
+        if processes.world() == 1 and self.rows is not None:
+            return self._whole(count, [self.moments], self.rows[: self.filled], self.places)
+        mine = None
+        if self.rows is not None:
+            mine = (self.moments, self.rows[: self.filled].clone(), torch.cat(self.places))
         parts = [part for part in processes.gathered(mine) if part is not None]
         places = torch.cat([part[2] for part in parts])
         order = places.argsort()
         rows = torch.cat([part[1] for part in parts])[order]
+        return self._whole(count, [part[0] for part in parts], rows, [places[order]])
+
+    def _whole(
+        self, count: int, moments: Sequence[Moments | None], rows: Tensor, places: Sequence[Tensor]
+    ) -> Features:
         if self.chosen is None:
             return Features(count, rows)
-        moments = [part[0] for part in parts if part[0] is not None]
-        return Features(count, rows, places[order], reduce(Moments.merge, moments))
+        known = reduce(Moments.merge, [part for part in moments if part is not None])
+        return Features(count, rows, torch.cat(list(places)), known)
 
 
 def chosen_rows(count: int) -> Tensor:
@@ -151,7 +183,7 @@ def _ahead(
     images: ImageSet, ranges: Sequence[range], workers: int
 ) -> Iterator[tuple[range, list[Tensor]]]:
     """The images of each range, the next range read while the last one is in use."""
-    if not workers or images.is_drawn:
+    if not workers or images.is_drawn or not ranges:
         for places in ranges:
             yield places, images.read(places)
         return
@@ -162,39 +194,45 @@ def _ahead(
             yield places, list(waiting.pop(0))
 
 
-def _refuse_nan(images: ImageSet, extractor: Extractor, rows: Tensor) -> None:
-    bad = int((~rows.isfinite().all(1)).sum())
-    if bad:
-        raise EvaluationError(
-            f"{images.name}: {extractor.name} gave NaN or infinite features for {bad} of "
-            f"{len(rows)} images; look at these images and at the weights file"
-        )
-
-
 # -- cache -----------------------------------------------------------------------------------------
 
 
-def _cached_path(images: ImageSet, extractor: Extractor) -> Path:
+def _cached_path(images: ImageSet, extractor: Extractor, small: bool) -> Path:
+    kind = type(extractor)
     identity = (
-        images.fingerprint, extractor.sha256, extractor.layer, extractor.resize, extractor.precision
+        images.fingerprint, f"{kind.__module__}.{kind.__qualname__}", extractor.name,
+        extractor.sha256, extractor.layer, extractor.resize, extractor.precision,
     )  # fmt: skip
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()
-    return cache_folder() / "features" / f"{digest}.safetensors"
+    return cache_folder() / "features" / f"{digest}{'-moments' if small else ''}.safetensors"
 
 
-def _kept(images: ImageSet, extractors: Sequence[Extractor]) -> list[Tensor | None]:
-    """The features that the cache has, in the order of the extractors."""
-    return [_read(_cached_path(images, extractor)) for extractor in extractors]
+def _kept(
+    images: ImageSet, extractors: Sequence[Extractor], small: Sequence[bool]
+) -> list[Features | None]:
+    """What the cache has of each extractor."""
+    return [
+        _read(_cached_path(images, extractor, few), len(images))
+        for extractor, few in zip(extractors, small, strict=True)
+    ]
 
 
-def _read(path: Path) -> Tensor | None:
+def _read(path: Path, count: int) -> Features | None:
     try:
-        return load(path.read_bytes())["features"]
+        held = load(path.read_bytes())
+        if "scatter" not in held:
+            return Features(count, held["features"])
+        known = Moments(count, held["mean"], held["scatter"])
+        return Features(count, held["features"], held["places"], known)
     except (OSError, SafetensorError, KeyError):
         return None
 
 
-def _write(path: Path, rows: Tensor) -> None:
+def _write(path: Path, features: Features) -> None:
     """Without a writable cache the work is repeated next time and nothing else changes."""
+    held = {"features": features.rows.contiguous()}
+    if features.known is not None and features.places is not None:
+        known = features.known
+        held |= {"places": features.places, "mean": known.mean, "scatter": known.scatter}
     with contextlib.suppress(OSError):
-        write_whole(path, save({"features": rows.contiguous()}))
+        write_whole(path, save(held))

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Without TF32, which GPUs use for convolutions of fp32 and which moves features."""
+    settings: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [setting.allow_tf32 for setting in settings]
+    try:
+        for setting in settings:
+            setting.allow_tf32 = False
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.allow_tf32 = value
 
 
 class Extractor(ABC):
@@ -41,6 +57,11 @@ class Extractor(ABC):
         """What `prepare` gave -> (B, D) float32 on the CPU."""
 
     @property
+    def has_classes(self) -> bool:
+        """Whether `logits` gives some."""
+        return False
+
+    @property
     def frechet_name(self) -> str:
         """What the Fréchet distance on these features is called."""
         return f"fd-{self.name}"
@@ -51,7 +72,8 @@ class Extractor(ABC):
 
     def of(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         """Features (B, D) of (B, C, H, W) uint8 or a list of (C, H, W) of any sizes."""
-        return self.features(self.prepare_all(images))
+        with full_precision():
+            return self.features(self.prepare_all(images))
 
     def prepare_all(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         """The network's input for images of any sizes, in order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,15 +83,15 @@ def load_extractor(
     Raises:
         EvaluationError: No such extractor, an option that it doesn't take, or no weights.
     """
+    asked = {"how": resize, "precision": precision}
     if ":" in name:
-        return _own(name, path)
+        return _own(name, path, asked)
     if name not in REGISTRY:
         raise EvaluationError(
             f"extractor {name!r}: no such extractor; there are: {', '.join(REGISTRY)}, "
             "and module:Class for your own"
         )
     entry = REGISTRY[name]
-    asked = {"how": resize, "precision": precision}
     _check(name, entry, asked)
     chosen = {key: value for key, value in asked.items() if key in entry.options}
     return entry.load(path, device=device, **chosen)
@@ -110,16 +111,27 @@ def _check(name: str, entry: Entry, asked: dict[str, Any]) -> None:
             raise EvaluationError(f"{name} has no choice of {option[2:]}: leave {option} out")
 
 
-def _own(name: str, path: Path | None) -> Extractor:
+def _own(name: str, path: Path | None, asked: dict[str, Any]) -> Extractor:
+    """An extractor of one's own; the module may lie in the current folder."""
     module, _, attribute = name.partition(":")
-    if path is not None:
-        raise EvaluationError(f"{name} finds its own weights: leave --weights out for it")
+    if path is not None or asked != DEFAULTS:
+        raise EvaluationError(
+            f"{name} finds its own weights and resizes by itself: leave --weights, --resize and "
+            "--precision out for it"
+        )
     try:
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.insert(0, here)
         made = getattr(importlib.import_module(module), attribute)()
-    except (ImportError, AttributeError, TypeError) as error:
+    except Exception as error:
         raise EvaluationError(f"extractor {name}: can't be made: {error}") from None
     if not isinstance(made, Extractor):
         raise EvaluationError(
             f"extractor {name}: a {type(made).__name__}, expected a genkit.evaluation.Extractor"
+        )
+    if made.frechet_name == "fid" or any(made.name.startswith(known) for known in REGISTRY):
+        raise EvaluationError(
+            f"extractor {name}: it calls itself {made.name!r}, which is one of genkit's; values "
+            "under that name must come from the published weights: give it another name"
         )
     return made

@@ -93,6 +93,11 @@ class InceptionExtractor(Extractor):
         """ "fid" for published weights in fp32, else "fd-" and the extractor's name."""
         return "fid" if self.name == "inception-v3" else f"fd-{self.name}"
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether the file holds the logits' weights."""
+        return self._head is not None
+
     def prepare(self, images: Tensor) -> Tensor:
         """(B, C, H, W) uint8 -> (B, 3, 299, 299) float32 in [-1, 1]."""
         rgb = images.to(self._device).expand(-1, 3, -1, -1)

@@ -43,7 +43,7 @@ def measure(view: View) -> list[Found]:
     usual = "" if count == USUAL_COUNT else f"{count:,} samples, {USUAL_COUNT:,} are usual"
     return [
         Found(
-            "is" if name == "inception-v3" else f"is-{name}",
+            "is" if view.extractor.frechet_name == "fid" else f"is-{name}",
             found.value,
             "higher",
             found.influence[order.argsort()],

@@ -32,7 +32,7 @@ def measure(view: View) -> list[Found]:
     name = view.extractor.name
     return [
         Found(
-            "kid" if name == "inception-v3" else f"kid-{name}",
+            "kid" if view.extractor.frechet_name == "fid" else f"kid-{name}",
             values.mean().item(),
             "lower",
             influence(fake[mine], real[theirs]),

@@ -10,12 +10,14 @@ show about K (1 - exp(-n / K)) of K modes, and the divergence of their shares fr
 from __future__ import annotations
 
 import math
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from genkit.evaluation.digits import DigitsExtractor
 from genkit.evaluation.engine import features_of
+from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.sets import ImageSet
 from genkit.evaluation.view import Found, View
 
@@ -93,13 +95,40 @@ def kl_influence(shown: Tensor, modes: int) -> Tensor:
     return share.log()[shown]
 
 
+class Channels(Extractor):
+    """The digits classifier on each channel of an RGB image by itself: three times 128 features."""
+
+    batch_size = 85  # times three channels
+
+    def __init__(self, digits: DigitsExtractor) -> None:
+        self.digits = digits
+        self.name, self.sha256 = f"{digits.name}-by-channel", digits.sha256
+        self.layer, self.resize = f"{digits.layer}, of each channel", digits.resize
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> (B, 3, 32, 32) float32 in [0, 1]."""
+        return self.digits.prepare(images.flatten(0, 1)[:, None]).view(len(images), 3, 32, 32)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """(B, 3, 32, 32) -> (B, 384) float32 on the CPU."""
+        return self.digits.features(inputs.flatten(0, 1)[:, None]).view(len(inputs), -1)
+
+
+_SHOWN: WeakKeyDictionary[ImageSet, Tensor] = WeakKeyDictionary()
+
+
 def modes_shown(images: ImageSet, extractor: DigitsExtractor, *, keep: bool = False) -> Tensor:
     """The mode of each RGB image: (N,) int64, 100 red + 10 green + blue digit.
+
+    A set is looked at once, however often it is asked for.
 
     Args:
         images: Stacked digits.
         extractor: Names the digit in each channel.
         keep: Keep the features in the user's cache, as `features_of` does.
     """
-    features = features_of(images.channels(), extractor, keep=keep)  # (3N, 128)
-    return extractor.classify(features).view(-1, 3) @ torch.tensor([100, 10, 1])
+    if images not in _SHOWN:
+        features = features_of(images, Channels(extractor), keep=keep)  # (N, 384)
+        digits = extractor.classify(features.view(len(features) * 3, -1)).view(-1, 3)
+        _SHOWN[images] = digits @ torch.tensor([100, 10, 1])
+    return _SHOWN[images]

@@ -73,9 +73,13 @@ def evaluate_pairs(
         "ssim": {"window": f"Gaussian, {WINDOW} px, deviation {DEVIATION}", "border": border},
         **{d.name: {"trunk_sha256": d.sha256, "version": "0.1"} for d in distances},
     }
+    found = {name: torch.cat(parts) for name, parts in values.items()}
+    equal = int((~found["psnr"].isfinite()).sum())
+    notes = [f"{equal} of {len(images)} pairs are equal: PSNR is of the others"] if equal else []
     metrics = [
-        _metric(name, torch.cat(parts), protocols[name], originals)
-        for name, parts in values.items()
+        _metric(name, kept, protocols[name], originals)
+        for name, all_values in found.items()
+        if len(kept := all_values[all_values.isfinite()])
     ]
     return Evaluation(
         samples=identity(images),
@@ -83,7 +87,7 @@ def evaluate_pairs(
         train=None,
         metrics=tuple(metrics),
         classes=None,
-        notes=(),
+        notes=tuple(notes),
         seconds=round(time.monotonic() - start, 2),
         versions=versions(),
     )
@@ -135,11 +139,7 @@ def _alike(images: ImageSet, originals: ImageSet, places: range) -> list[tuple[T
 
 def _metric(name: str, values: Tensor, protocol: dict[str, Any], originals: ImageSet) -> Metric:
     better: Literal["lower", "higher"] = "lower" if name.startswith("lpips") else "higher"
-    finite = values.isfinite()
-    note = "" if finite.all() else f"{int((~finite).sum())} equal pairs are left out"
-    kept = values[finite].double()
-    value = kept.mean().item() if len(kept) else 0.0
-    error = standard_error(kept)
+    value, error = values.double().mean().item(), standard_error(values)
     low, high = interval(value, error, least=-math.inf) if math.isfinite(error) else (None, None)
     reference = identity(originals)
     shared = {
@@ -149,4 +149,4 @@ def _metric(name: str, values: Tensor, protocol: dict[str, Any], originals: Imag
         "reference_sha256": reference["sha256"],
         "interval": "95 %, standard error of the mean over pairs",
     }
-    return Metric(name, value, low, high, better, None, note, protocol | shared)
+    return Metric(name, value, low, high, better, None, "", protocol | shared)

@@ -7,6 +7,7 @@ torchvision's AlexNet and VGG-16, fetched and checked as all weights here are.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +59,7 @@ class Lpips:
         if trunk not in TRUNKS:
             raise EvaluationError(f"lpips: no trunk {trunk!r}; there are {', '.join(TRUNKS)}")
         path = path or TRUNKS[trunk].fetched(f"lpips-{trunk}")
+        state = read_state(path)
         self.trunk, self.sha256 = trunk, sha256_of(path)
         known = self.sha256 == TRUNKS[trunk].sha256
         self.name = f"lpips-{trunk}" if known else f"lpips-{trunk}-{self.sha256[:8]}"
@@ -65,21 +67,25 @@ class Lpips:
             # The package names torchvision's options as they were called before 0.13.
             warnings.simplefilter("ignore", UserWarning)
             network: Any = lpips.LPIPS(net=trunk, pnet_rand=True, verbose=False)
-        _put_trunk(network.net, read_state(path), path)
+        _put_trunk(network.net, state, path)
         self._network = network.eval().requires_grad_(False).to(device)
         self._device = device
 
     @torch.inference_mode()
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
         """Two batches (B, C, H, W) uint8 of one size, C 1 or 3 -> (B,) float32 on the CPU."""
-        side = min(first.shape[2:])
+        self.check(first.shape)
+        a, b = (_signed(x).to(self._device) for x in (first, second))
+        return self._network(a, b).flatten().float().cpu()
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Refuse images (..., H, W) that are too small for the network."""
+        side = min(shape[-2:])
         if side < SMALLEST[self.trunk]:
             raise EvaluationError(
                 f"{self.name}: images of {side} px are too small for the network, which needs "
-                f"{SMALLEST[self.trunk]}; resize both sets first"
+                f"{SMALLEST[self.trunk]}; resize them first"
             )
-        a, b = (_signed(x).to(self._device) for x in (first, second))
-        return self._network(a, b).flatten().float().cpu()
 
 
 def _put_trunk(network: Any, state: dict[str, Tensor], path: Path) -> None:
@@ -106,20 +112,30 @@ def diversity(samples: ImageSet, distance: Lpips, seed: int) -> Found:
     first, second = _pairs(samples, seed)
     values = []
     for start in range(0, len(first), BATCH):
-        places = (x[start : start + BATCH].tolist() for x in (first, second))
-        values.append(distance(*(torch.stack(samples.read(p)) for p in places)))
+        places = [x[start : start + BATCH].tolist() for x in (first, second)]
+        pictures = [samples.read(p) for p in places]
+        if len({picture.shape for side in pictures for picture in side}) > 1:
+            raise EvaluationError(
+                f"{samples.name}: images of different sizes or channels; {distance.name} compares "
+                "images of one size: resize them first"
+            )
+        values.append(distance(*(torch.stack(side) for side in pictures)))
     found = torch.cat(values).double()
+    # A pair has two images, and an image may be in several pairs: each bears its share of them.
+    off = len(samples) * (found - found.mean()) / len(found)
+    influence = torch.zeros(len(samples), dtype=torch.float64)
+    for of_pairs in (first, second):
+        influence.index_add_(0, of_pairs, off)
     within = "" if samples.labels is None else " of one class"
     return Found(
         f"{distance.name}-diversity",
         found.mean().item(),
         "higher",
-        found,
-        over="pairs",
+        influence,
         protocol={
             "trunk_sha256": distance.sha256,
             "pairs": f"{len(found):,} random pairs{within}",
-            "interval": "pairs drawn again",
+            "interval": "samples drawn again",
         },
     )
 

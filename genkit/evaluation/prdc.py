@@ -47,6 +47,8 @@ def measure(view: View) -> list[Found]:
     if view.floor is not None:
         base = prdc(real, view.floor.rows[view.few("prdc/floor", view.floor, len(fake))])
     note = "" if len(fake) == len(real) else f"{len(fake)} samples against {len(real)} images"
+    if max(view.samples.count, view.reference.count) > LIMIT:
+        note = f"{len(fake):,} samples and {len(real):,} images compared, chosen at random"
     result = []
     for name in Prdc._fields:
         per_image: Tensor = getattr(found, name)
@@ -61,6 +63,7 @@ def measure(view: View) -> list[Found]:
                 per_image,
                 over=over,
                 places=mine if over == "samples" else theirs,
+                count=len(per_image),
                 floor=None if base is None else getattr(base, name).mean().item(),
                 note=note,
                 protocol={

@@ -65,7 +65,10 @@ PRESETS: dict[str, Preset] = {
         count=50_000,
     ),
     "improved-precision-recall": Preset(
-        ("vgg16",), ("prdc",), "Kynkäänniemi et al. 2019, arXiv:1904.06991", count=50_000
+        ("vgg16",),
+        ("prdc",),
+        "Kynkäänniemi et al. 2019, arXiv:1904.06991, but with 10,000 images of each set",
+        count=10_000,
     ),
     "fd-dinov2": Preset(
         ("dinov2-vitl14",), ("fd", "prdc"), "Stein et al. 2023, arXiv:2306.04675", count=50_000

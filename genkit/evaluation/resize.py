@@ -14,7 +14,7 @@ hold Pillow's own weights; what differs is the order of summation, far below 0.0
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -63,7 +63,7 @@ def centre_square(images: Tensor) -> Tensor:
     return images[:, :, top : top + side, left : left + side]
 
 
-@cache
+@lru_cache(64)
 def bicubic_matrix(before: int, after: int) -> Tensor:
     """(after, before) float32: Pillow's bicubic filter, widened where an image shrinks."""
     scale = before / after
@@ -74,7 +74,7 @@ def bicubic_matrix(before: int, after: int) -> Tensor:
     return (weight / weight.sum(1, keepdim=True)).float()
 
 
-@cache
+@lru_cache(64)
 def bilinear_tf1_matrix(before: int, after: int) -> Tensor:
     """(after, before) float32: output i lies at i * before / after, between its two neighbours."""
     place = torch.arange(after, dtype=torch.float32) * (before / after)

@@ -42,8 +42,14 @@ class Metric:
 
 def identity(images: Any) -> dict[str, Any]:
     """A set's name, count and content; of an `ImageSet` or of statistics."""
-    count = images.count if hasattr(images, "gaussian") else len(images)
-    return {"name": images.name, "count": count, "sha256": images.fingerprint}
+    return {
+        "name": images.name, "count": identity_count(images), "sha256": images.fingerprint
+    }  # fmt: skip
+
+
+def identity_count(images: Any) -> int | None:
+    """How many images a set has; of statistics None where the file doesn't say."""
+    return images.count if hasattr(images, "gaussian") else len(images)
 
 
 def versions() -> dict[str, str]:

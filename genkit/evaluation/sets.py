@@ -8,8 +8,9 @@ import tarfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, overload
 
@@ -114,7 +115,8 @@ class ImageSet:
         if label is not None:
             whole = hasattr(dataset, "column_names")  # without decoding the pictures
             column = dataset[label] if whole else [row[label] for row in dataset]
-            labels = torch.tensor([int(number) for number in column])
+            classes = [_class(getattr(c, "item", lambda c=c: c)(), name) for c in column]
+            labels = _labels(classes, name)
         return cls(name, _Rows(dataset, image, name), labels)
 
     @classmethod
@@ -183,19 +185,13 @@ class ImageSet:
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """In order, (B, C, H, W) uint8 with labels (B,); B <= size, as shapes in a batch agree."""
-        held: list[Tensor] = []
-        for i in range(len(self)):
-            image = self[i]
-            if held and (len(held) == size or image.shape != held[0].shape):
-                yield self._batch(held, i)
-                held = []
-            held.append(image)
-        if held:
-            yield self._batch(held, len(self))
-
-    def _batch(self, held: list[Tensor], stop: int) -> tuple[Tensor, Tensor | None]:
-        labels = None if self.labels is None else self.labels[stop - len(held) : stop]
-        return torch.stack(held), labels
+        for start in range(0, len(self), size):
+            block = self.read(range(start, min(start + size, len(self))))
+            for _, alike in groupby(block, lambda image: image.shape):
+                images = list(alike)
+                stop = start + len(images)
+                yield torch.stack(images), None if self.labels is None else self.labels[start:stop]
+                start = stop
 
     def pick(self, indices: Tensor) -> ImageSet:
         """The images at (n,) indices as a set of its own."""
@@ -210,12 +206,6 @@ class ImageSet:
         if self.captions is not None:
             picked.captions = tuple(self.captions[i] for i in indices.tolist())
         return picked
-
-    def channels(self) -> ImageSet:
-        """Each channel as a grey image of its own, (1, H, W), without labels: C times as many."""
-        keys = [(i, c) for i in range(len(self)) for c in range(self.shape[0])]
-        digest = hashlib.sha256(f"{self.fingerprint} by channel".encode()).hexdigest()
-        return ImageSet(f"{self.name} by channel", _Channels(self, keys), None, digest)
 
 
 class _Reader(Sequence[Tensor]):
@@ -256,16 +246,6 @@ class _Picked(_Reader):
 
     def read(self, key: int) -> Tensor:
         return self.images[key]
-
-
-class _Channels(_Reader):
-    def __init__(self, images: ImageSet, keys: Sequence[tuple[int, int]]) -> None:
-        super().__init__(keys)
-        self.images = images
-
-    def read(self, key: tuple[int, int]) -> Tensor:
-        index, channel = key
-        return self.images[index][channel : channel + 1]
 
 
 class _Files(_Reader):
@@ -406,9 +386,7 @@ def _metadata_row(metadata: Path, number: int, line: str) -> _Row:
     except (ValueError, TypeError, KeyError):
         raise EvaluationError(f'{where}: expected {{"file_name": ..., "label": ...}}') from None
     _refuse_escape(str(name), where)
-    label = row.get("label")
-    if label is not None and (not isinstance(label, int) or isinstance(label, bool)):
-        raise EvaluationError(f"{where}: label {label!r} is not an integer class")
+    label = _class(row.get("label"), where)
     caption = row.get("caption", row.get("text"))
     return _Row(str(name), label, None if caption is None else str(caption))
 
@@ -432,19 +410,25 @@ def _labels(labels: Sequence[int | None], where: str) -> Tensor | None:
 # -- files -----------------------------------------------------------------------------------------
 
 
-def open_arrays(path: Path, *, only_names: bool = False) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz file by name; none that would need unpickling is read."""
+BROKEN = (
+    OSError, ValueError, EOFError, AttributeError, RuntimeError, MemoryError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+def open_arrays(path: Path, wanted: Collection[str] = ()) -> dict[str, NDArray[Any]]:
+    """The wanted arrays of an .npz file, the others empty; none that is pickled is read."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             for name in archive.files:
                 _refuse_escape(name, str(path))
-            return {n: np.empty(0) if only_names else archive[n] for n in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+            return {n: archive[n] if n in wanted else np.empty(0) for n in archive.files}
+    except BROKEN as error:
         raise EvaluationError(f"{path}: not a readable .npz of plain arrays ({error})") from None
 
 
 def _from_npz(path: Path) -> ImageSet:
-    arrays = open_arrays(path)
+    arrays = open_arrays(path, ("images", "labels"))
     images, labels = arrays.get("images"), arrays.get("labels")
     if images is None:
         raise EvaluationError(f"{path}: expected an array `images`, found {sorted(arrays)}")
@@ -495,29 +479,41 @@ def _from_zip(path: Path) -> ImageSet:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.infolist() if not m.is_dir()]
+            for member in members:
+                _refuse_escape(member.filename, str(path))
+                _refuse_large(member, path)
             known = archive.read("dataset.json") if "dataset.json" in archive.namelist() else b"{}"
-    except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except BROKEN as error:
         raise EvaluationError(f"{path}: not a readable .zip ({error})") from None
-    for member in members:
-        _refuse_escape(member.filename, str(path))
-        if member.file_size > LARGEST_MEMBER:
-            raise EvaluationError(
-                f"{path}:{member.filename}: {member.file_size:,} bytes unpacked, "
-                f"{LARGEST_MEMBER:,} are read at most"
-            )
     pictures = sorted(
         (m for m in members if Path(m.filename).suffix.lower() in EXTENSIONS),
         key=lambda m: m.filename,
     )
     if not pictures:
         raise EvaluationError(f"{path}: no images in this file")
+    where = f"{path}:dataset.json"
     try:
         labels = dict(json.loads(known).get("labels") or [])
     except (ValueError, TypeError, AttributeError):
         expected = '{"labels": [[name, class], ...]}'
-        raise EvaluationError(f"{path}:dataset.json: expected {expected}") from None
-    found = _labels([labels.get(m.filename) for m in pictures], f"{path}:dataset.json")
-    return ImageSet(path.name, _ZipMembers(path, pictures), found)
+        raise EvaluationError(f"{where}: expected {expected}") from None
+    classes = [_class(labels.get(m.filename), where) for m in pictures]
+    return ImageSet(path.name, _ZipMembers(path, pictures), _labels(classes, where))
+
+
+def _refuse_large(member: zipfile.ZipInfo, path: Path) -> None:
+    if member.file_size > LARGEST_MEMBER:
+        raise EvaluationError(
+            f"{path}:{member.filename}: {member.file_size:,} bytes unpacked, "
+            f"{LARGEST_MEMBER:,} are read at most"
+        )
+
+
+def _class(label: object, where: str) -> int | None:
+    """A class as files name it: an integer, or nothing."""
+    if label is not None and (not isinstance(label, int) or isinstance(label, bool)):
+        raise EvaluationError(f"{where}: label {label!r} is not an integer class")
+    return label
 
 
 def _is_label(member: tarfile.TarInfo) -> bool:

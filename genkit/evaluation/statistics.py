@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from genkit.evaluation.engine import features_of
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.moments import Gaussian, moments_of
 from genkit.evaluation.sets import ImageSet, open_arrays
+
+MADE_BY = ("layer", "resize", "precision")  # of the extractor, besides its weights
+TEXTS = ("name", "fingerprint", "extractor_sha256", *MADE_BY)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class ReferenceStatistics:
         count: Images behind it; None where the file doesn't say.
         gaussian: Mean and covariance.
         extractor_sha256: Weights that gave the features; None where the file doesn't say.
+        made_by: Layer, resize and precision of the extractor, those that the file says.
     """
 
     name: str
@@ -34,6 +38,17 @@ class ReferenceStatistics:
     count: int | None
     gaussian: Gaussian
     extractor_sha256: str | None
+    made_by: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unknown(self) -> str:
+        """What the file doesn't say of how it was made; empty if it says all."""
+        if self.extractor_sha256 is not None and self.made_by.keys() >= set(MADE_BY):
+            return ""
+        return (
+            f"{self.name}: the file does not say from which weights and resize its statistics "
+            "come; the value means something only if they are the same"
+        )
 
     def gaussian_for(self, extractor: Extractor) -> Gaussian:
         """Mean and covariance, unless they are known to come from other weights."""
@@ -43,46 +58,59 @@ class ReferenceStatistics:
                 f"{self.name}: these statistics come from the weights {known[:16]}…, and "
                 f"{extractor.name} has {extractor.sha256[:16]}…; compute them again"
             )
+        for name, value in self.made_by.items():
+            mine = getattr(extractor, name)
+            if value != mine:
+                raise EvaluationError(
+                    f"{self.name}: {name} of these statistics is {value!r}, and that of "
+                    f"{extractor.name} {mine!r}; compute them again, or give --resize"
+                )
         return self.gaussian
 
 
 def save_statistics(path: Path, images: ImageSet, extractor: Extractor) -> None:
     """Write the statistics of a set as .npz: mu, sigma and what they were computed from."""
     gaussian = moments_of(features_of(images, extractor, keep=True)).gaussian
-    np.savez(
-        path,
-        mu=gaussian.mean.numpy(),
-        sigma=gaussian.covariance.numpy(),
-        name=np.array(images.name),
-        fingerprint=np.array(images.fingerprint),
-        count=np.array(len(images)),
-        extractor_sha256=np.array(extractor.sha256),
-    )
+    held = {
+        "mu": gaussian.mean.numpy(),
+        "sigma": gaussian.covariance.numpy(),
+        "name": np.array(images.name),
+        "fingerprint": np.array(images.fingerprint),
+        "count": np.array(len(images)),
+        "extractor_sha256": np.array(extractor.sha256),
+        **{name: np.array(getattr(extractor, name)) for name in MADE_BY},
+    }
+    np.savez(path, **held)  # type: ignore[arg-type]
 
 
 def load_statistics(path: Path) -> ReferenceStatistics:
     """Statistics from an .npz with `mu` (D,) and `sigma` (D, D), as pytorch-fid and clean-fid."""
-    arrays = open_arrays(path)
+    arrays = open_arrays(path, ("mu", "sigma", "count", *TEXTS))
     if not {"mu", "sigma"} <= arrays.keys():
         raise EvaluationError(f"{path}: expected `mu` and `sigma`, found {sorted(arrays)}")
-    mean, covariance = (torch.from_numpy(arrays[k].astype(np.float64)) for k in ("mu", "sigma"))
+    try:
+        mean, covariance = (torch.from_numpy(arrays[k].astype(np.float64)) for k in ("mu", "sigma"))
+        count = int(arrays["count"].item()) if "count" in arrays else None
+    except (ValueError, TypeError):
+        raise EvaluationError(f"{path}: mu, sigma or count are no numbers; write it anew") from None
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
         shapes = f"{tuple(mean.shape)} and {tuple(covariance.shape)}"
         raise EvaluationError(f"{path}: mu and sigma are {shapes}, expected (D,) and (D, D)")
     if not (mean.isfinite().all() and covariance.isfinite().all()):
         raise EvaluationError(f"{path}: mu or sigma holds NaN or infinite values; write it anew")
-    texts: dict[str, Any] = {k: v.item() for k, v in arrays.items() if v.ndim == 0}
+    texts = {k: str(arrays[k].item()) for k in TEXTS if k in arrays and arrays[k].ndim == 0}
     return ReferenceStatistics(
-        name=str(texts.get("name", path.name)),
-        fingerprint=str(texts.get("fingerprint") or hashlib.sha256(path.read_bytes()).hexdigest()),
-        count=int(texts["count"]) if "count" in texts else None,
+        name=texts.get("name", path.name),
+        fingerprint=texts.get("fingerprint") or hashlib.sha256(path.read_bytes()).hexdigest(),
+        count=count,
         gaussian=Gaussian(mean, covariance),
-        extractor_sha256=str(texts["extractor_sha256"]) if "extractor_sha256" in texts else None,
+        extractor_sha256=texts.get("extractor_sha256"),
+        made_by={name: texts[name] for name in MADE_BY if name in texts},
     )
 
 
 def read_reference(path: Path) -> ImageSet | ReferenceStatistics:
     """What a path holds: images (folder, .npz, .tar), or statistics (.npz with `mu`, `sigma`)."""
-    if path.suffix == ".npz" and {"mu", "sigma"} <= open_arrays(path, only_names=True).keys():
+    if path.suffix == ".npz" and {"mu", "sigma"} <= open_arrays(path).keys():
         return load_statistics(path)
     return ImageSet.from_path(path)

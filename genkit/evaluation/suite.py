@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from genkit.evaluation import (
     train_gap,
     two_sample,
 )
+from genkit.evaluation.clip import ClipExtractor
+from genkit.evaluation.digits import DigitsExtractor
 from genkit.evaluation.engine import Features, extract
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.extractors import Precision, load_extractor, usual_metrics
@@ -37,10 +39,10 @@ from genkit.evaluation.intervals import interval, standard_error
 from genkit.evaluation.moments import Gaussian
 from genkit.evaluation.perceptual import Lpips, Trunk, diversity
 from genkit.evaluation.resize import Resize
-from genkit.evaluation.results import Evaluation, Metric, identity, versions
+from genkit.evaluation.results import Evaluation, Metric, identity, identity_count, versions
 from genkit.evaluation.sets import ImageSet
 from genkit.evaluation.statistics import ReferenceStatistics
-from genkit.evaluation.view import Found, Measure, View, gaussian_of
+from genkit.evaluation.view import Found, Measure, View, as_many, gaussian_of
 from genkit.random import generator
 
 METRICS: dict[str, Measure] = {
@@ -56,6 +58,13 @@ METRICS: dict[str, Measure] = {
     "train-gap": train_gap.measure,
     "modes": modes.measure,
     "accuracy": accuracy.measure,
+}
+COPIES = "near-copies"  # of `metrics`: compares images, not features
+NEEDS = {
+    "is": "give --extractor inception-v3, which has classes",
+    "clip-score": "give --extractor clip-vitb32, which reads text",
+    "modes": "give --extractor digits",
+    "accuracy": "give --extractor digits",
 }
 SMALLEST = max(prdc.K_MANIFOLD, prdc.K_DENSITY) + 1  # images of a set
 
@@ -95,11 +104,10 @@ class Request:
     def __post_init__(self) -> None:
         if not self.extractors:
             raise EvaluationError("extractors: none given, expected 'digits' or others")
-        unknown = [name for name in self.metrics or () if name not in METRICS]
+        unknown = [name for name in self.metrics or () if name not in (*METRICS, COPIES)]
         if unknown:
-            raise EvaluationError(
-                f"metric {unknown[0]!r}: no such metric; there are: {', '.join(METRICS)}"
-            )
+            names = ", ".join((*METRICS, COPIES))
+            raise EvaluationError(f"metric {unknown[0]!r}: no such metric; there are: {names}")
         known = {*self.extractors, *(f"lpips-{trunk}" for trunk in self.lpips)}
         spare = [name for name in self.weights if name not in known]
         if spare:
@@ -121,11 +129,34 @@ class Request:
             for each in self.extractors
         ]
 
-    def metrics_of(self, extractor: str | Extractor) -> list[str]:
-        """What is measured by an extractor, in the order of `METRICS`."""
-        name = extractor.name if isinstance(extractor, Extractor) else extractor
+    def load_lpips(self) -> list[Lpips]:
+        """The distances behind `lpips`, in order."""
+        device = self.device or processes.default_device()
+        return [
+            Lpips(trunk, self.weights.get(f"lpips-{trunk}"), device=device) for trunk in self.lpips
+        ]
+
+    def metrics_of(self, extractor: Extractor, asked: str | Extractor) -> list[str]:
+        """What is measured by an extractor that was asked for so, in the order of `METRICS`."""
+        name = asked.name if isinstance(asked, Extractor) else asked
         chosen = usual_metrics(name) if self.metrics is None else self.metrics
-        return [name for name in METRICS if name in chosen]
+        return [name for name in METRICS if name in chosen and _can(extractor, name)]
+
+    @property
+    def copies(self) -> bool:
+        """Whether near copies are looked for."""
+        return self.metrics is None or COPIES in self.metrics
+
+
+def _can(extractor: Extractor, metric: str) -> bool:
+    """Whether a metric can be measured by an extractor at all."""
+    needs: dict[str, bool] = {
+        "is": extractor.has_classes,
+        "clip-score": isinstance(extractor, ClipExtractor),
+        "modes": isinstance(extractor, DigitsExtractor),
+        "accuracy": isinstance(extractor, DigitsExtractor),
+    }
+    return needs.get(metric, True)
 
 
 def evaluate(
@@ -151,7 +182,9 @@ def evaluate(
     asked = Request(**(request if name is None else protocols.settings(name, request)))
     _check(samples, reference, train, asked)
     extractors = asked.load()
-    features = _Extraction.of(samples, reference, train, asked, extractors)
+    distances = asked.load_lpips()
+    _check_extractors(samples, reference, asked, extractors, distances)
+    features = _Extraction.of(samples, reference, train, asked, extractors, distances)
     return processes.from_first(lambda: _measured(features, start))
 
 
@@ -172,25 +205,33 @@ def _check(samples: ImageSet, reference: Reference, train: ImageSet | None, aske
             "--parzen (parzen=True) chooses sigma on images of the training set; give it too: "
             "--train SET (train=...)"
         )
+    if asked.metrics is not None and COPIES in asked.metrics and train is None:
+        raise EvaluationError(f"metric {COPIES}: needs the training images: --train SET")
 
 
-def as_many(train: ImageSet, samples: ImageSet, seed: int) -> ImageSet:
-    """Training images to compute floors from: as many as there are samples, chosen at random.
-
-    Where both sets are labelled there are as many of each class, as far as the classes reach: what
-    a perfect model would show for the same labels. Chance in the class counts would raise the
-    floor, and with 2,000 images more than all other chance.
-    """
-    order = torch.randperm(len(train), generator=generator(seed, "floor"))
-    if train.labels is None or samples.labels is None:
-        return train.pick(order[: len(samples)].sort().values)
-    labels = train.labels[order]
-    classes, counts = samples.labels.unique(return_counts=True)
-    pairs = zip(classes.tolist(), counts.tolist(), strict=True)
-    alike = torch.cat([order[labels == c][:n] for c, n in pairs])
-    if 2 * len(alike) < min(len(samples), len(train)):  # the two sets number classes differently
-        alike = order[: len(samples)]
-    return train.pick(alike.sort().values)
+def _check_extractors(
+    samples: ImageSet,
+    reference: Reference,
+    asked: Request,
+    extractors: Sequence[Extractor],
+    distances: Sequence[Lpips],
+) -> None:
+    """What would otherwise only be found out after all images were read."""
+    names = [extractor.frechet_name for extractor in extractors]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise EvaluationError(f"two extractors give a {twice}: evaluate by one of them at a time")
+    for metric in asked.metrics or ():
+        if metric != COPIES and not any(_can(extractor, metric) for extractor in extractors):
+            raise EvaluationError(f"metric {metric}: not by these extractors; {NEEDS[metric]}")
+    measured = [asked.metrics_of(*pair) for pair in zip(extractors, asked.extractors, strict=True)]
+    if any("clip-score" in metrics for metrics in measured):
+        clip_score.check(samples)
+    if isinstance(reference, ReferenceStatistics):
+        for extractor in extractors:
+            reference.gaussian_for(extractor)
+    for distance in distances:
+        distance.check(samples.shape)
 
 
 # -- one pass over each set ------------------------------------------------------------------------
@@ -202,6 +243,7 @@ class _Extraction:
 
     asked: Request
     extractors: list[Extractor]
+    distances: list[Lpips]
     samples: ImageSet
     reference: Reference
     train: ImageSet | None
@@ -218,13 +260,15 @@ class _Extraction:
         train: ImageSet | None,
         asked: Request,
         extractors: list[Extractor],
+        distances: list[Lpips],
     ) -> _Extraction:
         """Read every set once."""
-        small = [set(asked.metrics_of(name)) <= {"fd"} for name in asked.extractors]
+        pairs = zip(extractors, asked.extractors, strict=True)
+        small = [set(asked.metrics_of(*pair)) <= {"fd"} for pair in pairs]
         real = reference if isinstance(reference, ImageSet) else None
-        floor_set = None if train is None else as_many(train, samples, asked.seed)
+        floor_set = None if train is None else floor_set_of(train, samples, asked.seed)
         pixels: list[Extractor] = []
-        if train is not None and real is not None and asked.metrics is None:
+        if train is not None and real is not None and asked.copies:
             pixels = [near_copies.Pixels()]  # they come last, after the extractors asked for
 
         def read(images: ImageSet, keep: bool, more: list[Extractor]) -> list[Features]:
@@ -239,6 +283,7 @@ class _Extraction:
         return cls(
             asked,
             extractors,
+            distances,
             samples,
             reference,
             train,
@@ -281,6 +326,12 @@ def _refuse_width(name: str, real: Gaussian, samples: Features, extractor: Extra
         )
 
 
+def floor_set_of(train: ImageSet, samples: ImageSet, seed: int) -> ImageSet:
+    """Training images to compute floors from."""
+    order = torch.randperm(len(train), generator=generator(seed, "floor"))
+    return train.pick(as_many(train, samples, order))
+
+
 # -- the metrics -----------------------------------------------------------------------------------
 
 
@@ -290,10 +341,17 @@ def _measured(sets: _Extraction, start: float) -> Evaluation:
     classes: list[dict[str, Any]] | None = None
     for position, extractor in enumerate(sets.extractors):
         view = sets.view(position)
-        asked = sets.asked.metrics_of(sets.asked.extractors[position])
+        asked = sets.asked.metrics_of(extractor, sets.asked.extractors[position])
         for name in asked:
-            metrics += [_metric(found, sets, extractor) for found in METRICS[name](view)]
-        notes += _left_out(view, asked)
+            measured = METRICS[name](view)
+            metrics += [_metric(found, sets, extractor) for found in measured]
+            if not measured:
+                notes.append(_left_out(view, name))
+        if modes.applies(view):
+            notes.append(
+                f"stacked digits: {extractor.frechet_name}, precision, recall, density, coverage "
+                "and near copies see the three digits laid over each other, as one grey image"
+            )
         if "accuracy" in asked:
             classes = _classes(view) or classes
     metrics += [_metric(found, sets, None) for found in _of_images(sets, notes)]
@@ -305,7 +363,7 @@ def _measured(sets: _Extraction, start: float) -> Evaluation:
         train=None if sets.train is None else identity(sets.train),
         metrics=tuple(metrics),
         classes=None if classes is None else tuple(classes),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys(note for note in notes if note)),
         seconds=round(time.monotonic() - start, 2),
         versions=versions(),
     )
@@ -319,8 +377,8 @@ def _metric(found: Found, sets: _Extraction, extractor: Extractor | None) -> Met
         labels = sets.samples.labels if found.over == "samples" else None
         if labels is not None and found.places is not None:
             labels = labels[found.places]
-        counts = {"samples": len(sets.samples), "reference": identity(sets.reference)["count"]}
-        count = counts.get(found.over, len(found.influence))
+        whole = sets.samples if found.over == "samples" else sets.reference
+        count = found.count or identity_count(whole)
         error = math.hypot(standard_error(found.influence, count, labels), found.error)
         if math.isfinite(error):
             low, high = interval(found.value, error, least=found.least, most=found.most)
@@ -363,50 +421,40 @@ def _classes(view: View) -> list[dict[str, Any]] | None:
     return accuracy.per_class(found[0], labels)
 
 
-def _left_out(view: View, asked: Sequence[str]) -> list[str]:
-    """What could not be measured, and why."""
-    if view.reference is None:
-        return ["the reference is statistics only: no precision, recall or accuracy"]
-    notes = []
-    if "accuracy" in asked and isinstance(found := accuracy.classes_of(view), str):
-        notes.append(found)
-    if "fd-class" in asked and (reason := class_frechet.problem(view)):
-        notes.append(reason)
-    if "train-gap" in asked and view.floor is None:
-        notes.append("needs the training images: no train-gap")
-    if "fd-infinity" in asked and (reason := frechet_infinity.too_few(view)):
-        notes.append(reason)
-    if modes.applies(view):
-        if view.sample_set.shape[0] != 3:
-            notes.append("the samples are grey: no modes")
-        notes.append(
-            f"stacked digits: {view.extractor.frechet_name}, precision, recall, density, coverage "
-            "and near copies see the three digits laid over each other, as one grey image"
-        )
-    return notes
+def _left_out(view: View, metric: str) -> str:
+    """Why a metric was not measured."""
+    reasons: dict[str, Callable[[], str]] = {
+        "accuracy": lambda: str(accuracy.classes_of(view)),
+        "modes": lambda: "" if not modes.applies(view) else "the samples are grey: no modes",
+        "fd-class": lambda: class_frechet.problem(view),
+        "fd-infinity": lambda: frechet_infinity.too_few(view),
+    }
+    if view.reference is None and metric not in ("fd-infinity", "is"):
+        return f"the reference is statistics only: no {metric}"
+    if metric == "train-gap" and view.floor is None:
+        return "needs the training images: no train-gap"
+    return reasons[metric]() if metric in reasons else ""
 
 
 def _of_images(sets: _Extraction, notes: list[str]) -> list[Found]:
     """Metrics that need no extractor."""
     found: list[Found] = []
-    for trunk in sets.asked.lpips:
-        path = sets.asked.weights.get(f"lpips-{trunk}")
-        device = sets.asked.device or processes.default_device()
-        distance = Lpips(trunk, path, device=device)
+    for distance in sets.distances:
         apart = diversity(sets.samples, distance, sets.asked.seed)
         if sets.floor_set is not None:
             real = diversity(sets.floor_set, distance, sets.asked.seed)
             apart = replace(apart, floor=real.value)
         found.append(apart)
-    if sets.asked.metrics is not None:
-        return found
     if sets.train is None or sets.of_reference is None:
-        notes.append("needs training and reference images: no near-copy rate")
-    else:
+        if sets.asked.copies:
+            notes.append("needs training and reference images: no near-copy rate")
+    elif sets.asked.copies:
         pixels = (sets.of_samples[-1].rows, sets.of_reference[-1].rows)
         found += near_copies.measure(*pixels, sets.train)
     if sets.asked.parzen and sets.train is not None and isinstance(sets.reference, ImageSet):
         validation, rest = parzen.split_train(sets.train)
-        others = as_many(rest, sets.samples, sets.asked.seed)
+        others = floor_set_of(rest, sets.samples, sets.asked.seed)
         found += parzen.measure(sets.samples, sets.reference, sets.train, validation, others)
+    if isinstance(sets.reference, ReferenceStatistics) and sets.reference.unknown:
+        notes.append(sets.reference.unknown)
     return found

@@ -11,18 +11,22 @@ import math
 
 from genkit.evaluation.frechet import frechet_distance, frechet_influence
 from genkit.evaluation.moments import Gaussian
-from genkit.evaluation.view import Found, View
+from genkit.evaluation.view import Found, View, as_many
 
 
 def measure(view: View) -> list[Found]:
     """ "train-gap-<extractor>", where there are training and unseen images."""
     if view.floor is None or view.reference is None:
         return []
-    count = min(len(view.floor.rows), len(view.reference.rows))
-    chosen = [view.order(f"gap/{i}", len(f.rows))[:count].sort().values
-              for i, f in enumerate((view.floor, view.reference))]  # fmt: skip
-    learned = Gaussian.of(view.floor.rows[chosen[0]])
-    unseen = Gaussian.of(view.reference.rows[chosen[1]])
+    if view.reference_set is None:
+        return []
+    order = view.order("gap", len(view.reference.rows))
+    alike = as_many(view.reference_set, view.sample_set, order)  # as the training images are
+    count = min(len(view.floor.rows), len(alike))
+    some = view.order("gap/train", len(view.floor.rows))[:count]
+    others = alike[view.order("gap/unseen", len(alike))[:count]]
+    learned = Gaussian.of(view.floor.rows[some])
+    unseen = Gaussian.of(view.reference.rows[others])
     sample, rows = view.sample_gaussian, view.samples.rows
     return [
         Found(

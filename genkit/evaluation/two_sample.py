@@ -38,6 +38,7 @@ def measure(view: View) -> list[Found]:
             "lower",
             influence,
             places=mine,
+            count=len(mine),
             floor=floor,
             note="0.5: can't be told from real images",
             protocol={

@@ -26,8 +26,9 @@ class Found:
         value: Of the samples.
         better: Which way is good.
         influence: (n,) how each image moves the value; None = no interval can be given.
-        over: Whose images `influence` is of, all or a random part of them; or pairs of samples.
+        over: Whose images `influence` is of, all or a random part of them.
         places: (n,) which images, where they are a part.
+        count: How many images are behind the value; None = all of the set.
         error: A standard error besides that of the influence, as of subsets drawn at random.
         floor: The value of real images, or None.
         note: What a reader must know.
@@ -40,8 +41,9 @@ class Found:
     value: float
     better: Literal["lower", "higher"]
     influence: Tensor | None = None
-    over: Literal["samples", "reference", "pairs"] = "samples"
+    over: Literal["samples", "reference"] = "samples"
     places: Tensor | None = None
+    count: int | None = None
     error: float = 0.0
     floor: float | None = None
     note: str = ""
@@ -91,6 +93,24 @@ class View:
 
 
 Measure = Callable[[View], Sequence[Found]]
+
+
+def as_many(pool: ImageSet, samples: ImageSet, order: Tensor) -> Tensor:
+    """Positions of real images to set beside samples: as many, in a random order, (n,) rising.
+
+    Where both sets are labelled there are as many of each class, as far as the classes reach: what
+    a perfect model would show for the same labels. Chance in the class counts would move a distance
+    more than all other chance.
+    """
+    if pool.labels is None or samples.labels is None:
+        return order[: len(samples)].sort().values
+    labels = pool.labels[order]
+    classes, counts = samples.labels.unique(return_counts=True)
+    pairs = zip(classes.tolist(), counts.tolist(), strict=True)
+    alike = torch.cat([order[labels == c][:n] for c, n in pairs])
+    if 2 * len(alike) < min(len(samples), len(pool)):  # the two sets number classes differently
+        alike = order[: len(samples)]
+    return alike.sort().values
 
 
 def gaussian_of(features: Features) -> Gaussian:

@@ -84,7 +84,7 @@ def read_state(path: Path) -> dict[str, Any]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise EvaluationError(f"{path}: not a readable file of weights ({reason})") from None
     if not isinstance(state, dict):
         raise EvaluationError(f"{path}: holds a {type(state).__name__}, expected a state dict")

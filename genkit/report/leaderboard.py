@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from genkit.report.compare import Column, Comparison
 from genkit.report.curves import short, ticks
-from genkit.report.record import ClassAccuracy, Record
+from genkit.report.record import ClassAccuracy, Hardware, Record
 
 WIDTH, HEIGHT = 460, 280  # of a plot; the page scales it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 20, 28, 46
@@ -83,7 +83,8 @@ class Leaderboard:
     plots: list[Plot]
     classes: list[tuple[str, list[ClassAccuracy | None]]]  # by class, a cell for each run
     class_runs: list[str]
-    machines: list[str]  # where more than one
+    machines: list[str]  # of training, where more than one
+    sampled: list[str]  # how each run was sampled
 
 
 def leaderboard(records: Sequence[Record], comparison: Comparison) -> Leaderboard:
@@ -106,6 +107,7 @@ def leaderboard(records: Sequence[Record], comparison: Comparison) -> Leaderboar
         classes=_by_class(records),
         class_runs=[record.name for record in records if _classes(record)],
         machines=sorted(machines) if len(machines) > 1 else [],
+        sampled=[_sampled(record) for record in records if record.sampling is not None],
     )
 
 
@@ -217,8 +219,22 @@ def _speed(record: Record) -> float | None:
     return None if record.sampling is None else record.sampling.images_per_s
 
 
+def _sampled(record: Record) -> str:
+    assert record.sampling is not None
+    options = [f"{name} {value}" for name, value in record.sampling.options.items()]
+    how = [
+        *options,
+        f"{record.sampling.batch_size or '?'} at a time",
+        _named(record.sampling.hardware),
+    ]
+    return f"{record.name}: {', '.join(filter(None, how))}"
+
+
 def _machine(record: Record) -> str:
-    hardware = record.provenance.hardware
+    return _named(record.provenance.hardware)
+
+
+def _named(hardware: Hardware) -> str:
     cores = f"{hardware.cores} cores" if hardware.cores else ""
     return ", ".join(filter(None, [hardware.cpu, cores, *hardware.devices]))
 

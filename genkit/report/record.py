@@ -61,7 +61,7 @@ class Identity(Part):
     """A set of images: what it was called, how many, and which bytes."""
 
     name: str
-    count: int
+    count: int | None
     sha256: str | None = None
 
 
@@ -154,6 +154,8 @@ class Sampling(Part):
     count: int
     processes: int = 1
     batch_size: int | None = None
+    hardware: Hardware = Hardware()
+    options: dict[str, str] = {}
 
 
 class Best(Part):

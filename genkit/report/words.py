@@ -226,7 +226,7 @@ def _steps(record: Record) -> tuple[int, int | None]:
 
 
 def _quality(found: Evaluation) -> str:
-    start = f"Measured on {found.samples.count:,} samples against {found.reference.name}: "
+    start = f"Measured on {found.samples.count or 0:,} samples against {found.reference.name}: "
     parts = [_headline(metric) for metric in found.metrics if metric.value is not None]
     return f"{start}{'; '.join(filter(None, parts)) or 'no metric could be computed'}."
 

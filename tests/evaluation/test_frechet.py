@@ -69,14 +69,6 @@ def test_few_rows_give_the_distance_that_long_arithmetic_gives():
     assert frechet_distance(reference, sample) == pytest.approx(expected, rel=1e-12)
 
 
-def test_few_rows_are_measured_more_exactly_than_by_their_covariance():
-    x, y = normal(20, 400), normal(5000, 400, "reference")
-    reference = Gaussian.of(y)
-    exact = frechet_distance(Gaussian.of(x), reference)
-    covariance = frechet_distance(Moments.of(x).gaussian, reference)
-    assert covariance == pytest.approx(exact, rel=1e-9)
-
-
 # -- influence -------------------------------------------------------------------------------------
 
 

@@ -179,3 +179,36 @@ def test_an_extractor_of_ones_own_is_found_by_module_and_class():
     ):
         with pytest.raises(EvaluationError, match=reason):
             load_extractor(name)
+
+
+def test_only_published_weights_in_fp32_give_fid_kid_and_is(tmp_path, monkeypatch):
+    from networks_at_hand import seeded_inception
+
+    path = tmp_path / "inception.pth"
+    torch.save(seeded_inception().state_dict(), path)
+    published = dataclasses.replace(inception.PUBLISHED, sha256=digest(path))
+    monkeypatch.setattr(inception, "PUBLISHED", published)
+    sets = [ImageSet.from_arrays(n, None, smooth_pictures(8, 16, n)) for n in ("a", "b")]
+    names = {}
+    for precision in ("fp32", "bf16"):
+        found = evaluate(
+            *sets,
+            extractors=("inception-v3",),
+            weights={"inception-v3": path},
+            precision=precision,
+            metrics=("fd", "kid", "is"),
+        )
+        names[precision] = [metric.name for metric in found.metrics]
+    assert names["fp32"] == ["fid", "kid", "is"]
+    ends = [f"{name}-inception-v3-bf16-preview" for name in ("fd", "kid", "is")]
+    assert names["bf16"] == ends
+
+
+def test_an_extractor_of_ones_own_may_not_borrow_a_name(monkeypatch):
+    import extractor_of_ones_own
+
+    monkeypatch.setattr(extractor_of_ones_own.Corners, "name", "inception-v3")
+    with pytest.raises(EvaluationError, match="calls itself 'inception-v3'"):
+        load_extractor("extractor_of_ones_own:Corners")
+    with pytest.raises(EvaluationError, match="leave --weights, --resize and --precision out"):
+        load_extractor("extractor_of_ones_own:Corners", precision="bf16")

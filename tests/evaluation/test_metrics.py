@@ -33,6 +33,8 @@ class Pixels(Extractor):
     def features(self, inputs):
         return inputs.flatten(1)
 
+    has_classes = True
+
     def logits(self, features):
         return features[:, :4] * 20
 
@@ -229,5 +231,52 @@ def test_only_a_distance_streams_and_gives_the_same(sets, monkeypatch):
 
 
 def test_a_score_of_captions_needs_captions_and_a_network_that_reads(sets):
-    with pytest.raises(EvaluationError, match="reads no text; give --extractor clip-vitb32"):
+    with pytest.raises(EvaluationError, match="not by these extractors; give --extractor clip-vi"):
         evaluate(sets["fake"], sets["real"], extractors=(Pixels(),), metrics=["clip-score"])
+
+
+def test_metrics_of_a_part_of_the_images_have_the_interval_of_that_part(sets, monkeypatch):
+    from genkit.evaluation import prdc, two_sample
+
+    asked = {"extractors": (Pixels(),), "metrics": ["prdc", "detector-auc"]}
+    whole = evaluate(sets["fake"], sets["real"], **asked)
+    for module in (prdc, two_sample):
+        monkeypatch.setattr(module, "LIMIT", 30)
+    part = evaluate(sets["fake"], sets["real"], **asked)
+    for name in ("density-pixels16", "detector-auc-pixels16"):
+        width = [found[name].high - found[name].low for found in (whole, part)]
+        assert width[1] > 1.3 * width[0]
+    assert "30 samples and 30 images compared" in part["recall-pixels16"].note
+
+
+def test_a_gap_is_none_where_samples_are_asked_for_one_class_only(sets):
+    places = (sets["fake"].labels == 1).nonzero().flatten()
+    found = evaluate(
+        sets["fake"].pick(places),
+        sets["real"],
+        train=sets["train"],
+        extractors=(Pixels(),),
+        metrics=["train-gap"],
+    )["train-gap-pixels16"]
+    other = ImageSet.from_arrays("copies", None, torch.stack(list(sets["train"])))
+    copied = evaluate(
+        other, sets["real"], train=sets["train"], extractors=(Pixels(),), metrics=["train-gap"]
+    )["train-gap-pixels16"]
+    assert abs(found.value) < 0.7 * copied.value
+
+
+def test_metrics_that_no_extractor_can_measure_are_refused_at_once(sets):
+    for metric in ("is", "accuracy", "modes", "clip-score"):
+        extractor = "digits" if metric == "clip-score" else "extractor_of_ones_own:Corners"
+        with pytest.raises(EvaluationError, match=f"metric {metric}: not by these extractors"):
+            evaluate(sets["fake"], sets["real"], extractors=(extractor,), metrics=[metric])
+    with pytest.raises(EvaluationError, match="near-copies: needs the training images"):
+        evaluate(sets["fake"], sets["real"], metrics=["near-copies"])
+    with pytest.raises(EvaluationError, match="two extractors give a fd-pixels16"):
+        evaluate(sets["fake"], sets["real"], extractors=(Pixels(), Pixels()))
+
+
+def test_near_copies_may_be_asked_for_with_other_metrics(sets):
+    found = evaluate(sets["fake"], sets["real"], train=sets["train"], metrics=["fd", "near-copies"])
+    names = [metric.name for metric in found.metrics]
+    assert names == ["fd-digits", "near-copy-rate", "near-copy-half"]

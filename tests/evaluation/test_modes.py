@@ -6,7 +6,15 @@ import torch
 from genkit.data.synthetic import glyphs, stacked
 from genkit.evaluation import ImageSet
 from genkit.evaluation.digits import load_digits
-from genkit.evaluation.modes import NAMES, covered, kl_influence, kl_to_uniform, modes_shown
+from genkit.evaluation.modes import (
+    NAMES,
+    Channels,
+    covered,
+    kl_influence,
+    kl_to_uniform,
+    modes_shown,
+)
+from genkit.random import generator
 
 K = 1000
 
@@ -50,10 +58,11 @@ def test_the_influence_of_a_mode_is_the_derivative_of_the_divergence():
     assert found.item() == pytest.approx((influence[60] - influence.mean()).item(), rel=1e-4)
 
 
-def test_each_channel_of_a_set_is_a_grey_image_of_its_own_in_order():
-    pixels = torch.randint(256, (4, 3, 8, 8)).to(torch.uint8)
-    channels = ImageSet.from_arrays("colour", None, pixels).channels()
-    assert torch.equal(torch.stack(list(channels)), pixels.view(12, 1, 8, 8))
+def test_each_channel_is_looked_at_as_a_grey_image_of_its_own_in_order():
+    digits = load_digits()
+    pixels = torch.randint(256, (4, 3, 32, 32), generator=generator(0, "channels")).to(torch.uint8)
+    found = Channels(digits).of(pixels).view(12, -1)
+    torch.testing.assert_close(found, digits.of(pixels.view(12, 1, 32, 32)))
 
 
 def test_the_classifier_reads_the_modes_of_real_stacked_digits():

@@ -91,7 +91,10 @@ def test_pairs_give_every_metric_with_its_protocol(pairs, alex):
         assert metric.low < metric.value < metric.high
     half = ImageSet("half", [pairs[0][0], pairs[0][1]])
     same = evaluate_pairs(half, ImageSet("same", [pairs[0][0], pairs[1][1]]))
-    assert same["psnr"].note == "1 equal pairs are left out"
+    assert same.notes == ("1 of 2 pairs are equal: PSNR is of the others",)
+    assert same["psnr"].protocol["samples"] == 1
+    alike = evaluate_pairs(half, half)
+    assert [metric.name for metric in alike.metrics] == ["ssim"]
 
 
 def test_pairs_that_do_not_fit_are_refused(pairs):

@@ -221,6 +221,8 @@ def test_a_zip_holds_the_images_in_order_and_labels_as_stylegan_writes_them(tmp_
         ([("a.txt", b"x")], "no images in this file"),
         ([("a.png", b"x"), ("dataset.json", b"[]")], "dataset.json: expected"),
         ([("a.png", b"x"), ("dataset.json", b'{"labels": 5}')], "dataset.json: expected"),
+        ([("a.png", b"x"), ("dataset.json", b'{"labels": [["a.png", 0.7]]}')], "not an integer"),
+        ([("a.png", b"x"), ("dataset.json", b'{"labels": [["a.png", [1, 0]]]}')], "not an integer"),
     ],
 )
 def test_a_hostile_or_wrong_zip_is_refused(tmp_path, members, message):
@@ -264,3 +266,18 @@ def test_rows_of_a_data_set_are_read_as_pictures_or_as_bytes():
         assert torch.equal(labels, LABELS)
     with pytest.raises(EvaluationError, match="no column 'img'; there are: picture, file, class"):
         ImageSet.from_dataset("rows", rows, image="img")[0]
+
+
+def test_a_damaged_npz_is_refused_and_only_what_is_wanted_is_unpacked(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez_compressed(path, images=to_numpy(pictures()), other=np.zeros(10))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60] + bytes(40) + whole[100:])
+    with pytest.raises(EvaluationError, match="not a readable"):
+        ImageSet.from_path(path)
+
+
+def test_classes_of_a_data_set_must_be_integers():
+    rows = [{"image": to_pil(pictures()[0]), "label": 0.5}]
+    with pytest.raises(EvaluationError, match="is not an integer class"):
+        ImageSet.from_dataset("rows", rows, label="label")

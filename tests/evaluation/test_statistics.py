@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet, load_extractor, read_reference, save_statistics
+from genkit.evaluation import (
+    ImageSet,
+    evaluate,
+    load_extractor,
+    read_reference,
+    save_statistics,
+)
 from genkit.evaluation.engine import features_of
 from genkit.evaluation.moments import moments_of
 from genkit.evaluation.statistics import load_statistics
@@ -35,3 +41,30 @@ def test_statistics_of_another_shape_are_refused(tmp_path):
     np.savez(tmp_path / "nan.npz", mu=np.full(2, np.nan), sigma=np.zeros((2, 2)))
     with pytest.raises(EvaluationError, match="NaN"):
         load_statistics(tmp_path / "nan.npz")
+
+
+def test_statistics_of_another_resize_are_refused_and_silent_files_noted(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "cache"))
+    extractor, images = load_extractor("digits"), pictures(40)
+    save_statistics(tmp_path / "stats.npz", images, extractor)
+    stored = read_reference(tmp_path / "stats.npz")
+    assert stored.unknown == ""
+    monkeypatch.setattr(type(extractor), "resize", "nearest to 32 px")
+    with pytest.raises(EvaluationError, match="resize of these statistics is 'luma"):
+        evaluate(images, stored)
+    monkeypatch.undo()
+    monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "cache"))
+    np.savez(tmp_path / "plain.npz", mu=stored.gaussian.mean, sigma=stored.gaussian.covariance)
+    found = evaluate(images, read_reference(tmp_path / "plain.npz"))
+    assert found["fd-digits"].value == pytest.approx(0, abs=1e-6)
+    assert any("does not say from which weights and resize" in note for note in found.notes)
+    assert any("statistics only: no prdc" in note for note in found.notes)
+
+
+def test_statistics_that_are_no_numbers_are_refused(tmp_path):
+    np.savez(tmp_path / "bad.npz", mu=np.array(["a"]), sigma=np.eye(1))
+    with pytest.raises(EvaluationError, match="are no numbers"):
+        load_statistics(tmp_path / "bad.npz")
+    np.savez(tmp_path / "bad.npz", mu=np.zeros(1), sigma=np.eye(1), count=np.array("many"))
+    with pytest.raises(EvaluationError, match="are no numbers"):
+        load_statistics(tmp_path / "bad.npz")

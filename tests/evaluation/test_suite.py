@@ -10,7 +10,7 @@ from genkit.errors import EvaluationError
 from genkit.evaluation import ImageSet, evaluate, load_extractor, nearest_pairs, save_nearest
 from genkit.evaluation.near_copies import closeness, nearer_than, nearest, pixels
 from genkit.evaluation.statistics import load_statistics, save_statistics
-from genkit.evaluation.suite import as_many
+from genkit.evaluation.suite import floor_set_of
 from genkit.random import generator
 
 COUNT = 300
@@ -113,13 +113,13 @@ def test_notes_say_what_was_left_out_and_why(glyphs):
 
 def test_floors_come_from_as_many_training_images_of_each_class_as_there_are_samples(glyphs):
     train, samples = glyphs["train"], glyphs["samples"].pick(torch.arange(0, COUNT, 2))
-    chosen = as_many(train, samples, 0)
+    chosen = floor_set_of(train, samples, 0)
     assert torch.equal(chosen.labels.bincount(), samples.labels.bincount())
     foreign = ImageSet.from_arrays(
         "foreign", None, torch.stack(list(noise(40))), torch.full((40,), 77)
     )
-    assert len(as_many(train, foreign, 0)) == 40
-    assert len(as_many(train, noise(1000), 0)) == len(train)
+    assert len(floor_set_of(train, foreign, 0)) == 40
+    assert len(floor_set_of(train, noise(1000), 0)) == len(train)
 
 
 def test_classes_that_are_not_digits_get_no_accuracy(glyphs):
