@@ -71,7 +71,7 @@ def evaluate(
         prompts: For pipelines from text: one for each image, or fewer that are repeated in turn.
         options: Further arguments of the pipeline, such as {"num_inference_steps": 50}.
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
-        request: The attributes of `genkit.evaluation.suite.Request`: extractors, metrics, ...
+        request: The attributes of `genkit.evaluation.request.Request`: extractors, metrics, ...
 
     Raises:
         EvaluationError: The sets or the request don't fit each other; says what to change.
@@ -111,7 +111,7 @@ def evaluate_samples(
         out: evaluation.json; by default in the run folder that holds the samples, or beside them.
         processes: CPU processes that share the images; the numbers stay the same. On GPUs:
             `accelerate launch sample/evaluate.py ...`.
-        request: The attributes of `genkit.evaluation.suite.Request`: extractors, metrics, ...
+        request: The attributes of `genkit.evaluation.request.Request`: extractors, metrics, ...
     """
     from genkit.evaluation import Evaluation, ImageSet, nearest_pairs
     from genkit.evaluation import evaluate as measure

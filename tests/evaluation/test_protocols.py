@@ -8,8 +8,8 @@ from genkit.errors import EvaluationError
 from genkit.evaluation import ImageSet, evaluate
 from genkit.evaluation.extractors import REGISTRY
 from genkit.evaluation.protocols import PRESETS, Preset, settings
+from genkit.evaluation.request import METRICS
 from genkit.evaluation.resize import RESIZES
-from genkit.evaluation.suite import METRICS
 
 
 def test_every_preset_names_what_there_is():
