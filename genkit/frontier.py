@@ -37,7 +37,6 @@ log = logging.getLogger("genkit")
 FORMAT = 1
 ROUNDS = 3  # timed, after one that is not
 STEPS = (5, 10, 20, 50)
-METRICS = ("fd", "prdc", "modes", "accuracy")
 GUIDANCE = (1.0, 2.0)  # where there are classes
 SCHEDULERS: dict[schedulers.Kind, tuple[str, ...]] = {
     "timesteps": ("ddim", "dpmsolver++", "unipc"),
@@ -291,6 +290,7 @@ class _Sweep:
     def row(self, setting: Setting, seconds: Sequence[float]) -> Row:
         """One setting's row: its speed from the seconds of its batches, its quality measured."""
         from genkit.evaluation import ImageSet, evaluate
+        from genkit.evaluation.request import quick_metrics
 
         batches = list(self._batches(setting, self.count))
         pixels = torch.cat([images for images, _ in batches])
@@ -298,7 +298,8 @@ class _Sweep:
         samples = ImageSet.from_arrays(
             setting.name, None, pixels, torch.cat(labels) if labels else None
         )
-        found = evaluate(samples, self.real, extractors=(self.extractor,), metrics=METRICS)
+        metrics = quick_metrics(self.extractor)
+        found = evaluate(samples, self.real, extractors=(self.extractor,), metrics=metrics)
         row = {
             **asdict(setting),
             "evaluations": setting.evaluations,

@@ -33,7 +33,6 @@ log = logging.getLogger("genkit")
 
 LONGEST_WAIT = timedelta(hours=12)
 COUNT = 10_000  # images drawn of a pipeline
-DURING_TRAINING = ("fd", "prdc", "modes", "accuracy")
 
 
 def evaluate(
@@ -339,11 +338,13 @@ def during_training(
     from genkit.evaluation import evaluate as measure
     from genkit.evaluation import load_extractor
     from genkit.evaluation import processes as ranks
+    from genkit.evaluation.request import quick_metrics
 
     if config.data.kind == "custom":
         raise ConfigError("evaluation.every: a data set handed over in Python has no test part")
     asked = config.evaluation
     extractor = load_extractor(asked.extractor, device=ranks.default_device())
+    metrics = quick_metrics(extractor)
     reference = image_set(open_source(config.data, "test"))
     wanted = asked.best_by or extractor.frechet_name
     possible = [extractor.frechet_name, "accuracy", "modes", "modes-kl"]
@@ -359,7 +360,7 @@ def during_training(
 
     def hook(pipeline: Any, step: int) -> dict[str, float]:
         samples = pipeline_set(pipeline, asked.count, seed=config.trainer.seed)
-        found = measure(samples, reference, extractors=(extractor,), metrics=DURING_TRAINING)
+        found = measure(samples, reference, extractors=(extractor,), metrics=metrics)
         values = {metric.name: metric for metric in found.metrics}
         if wanted not in values:
             raise ConfigError(

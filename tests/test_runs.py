@@ -153,3 +153,9 @@ def test_two_processes_share_an_evaluation_and_find_what_one_finds(tmp_path):
     for step, value in values[0].items():
         assert values[1][step] == pytest.approx(value, rel=0.02)
     assert (two / "best" / "model_index.json").exists()
+
+
+def test_an_extractor_without_classes_evaluates_during_training_too(tmp_path):
+    config = with_evaluation(evaluation__extractor="extractor_of_ones_own:Corners")
+    run = train(config, out=tmp_path / "run")
+    assert json.loads((run / "best.json").read_text())["metric"] == "fd-corners"

@@ -44,8 +44,8 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             help="Only this: fd, fd-infinity, fd-class, kid, cmmd, is, prdc, clip-score, "
-            "detector-auc, train-gap, modes, accuracy; may be given several times. Default what is "
-            "usual for the extractor.",
+            "detector-auc, train-gap, modes, accuracy, near-copies; may be given several times. "
+            "Default what is usual for the extractor.",
             show_default=False,
         ),
     ] = None,
@@ -141,7 +141,7 @@ def evaluate(
         given = [name for name, value in others.items() if value is not None]
         if given:
             raise EvaluationError(f"--paired compares pairs only: leave {', '.join(given)} out")
-        chosen = {"lpips": lpips or (), "weights": files} | ({"device": device} if device else {})
+        chosen = {"lpips": lpips or (), "weights": files, "device": device}
         _show(compare_pairs(samples, Path(reference), out=out, **chosen), as_json=as_json)
         return
     request = {"extractors": extractor, "metrics": metric, "resize": resize, "precision": precision}

@@ -111,7 +111,9 @@ def _sum_of_roots(eigenvalues: Tensor) -> Tensor:
 
 
 def _rounding(eigenvalues: Tensor) -> Tensor:
-    """What rounding makes of an eigenvalue 0, from all of them, rising."""
+    """What rounding makes of an eigenvalue 0, from all of them, rising; 0 of none."""
+    if not len(eigenvalues):  # a set without any spread
+        return eigenvalues.new_zeros(())
     return eigenvalues[-1].clamp_min(0) * len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
 
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genkit.errors import EvaluationError
+from genkit.evaluation import processes
 from genkit.evaluation.intervals import interval, standard_error
 from genkit.evaluation.perceptual import BATCH, Lpips, Trunk
 from genkit.evaluation.results import Evaluation, Metric, identity, versions
@@ -37,7 +38,7 @@ def evaluate_pairs(
     lpips: Sequence[Trunk] = (),
     weights: dict[str, Path] | None = None,
     border: Border = "valid",
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
 ) -> Evaluation:
     """PSNR, SSIM and, for each trunk, LPIPS of image i against original i.
 
@@ -47,7 +48,7 @@ def evaluate_pairs(
         lpips: "alex", "vgg".
         weights: Files of the trunks by "lpips-alex", "lpips-vgg"; the user's cache for others.
         border: Of SSIM.
-        device: Where the networks run.
+        device: Where the networks run; None = a GPU if there is one, else the CPU.
 
     Raises:
         EvaluationError: The counts or the shapes of a pair differ.
@@ -59,7 +60,8 @@ def evaluate_pairs(
             "paired metrics need one original for each image, in the same order"
         )
     files = weights or {}
-    distances = [Lpips(t, files.get(f"lpips-{t}"), device=device) for t in lpips]
+    where = device or processes.default_device()
+    distances = [Lpips(t, files.get(f"lpips-{t}"), device=where) for t in lpips]
     values: dict[str, list[Tensor]] = {}
     for begin in range(0, len(images), BATCH):
         places = range(begin, min(begin + BATCH, len(images)))

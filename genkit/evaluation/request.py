@@ -46,6 +46,7 @@ METRICS: dict[str, Measure] = {
     "modes": modes.measure,
     "accuracy": accuracy.measure,
 }
+QUICK = ("fd", "prdc", "modes", "accuracy")  # during training, and for each row of a frontier
 COPIES = "near-copies"  # of `metrics`: compares images, not features
 NEEDS = {
     "is": "give --extractor inception-v3, which has classes",
@@ -130,6 +131,11 @@ class Request:
     def copies(self) -> bool:
         """Whether near copies are looked for."""
         return self.metrics is None or COPIES in self.metrics
+
+
+def quick_metrics(extractor: Extractor) -> list[str]:
+    """Those of `QUICK` that the extractor can measure."""
+    return [name for name in QUICK if can_measure(extractor, name)]
 
 
 def can_measure(extractor: Extractor, metric: str) -> bool:

@@ -69,6 +69,16 @@ def test_few_rows_give_the_distance_that_long_arithmetic_gives():
     assert frechet_distance(reference, sample) == pytest.approx(expected, rel=1e-12)
 
 
+def test_features_without_any_spread_are_as_far_as_their_means_and_the_others_spread():
+    x = normal(50, 3)
+    flat = Gaussian.of(torch.ones(40, 3))
+    for a, b in ((flat, Gaussian.of(x)), (Gaussian.of(x), flat)):
+        expected = (1 - x.mean(0)).square().sum() + torch.cov(x.T).trace()
+        assert frechet_distance(a, b) == pytest.approx(expected.item())
+    assert frechet_distance(flat, flat) == 0
+    assert frechet_influence(x, Gaussian.of(x), flat).isfinite().all()
+
+
 # -- influence -------------------------------------------------------------------------------------
 
 
