@@ -62,20 +62,12 @@ def evaluate_pairs(
     files = weights or {}
     where = device or processes.default_device()
     distances = [Lpips(t, files.get(f"lpips-{t}"), device=where) for t in lpips]
-    values: dict[str, list[Tensor]] = {}
-    for begin in range(0, len(images), BATCH):
-        places = range(begin, min(begin + BATCH, len(images)))
-        for a, b in _alike(images, originals, places):
-            values.setdefault("psnr", []).append(psnr(a, b))
-            values.setdefault("ssim", []).append(ssim(a, b, border))
-            for distance in distances:
-                values.setdefault(distance.name, []).append(distance(a, b))
+    found = _values(images, originals, distances, border)
     protocols: dict[str, dict[str, Any]] = {
         "psnr": {"range": 255},
         "ssim": {"window": f"Gaussian, {WINDOW} px, deviation {DEVIATION}", "border": border},
         **{d.name: {"trunk_sha256": d.sha256, "version": "0.1"} for d in distances},
     }
-    found = {name: torch.cat(parts) for name, parts in values.items()}
     equal = int((~found["psnr"].isfinite()).sum())
     notes = [f"{equal} of {len(images)} pairs are equal: PSNR is of the others"] if equal else []
     metrics = [
@@ -123,6 +115,21 @@ def ssim(a: Tensor, b: Tensor, border: Border = "valid") -> Tensor:
     covariance = blurred(x * y) - mean_x * mean_y
     light = (2 * mean_x * mean_y + K1**2) / (mean_x.square() + mean_y.square() + K1**2)
     return (light * (2 * covariance + K2**2) / (var_x + var_y + K2**2)).mean((1, 2, 3))
+
+
+def _values(
+    images: ImageSet, originals: ImageSet, distances: Sequence[Lpips], border: Border
+) -> dict[str, Tensor]:
+    """Each metric of each pair: (N,) by name."""
+    values: dict[str, list[Tensor]] = {}
+    for begin in range(0, len(images), BATCH):
+        places = range(begin, min(begin + BATCH, len(images)))
+        for a, b in _alike(images, originals, places):
+            values.setdefault("psnr", []).append(psnr(a, b))
+            values.setdefault("ssim", []).append(ssim(a, b, border))
+            for distance in distances:
+                values.setdefault(distance.name, []).append(distance(a, b))
+    return {name: torch.cat(parts) for name, parts in values.items()}
 
 
 def _alike(images: ImageSet, originals: ImageSet, places: range) -> list[tuple[Tensor, Tensor]]:

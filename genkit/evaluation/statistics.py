@@ -14,7 +14,8 @@ from genkit.errors import EvaluationError
 from genkit.evaluation.engine import features_of
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.moments import Gaussian, moments_of
-from genkit.evaluation.sets import ImageSet, open_arrays
+from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.stored_sets import open_arrays
 
 MADE_BY = ("layer", "resize", "precision")  # of the extractor, besides its weights
 TEXTS = ("name", "fingerprint", "extractor_sha256", *MADE_BY)

@@ -237,7 +237,7 @@ def test_a_zip_that_unpacks_to_too_much_or_is_damaged_is_refused(tmp_path, monke
     with pytest.raises(EvaluationError, match=r"set.zip:a.png: can't be read"):
         ImageSet.from_path(path)[0]
     path.write_bytes(whole)
-    monkeypatch.setattr("genkit.evaluation.sets.LARGEST_MEMBER", 10)
+    monkeypatch.setattr("genkit.evaluation.stored_sets.LARGEST_MEMBER", 10)
     with pytest.raises(EvaluationError, match="10 are read at most"):
         ImageSet.from_path(path)
 
