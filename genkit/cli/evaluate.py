@@ -14,98 +14,108 @@ if TYPE_CHECKING:
     from genkit.evaluation import Evaluation
 
 
+Samples = Annotated[Path, typer.Argument(help="Folder, .npz, .tar or .zip of generated images.")]
+Reference = Annotated[
+    str, typer.Option(metavar="SET", help="Real images that were not trained on.")
+]
+Train = Annotated[
+    str | None,
+    typer.Option(metavar="SET", help="Images trained on: floors, near copies, neighbours."),
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of mnist or cifar10; default the user's cache.")
+]
+Extractor = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="digits, inception-v3, inception-v3-torchscript, vgg16, dinov2-vitl14, "
+        "clip-vitl14-336, clip-vitb32 or module:Class; may be given several times. "
+        "Default digits.",
+        show_default=False,
+    ),
+]
+Metric = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Only this: fd, fd-infinity, fd-class, kid, cmmd, is, prdc, clip-score, "
+        "detector-auc, train-gap, modes, accuracy, near-copies; may be given several times. "
+        "Default what is usual for the extractor.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=PATH", help="Weights of an extractor; default the user's cache."),
+]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Extractor, metrics and resize of a published protocol: clean-fid, pytorch-fid, "
+        "torch-fidelity, ddpm-cifar10-train, edm, improved-precision-recall, fd-dinov2, cmmd.",
+    ),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        help="clean, legacy-pytorch or legacy-tensorflow, for Inception and VGG.  [default: clean]",
+        show_default=False,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="fp32, or bf16: a faster preview that is never called FID.  [default: fp32]",
+        show_default=False,
+    ),
+]
+Lpips = Annotated[
+    list[str] | None,
+    typer.Option(metavar="alex|vgg", help="Also LPIPS: of pairs, else how far samples are apart."),
+]
+Paired = Annotated[
+    bool,
+    typer.Option("--paired", help="Image i against image i of --reference: PSNR, SSIM, LPIPS."),
+]
+Workers = Annotated[int, typer.Option(min=0, help="Threads that read images ahead of the network.")]
+Device = Annotated[
+    str | None, typer.Option(help="E.g. cpu, cuda:1; default a GPU if there is one.")
+]
+Processes = Annotated[int, typer.Option(min=1, help="CPU processes that share the images.")]
+ReferenceCount = Annotated[
+    int | None, typer.Option(min=1, help="Use so many reference images; default all.")
+]
+Parzen = Annotated[
+    bool,
+    typer.Option("--parzen", help="Also the Parzen log-likelihood; needs --train."),
+]
+Out = Annotated[Path | None, typer.Option(help="JSON file; default evaluation.json in the run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
 def evaluate(
-    samples: Annotated[
-        Path, typer.Argument(help="Folder, .npz, .tar or .zip of generated images.")
-    ],
+    samples: Samples,
     *,
-    reference: Annotated[
-        str, typer.Option(metavar="SET", help="Real images that were not trained on.")
-    ],
-    train: Annotated[
-        str | None,
-        typer.Option(metavar="SET", help="Images trained on: floors, near copies, neighbours."),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of mnist or cifar10; default the user's cache.")
-    ] = None,
-    extractor: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="digits, inception-v3, inception-v3-torchscript, vgg16, dinov2-vitl14, "
-            "clip-vitl14-336, clip-vitb32 or module:Class; may be given several times. "
-            "Default digits.",
-            show_default=False,
-        ),
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Only this: fd, fd-infinity, fd-class, kid, cmmd, is, prdc, clip-score, "
-            "detector-auc, train-gap, modes, accuracy, near-copies; may be given several times. "
-            "Default what is usual for the extractor.",
-            show_default=False,
-        ),
-    ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH", help="Weights of an extractor; default the user's cache."
-        ),
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Extractor, metrics and resize of a published protocol: clean-fid, pytorch-fid, "
-            "torch-fidelity, ddpm-cifar10-train, edm, improved-precision-recall, fd-dinov2, cmmd.",
-        ),
-    ] = None,
-    resize: Annotated[
-        str | None,
-        typer.Option(
-            help="clean, legacy-pytorch or legacy-tensorflow, for Inception and VGG.  "
-            "[default: clean]",
-            show_default=False,
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="fp32, or bf16: a faster preview that is never called FID.  [default: fp32]",
-            show_default=False,
-        ),
-    ] = None,
-    lpips: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="alex|vgg", help="Also LPIPS: of pairs, else how far samples are apart."
-        ),
-    ] = None,
-    paired: Annotated[
-        bool,
-        typer.Option("--paired", help="Image i against image i of --reference: PSNR, SSIM, LPIPS."),
-    ] = False,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Threads that read images ahead of the network.")
-    ] = 0,
-    device: Annotated[
-        str | None, typer.Option(help="E.g. cpu, cuda:1; default a GPU if there is one.")
-    ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="CPU processes that share the images.")] = 1,
-    reference_count: Annotated[
-        int | None, typer.Option(min=1, help="Use so many reference images; default all.")
-    ] = None,
-    parzen: Annotated[
-        bool,
-        typer.Option("--parzen", help="Also the Parzen log-likelihood; needs --train."),
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="JSON file; default evaluation.json in the run.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    reference: Reference,
+    train: Train = None,
+    data: Data = None,
+    extractor: Extractor = None,
+    metric: Metric = None,
+    weights: Weights = None,
+    protocol: Protocol = None,
+    resize: Resize = None,
+    precision: Precision = None,
+    lpips: Lpips = None,
+    paired: Paired = False,
+    workers: Workers = 0,
+    device: Device = None,
+    processes: Processes = 1,
+    reference_count: ReferenceCount = None,
+    parzen: Parzen = False,
+    out: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure samples against real images: quality, variety, copies, each with an interval.
 
@@ -127,20 +137,16 @@ def evaluate(
     On several GPUs: [cyan]accelerate launch sample/evaluate.py samples/ --reference real/ ...[/]
     """
     from genkit import launch
-    from genkit.errors import EvaluationError
     from genkit.measuring import compare_pairs, evaluate_samples
 
     files = dict(_pair(text) for text in weights or ())
     if paired:
-        others = {
-            "--train": train, "--data": data, "--extractor": extractor, "--metric": metric,
-            "--protocol": protocol, "--resize": resize, "--precision": precision,
-            "--reference-count": reference_count, "--parzen": parzen or None,
-            "--workers": workers or None, "--processes": processes if processes > 1 else None,
-        }  # fmt: skip
-        given = [name for name, value in others.items() if value is not None]
-        if given:
-            raise EvaluationError(f"--paired compares pairs only: leave {', '.join(given)} out")
+        _refuse_beside_pairs(
+            train=train, data=data, extractor=extractor, metric=metric, protocol=protocol,
+            resize=resize, precision=precision, reference_count=reference_count,
+            parzen=parzen or None, workers=workers or None,
+            processes=processes if processes > 1 else None,
+        )  # fmt: skip
         chosen = {"lpips": lpips or (), "weights": files, "device": device}
         _show(compare_pairs(samples, Path(reference), out=out, **chosen), as_json=as_json)
         return
@@ -165,6 +171,14 @@ def evaluate(
         _show(found, as_json=as_json)
     if launch.is_launched():
         launch.leave()
+
+
+def _refuse_beside_pairs(**options: object) -> None:
+    from genkit.errors import EvaluationError
+
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if given:
+        raise EvaluationError(f"--paired compares pairs only: leave {', '.join(given)} out")
 
 
 def _show(found: Evaluation, *, as_json: bool) -> None:
