@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genkit.errors import EvaluationError
@@ -219,7 +219,7 @@ def _kept(
 
 def _read(path: Path, count: int) -> Features | None:
     try:
-        held = load(path.read_bytes())
+        held = load_file(path)  # mapped, not copied
         if "scatter" not in held:
             return Features(count, held["features"])
         known = Moments(count, held["mean"], held["scatter"])
@@ -234,5 +234,6 @@ def _write(path: Path, features: Features) -> None:
     if features.known is not None and features.places is not None:
         known = features.known
         held |= {"places": features.places, "mean": known.mean, "scatter": known.scatter}
-    with contextlib.suppress(OSError):
-        write_whole(path, save(held))
+    with contextlib.suppress(OSError, SafetensorError):
+        # By name and not as bytes, which would be a second copy of all features in memory.
+        write_whole(path, lambda file: save_file(held, file.name))

@@ -77,7 +77,7 @@ def influence(a: Tensor, b: Tensor) -> Tensor:
 
 def cubic(a: Tensor, b: Tensor) -> Tensor:
     """The kernel of every pair: (N, D), (M, D) -> (N, M)."""
-    return (a @ b.T / a.shape[1] + 1) ** 3
+    return (a @ b.T).div_(a.shape[1]).add_(1).pow_(3)
 
 
 def cubic_self(a: Tensor) -> Tensor:
