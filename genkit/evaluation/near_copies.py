@@ -86,18 +86,21 @@ def pixels(images: ImageSet) -> Tensor:
 def nearest(rows: Tensor, train: ImageSet, count: int) -> tuple[Tensor, Tensor]:
     """The nearest training images of each row: distances and indices, (N, count), rising.
 
-    The training set is streamed; `count` is cut to its size.
+    The training set is streamed and looked at by some rows at a time; `count` is cut to its size.
     """
-    distances = torch.empty(len(rows), 0)
-    indices = torch.empty(len(rows), 0, dtype=torch.int64)
+    count = min(count, len(train))
+    distances = torch.full((len(rows), count), torch.inf)
+    indices = torch.zeros(len(rows), count, dtype=torch.int64)
     start = 0
     for batch, _ in train.batches(CHUNK):
-        found = torch.cdist(rows, to_grey(batch).flatten(1))  # (N, b)
-        numbers = torch.arange(start, start + len(batch)).expand(len(rows), -1)
-        distances = torch.cat([distances, found], 1)
-        indices = torch.cat([indices, numbers], 1)
-        distances, order = distances.topk(min(count, distances.shape[1]), dim=1, largest=False)
-        indices = indices.gather(1, order)
+        images = to_grey(batch).flatten(1)
+        numbers = torch.arange(start, start + len(batch))
+        for first in range(0, len(rows), CHUNK):
+            part = slice(first, first + CHUNK)
+            found = torch.cat([distances[part], torch.cdist(rows[part], images)], 1)
+            places = torch.cat([indices[part], numbers.expand(len(found), -1)], 1)
+            distances[part], order = found.topk(count, dim=1, largest=False)
+            indices[part] = places.gather(1, order)
         start += len(batch)
     return distances, indices
 

@@ -227,7 +227,7 @@ def _measured(sets: _Extraction, start: float) -> Evaluation:
             measured = METRICS[name](view)
             metrics += [_metric(found, sets, extractor) for found in measured]
             if not measured:
-                notes.append(_left_out(view, name))
+                notes.append(_left_out(view, name, asked_for=sets.asked.metrics is not None))
         if modes.applies(view):
             notes.append(
                 f"stacked digits: {extractor.frechet_name}, precision, recall, density, coverage "
@@ -302,11 +302,12 @@ def _classes(view: View) -> list[dict[str, Any]] | None:
     return accuracy.per_class(found[0], labels)
 
 
-def _left_out(view: View, metric: str) -> str:
-    """Why a metric was not measured."""
+def _left_out(view: View, metric: str, *, asked_for: bool) -> str:
+    """Why a metric was not measured; empty where nobody would expect it."""
+    no_modes = "the reference is not stacked digits: no modes" if asked_for else ""
     reasons: dict[str, Callable[[], str]] = {
         "accuracy": lambda: str(accuracy.classes_of(view)),
-        "modes": lambda: "" if not modes.applies(view) else "the samples are grey: no modes",
+        "modes": lambda: "the samples are grey: no modes" if modes.applies(view) else no_modes,
         "fd-class": lambda: class_frechet.problem(view),
         "fd-infinity": lambda: frechet_infinity.too_few(view),
     }
