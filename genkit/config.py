@@ -202,6 +202,11 @@ class RunConfig(Section):
             )
         return self
 
+    @property
+    def sampling_options(self) -> dict[str, Any]:
+        """Of the pipeline, for what is drawn during training; a family may say more."""
+        return {}
+
 
 # Settings that a resumed run may change: they don't alter what was computed so far.
 RESUMABLE = frozenset(
@@ -212,6 +217,9 @@ RESUMABLE = frozenset(
         "evaluation.every",
         "evaluation.count",
         "evaluation.extractor",
+        "preview.scheduler",
+        "preview.steps",
+        "preview.guidance",
         "trainer.steps",
         "trainer.log_every",
         "trainer.preview_every",

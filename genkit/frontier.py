@@ -105,8 +105,8 @@ def measure_frontier(
 ) -> Content:
     """Measure the settings that frontier.json lacks, write it and frontier.png; what it holds.
 
-    Rows of the same weights, images and extractor are kept; where there is a new one, the speed of
-    all of them is measured again, so that it is of one sitting.
+    Rows of the same weights, images and extractor are kept; where there is a new one, or another
+    machine, device or batch size, the speed of all of them is measured again: it is of one sitting.
 
     Args:
         run: A run or export folder; both files are written there.
@@ -137,7 +137,7 @@ def measure_frontier(
     rows: list[Row] = content["rows"]
     known = {Setting.of(row) for row in rows}
     missing = sorted({*asked} - known, key=lambda s: (s.evaluations, s.name))
-    if missing:
+    if missing or not sweep.is_timed(content):
         sweep.total = (ROUNDS + 1) * batch_size * sum(s.evaluations for s in {*known, *missing})
         sweep.total += count * sum(s.evaluations for s in missing)
         seconds = sweep.time([*(Setting.of(row) for row in rows), *missing])
@@ -321,6 +321,12 @@ class _Sweep:
             if self.progress is not None:
                 self.progress(self.done, self.total)
             yield images, labels
+
+    def is_timed(self, content: Content) -> bool:
+        """Whether the speeds of a file are of this batch size, device and hardware."""
+        now, held = machine(self.pipeline), content.get("machine", {})
+        same = all(held.get(key) == now[key] for key in ("device", "threads", *hardware()))
+        return same and content["speed"]["batch_size"] == self.batch_size
 
     def speed(self) -> dict[str, Any]:
         """How speed was measured."""

@@ -359,7 +359,9 @@ def during_training(
     best = [before]
 
     def hook(pipeline: Any, step: int) -> dict[str, float]:
-        samples = pipeline_set(pipeline, asked.count, seed=config.trainer.seed)
+        samples = pipeline_set(
+            pipeline, asked.count, seed=config.trainer.seed, **config.sampling_options
+        )
         found = measure(samples, reference, extractors=(extractor,), metrics=metrics)
         values = {metric.name: metric for metric in found.metrics}
         if wanted not in values:

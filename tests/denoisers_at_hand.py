@@ -20,6 +20,7 @@ def denoising(
     classes: int | None = None,
     dit: bool = False,
     patch_size: int = 1,
+    null_label: bool = True,
     seed: int = 0,
     **noise: Any,
 ) -> Denoising:
@@ -52,6 +53,7 @@ def denoising(
         transformer=network if dit else None,
         num_classes=classes,
         patch_size=patch_size,
+        null_label=null_label,
     )
 
 

@@ -163,6 +163,19 @@ def test_rows_that_are_there_are_kept_and_only_new_ones_are_drawn(run: Path):
     assert all(new[setting] == old[setting] for setting in old)
 
 
+def test_another_batch_size_times_every_row_again_and_draws_none(run: Path):
+    first = measure_frontier(run, **SWEEP, **SMALL)
+    seen: list[tuple[int, int]] = []
+    batch = {**SMALL, "batch_size": 5}
+    second = measure_frontier(run, **SWEEP, **batch, progress=lambda *now: seen.append(now))
+    assert seen[-1] == (4 * 5 * (2 + 4 + 4 + 8),) * 2
+    assert second["speed"]["batch_size"] == 5
+    metrics = [
+        {Setting.of(row): row["metrics"] for row in found["rows"]} for found in (first, second)
+    ]
+    assert metrics[0] == metrics[1]
+
+
 def test_an_interrupted_sweep_goes_on_with_the_row_that_it_lacks(run: Path):
     def stop(done: int, total: int) -> None:
         if (run / "frontier.json").exists():

@@ -144,6 +144,13 @@ def test_the_best_may_be_chosen_by_another_metric_but_not_by_one_that_is_not_mea
         train(with_evaluation(evaluation__best_by="fid"), out=tmp_path / "other")
 
 
+def test_a_diffusion_run_is_evaluated_as_its_previews_are_sampled(tmp_path):
+    preview = {"scheduler": "ddim", "steps": 3}
+    run = train(with_evaluation("ddpm", preview=preview), out=tmp_path / "run")
+    found = genkit.evaluate(run, run_reference(run), count=100, options=preview)
+    assert found["fd-digits"].value == pytest.approx(evaluated(run)[4], rel=1e-4)
+
+
 def test_two_processes_share_an_evaluation_and_find_what_one_finds(tmp_path):
     one = train(with_evaluation("ddpm", data__batch_size=8), out=tmp_path / "one")
     config = with_evaluation("ddpm", data__batch_size=4)

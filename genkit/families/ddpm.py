@@ -8,7 +8,8 @@ Xie 2023, arXiv:2212.09748), classes with classifier-free guidance (Ho & Saliman
 arXiv:2207.12598). The mathematics is in `genkit/noise/`, the networks in `genkit/nn/denoisers.py`.
 
 Deviations: timesteps are spaced "trailing" when sampling, so that it begins where training ended;
-`edm` predictions have the U-Net of DDPM, not the authors' DDPM++, and no augmentation but flips.
+`edm` predictions have the U-Net of DDPM, not the authors' DDPM++, and no augmentation but flips;
+first weights are PyTorch's (the paper: Xavier), the quiet layers' a hundredth of them (1e-10).
 """
 
 from __future__ import annotations
@@ -22,15 +23,13 @@ from torch import Tensor, nn
 
 from genkit.config import Fraction, OptimConfig, Positive, RunConfig, Section, TrainerConfig
 from genkit.data.batch import Batch
-from genkit.errors import DataError
+from genkit.errors import DataError, PipelineError
 from genkit.family import Family
 from genkit.nn.denoisers import denoise, hidden_matrices, make_dit, make_unet, unet_problem
+from genkit.noise.config import NoiseConfig
 from genkit.noise.levels import low_discrepancy
-from genkit.noise.predictions import Prediction
-from genkit.noise.process import Draws, NoiseProcess
-from genkit.noise.schedules import Schedule
-from genkit.noise.weights import Weighting
 from genkit.pipelines.denoising import Denoising
+from genkit.pipelines.sampling import complete
 from genkit.training.muon import Muon
 from genkit.training.optimizers import adam
 from genkit.training.trainer import Metrics, Trainer
@@ -93,7 +92,8 @@ class ModelConfig(Section):
     def problem(self, image_size: int) -> str | None:
         """Why there is no such network for images of that size, or None."""
         if self.kind == "unet":
-            return unet_problem(image_size, self.shuffled, self.unet_channels, self.unet_attention)
+            sizes = self.shuffled, self.unet_channels, self.unet_attention, self.head_dim
+            return unet_problem(image_size, *sizes)
         patch = self.patch_size or 2
         return f"patch_size={patch} does not divide {image_size} px" if image_size % patch else None
 
@@ -119,97 +119,11 @@ _WITHOUT_MEANING = {
 }
 
 
-class NoiseConfig(Section):
-    """The way from image to noise, and what the network says of it. See genkit/noise/process.py."""
-
-    prediction: Prediction = "epsilon"
-    schedule: Schedule | None = None  # epsilon, sample, v; None = linear
-    steps: Annotated[int, Field(ge=2)] = 1000  # timesteps of the schedule
-    beta_start: Annotated[float, Field(gt=0, lt=1)] = 1e-4
-    beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.02
-    zero_terminal_snr: bool = False  # the last timestep is pure noise
-    weighting: Weighting = "simple"
-    gamma: Annotated[float, Field(gt=0)] = 5.0  # of min-snr
-    draws: Draws | None = None  # None = uniform, edm: log-normal
-    # of ln(sigma), None = -1.2; of the logit of sigma (flow) or of t / T, None = 0
-    draw_mean: float | None = None
-    draw_std: Annotated[float, Field(gt=0)] | None = None  # None = 1.2; logit-normal: 1
-    low_discrepancy: bool = False  # the levels of a step are spread evenly over its batch
-    data_std: Annotated[float, Field(gt=0)] = 0.5  # of the images: edm prediction and weighting
-    learned_variance: bool = False
-
-    @model_validator(mode="after")
-    def _choices_fit(self) -> NoiseConfig:
-        problem = next(filter(None, self._problems()), None)
-        if problem:
-            raise ValueError(problem)
-        return self
-
-    def _problems(self) -> list[str | None]:
-        """Each rule of what goes with what: its sentence if it is broken."""
-        continuous = self.prediction in ("edm", "flow")
-        fitting = ("log-normal",) if self.prediction == "edm" else ("uniform", "logit-normal")
-        return [
-            f"schedule={self.schedule} says nothing to prediction={self.prediction}, which has "
-            "continuous levels; leave it out, or choose prediction=epsilon, sample or v"
-            if continuous and self.schedule is not None
-            else None,
-            "zero_terminal_snr with prediction=epsilon: at the last timestep the network sees pure "
-            "noise and its own answer, which says nothing of the image; choose prediction=v or "
-            "sample"
-            if self.zero_terminal_snr and self.prediction == "epsilon"
-            else None,
-            f"zero_terminal_snr says nothing to prediction={self.prediction}, whose noise is not "
-            "cut short; leave it out"
-            if self.zero_terminal_snr and continuous
-            else None,
-            f"learned_variance needs timesteps; prediction={self.prediction} has none: choose "
-            "epsilon, sample or v"
-            if self.learned_variance and continuous
-            else None,
-            f"learned_variance with draws={self.draws}: its bound is a sum over timesteps, "
-            "each drawn as often; leave draws out"
-            if self.learned_variance and self.draws not in (None, "uniform")
-            else None,
-            f"draws={self.draws} doesn't fit prediction={self.prediction}; choose "
-            f"{' or '.join(fitting)}"
-            if self.draws is not None and self.draws not in fitting
-            else None,
-            "draw_mean and draw_std say nothing to uniform draws; leave them out"
-            if (self.draws or fitting[0]) == "uniform"
-            and (self.draw_mean, self.draw_std) != (None, None)
-            else None,
-            f"beta_start={self.beta_start} is not below beta_end={self.beta_end}"
-            if self.beta_start >= self.beta_end
-            else None,
-        ]
-
-    def process(self) -> NoiseProcess:
-        """The process of these settings."""
-        draws = self.draws or ("log-normal" if self.prediction == "edm" else "uniform")
-        mean, std = (-1.2, 1.2) if draws == "log-normal" else (0.0, 1.0)
-        return NoiseProcess(
-            prediction=self.prediction,
-            schedule=self.schedule or "linear",
-            steps=self.steps,
-            beta_start=self.beta_start,
-            beta_end=self.beta_end,
-            zero_terminal_snr=self.zero_terminal_snr,
-            weighting=self.weighting,
-            gamma=self.gamma,
-            draws=draws,
-            draw_mean=mean if self.draw_mean is None else self.draw_mean,
-            draw_std=std if self.draw_std is None else self.draw_std,
-            data_std=self.data_std,
-            learned_variance=self.learned_variance,
-        )
-
-
 class PreviewConfig(Section):
-    """How the previews are sampled."""
+    """How the previews are sampled, and the images of `evaluation.every`."""
 
     scheduler: str | None = None  # None = dpmsolver++, edm_dpmsolver++ or flow_euler
-    steps: Positive = 20
+    steps: Positive | None = None  # None = 20, or T where that is less, and with ddpm T
     guidance: Annotated[float, Field(ge=0)] = 1.0
 
 
@@ -267,7 +181,21 @@ class Config(RunConfig):
             raise ValueError(f"model.{problem}")
         if self.preview.guidance != 1 and not self.model.conditional:
             raise ValueError("preview.guidance needs model.conditional=true")
+        if self.preview.guidance != 1 and self.model.label_drop == 0:
+            raise ValueError(
+                "preview.guidance needs a share of hidden labels: set model.label_drop=0.1"
+            )
+        try:
+            classes = 1 if self.model.conditional else None
+            complete(self.sampling_options, self.noise.process().scheduler(), classes)
+        except PipelineError as error:
+            raise ValueError(f"preview.{error}") from None
         return self
+
+    @property
+    def sampling_options(self) -> dict[str, Any]:
+        """Those of `preview`."""
+        return self.preview.model_dump()
 
 
 class DDPMTrainer(Trainer[Config]):
@@ -323,13 +251,12 @@ class DDPMTrainer(Trainer[Config]):
 
     def preview(self) -> Tensor:
         """Images of the averaged denoiser for the run's seed: one row per class."""
-        preview, trainer = self.config.preview, self.config.trainer
-        options: dict[str, Any] = {"scheduler": preview.scheduler, "steps": preview.steps}
-        labels, count = None, trainer.preview_count
+        trainer, labels = self.config.trainer, None
+        count = trainer.preview_count
         if self.classes is not None:
             classes = self.classes_to_preview(self.classes)
             labels, count = classes.tolist(), len(classes)
-            options["guidance"] = preview.guidance
+        options = self.config.sampling_options
         images = self.pipeline()(
             count, seed=trainer.seed, labels=labels, output="tensor", **options
         )
@@ -348,6 +275,7 @@ class DDPMTrainer(Trainer[Config]):
             num_classes=self.classes,
             class_names=list(names or ()) or None,
             patch_size=self.config.model.shuffled,
+            null_label=self.config.model.label_drop != 0,
         )
 
 

@@ -85,7 +85,11 @@ def make_unet(
 
 
 def unet_problem(
-    image_size: int, patch_size: int, channels: Sequence[int], attention: Sequence[int]
+    image_size: int,
+    patch_size: int,
+    channels: Sequence[int],
+    attention: Sequence[int],
+    head_dim: int | None = None,
 ) -> str | None:
     """Why there is no such U-Net, in words, or None."""
     if image_size % patch_size:
@@ -103,6 +107,10 @@ def unet_problem(
     sides = [side >> i for i in range(len(channels))]
     if missing := [each for each in attention if each not in sides]:
         return f"attention: no level has {missing[0]} px; the levels have {sides}"
+    # The middle, which always has attention, is as wide as the last level.
+    wide = [channels[-1], *(c for c, s in zip(channels, sides, strict=True) if s in attention)]
+    if head_dim is not None and (wrong := [c for c in wide if c % head_dim]):
+        return f"head_dim={head_dim} does not divide the {wrong[0]} channels of a level"
     return None
 
 

@@ -54,6 +54,8 @@ class NoiseProcess:
         draw_std: Its standard deviation.
         data_std: Of the images; used by edm, and by the edm weighting.
         learned_variance: Whether the network has C more channels, for variances.
+        large_variance: Whether ancestral sampling adds noise of variance beta, not the posterior's:
+            Ho et al. 2020, section 3.2.
     """
 
     prediction: Prediction = "epsilon"
@@ -69,6 +71,7 @@ class NoiseProcess:
     draw_std: float = 1.2
     data_std: float = 0.5
     learned_variance: bool = False
+    large_variance: bool = False
 
     @cached_property
     def betas(self) -> Tensor:
@@ -131,6 +134,7 @@ class NoiseProcess:
             return EDMDPMSolverMultistepScheduler(sigma_data=self.data_std)
         if self.prediction == "flow":
             return FlowMatchEulerDiscreteScheduler()
+        fixed = "fixed_large" if self.large_variance else "fixed_small"
         return DDPMScheduler(
             num_train_timesteps=self.steps,
             beta_start=self.beta_start,
@@ -138,7 +142,7 @@ class NoiseProcess:
             beta_schedule=_DIFFUSERS_SCHEDULES[self.schedule],
             rescale_betas_zero_snr=self.zero_terminal_snr,
             prediction_type=_DIFFUSERS_PREDICTIONS[self.prediction],
-            variance_type="learned_range" if self.learned_variance else "fixed_small",
+            variance_type="learned_range" if self.learned_variance else fixed,
             # "leading", the default, never visits the last timestep, where sampling begins.
             timestep_spacing="trailing",
         )

@@ -62,7 +62,7 @@ class ExactDDIMScheduler(DDIMScheduler):
     def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
         """Prepare so many steps."""
         super().set_timesteps(num_inference_steps, device)
-        self._in_order = self.timesteps.tolist()  # so that no step waits for a GPU to say
+        self._in_order = self.timesteps.tolist()
 
     def _kept_after(self, timestep: int) -> float:
         """abar of the timestep that follows one in the list."""

@@ -1,7 +1,7 @@
 """Denoising: the pipeline of diffusion models, unconditional or by class, under any scheduler.
 
-An unconditional U-Net on timesteps is saved as diffusers' own `DDPMPipeline`, which opens without
-genkit, and any such folder opens here.
+An unconditional U-Net on timesteps and single pixels is saved as diffusers' own `DDPMPipeline`,
+which opens without genkit, and any such folder opens here.
 
 Legend: B batch, N images asked for, C channels, S image side in px, K classes.
 """
@@ -9,7 +9,7 @@ Legend: B batch, N images asked for, C channels, S image side in px, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -19,8 +19,9 @@ from torch import Tensor
 from genkit import random
 from genkit.errors import PipelineError
 from genkit.machine import has_fast_bf16
+from genkit.nn import denoisers
 from genkit.nn.attention import quicken
-from genkit.nn.denoisers import denoise, null_label
+from genkit.nn.denoisers import denoise
 from genkit.noise import predictions
 from genkit.pipelines import schedulers, stepping
 from genkit.pipelines.base import (
@@ -35,7 +36,7 @@ from genkit.pipelines.base import (
     parts,
     slerp,
 )
-from genkit.pipelines.sampling import WORTH_CASTING, Precision, Sampling
+from genkit.pipelines.sampling import WORTH_CASTING, Precision, Sampling, complete
 
 
 @dataclass
@@ -71,9 +72,10 @@ class Denoising(ImagePipeline):
         scheduler: A diffusers scheduler: which schedule and prediction the network was trained on.
         unet: A `UNet2DModel`, or None.
         transformer: A `DiTTransformer2DModel`, or None.
-        num_classes: K; None = unconditional.
+        num_classes: K; None = unconditional, or as many as a U-Net of others has labels.
         class_names: K names for people to read.
         patch_size: Of a U-Net that sees patches as channels; see `denoise`.
+        null_label: Whether label K means none, without which there is no guidance.
         format_version: Of the export folder that this pipeline is saved as.
     """
 
@@ -87,13 +89,14 @@ class Denoising(ImagePipeline):
         num_classes: int | None = None,
         class_names: list[str] | None = None,
         patch_size: int = 1,
+        null_label: bool = True,
         format_version: int = FORMAT_VERSION,
     ) -> None:
         super().__init__()
         if (unet is None) == (transformer is None):
             raise PipelineError("denoising: give one network, as unet or as transformer")
         if num_classes is None and unet is not None and unet.config.get("num_class_embeds"):
-            num_classes = null_label(unet)
+            num_classes, null_label = unet.config["num_class_embeds"], False
         check_classes(num_classes, class_names)
         self.register_modules(  # type: ignore[no-untyped-call]
             scheduler=scheduler, unet=unet, transformer=transformer
@@ -102,6 +105,7 @@ class Denoising(ImagePipeline):
             num_classes=num_classes,
             class_names=None if class_names is None else list(class_names),
             patch_size=patch_size,
+            null_label=null_label,
             format_version=format_version,
         )
         quicken(self.denoiser)
@@ -128,6 +132,11 @@ class Denoising(ImagePipeline):
     def channels_out(self) -> int:
         """Of the network, per pixel: C, or 2C with learnt variances."""
         return int(self.denoiser.config["out_channels"]) // int(self.config["patch_size"]) ** 2
+
+    @property
+    def can_be_guided(self) -> bool:
+        """Whether it knows classes, and was trained without them too."""
+        return self.config["num_classes"] is not None and bool(self.config["null_label"])
 
     @property
     def is_plain(self) -> bool:
@@ -158,22 +167,12 @@ class Denoising(ImagePipeline):
         Raises:
             PipelineError: An option is unknown, out of range, or does not fit the model.
         """
-        known = [f.name for f in fields(Sampling)]
-        for name in options:
-            if name not in known:
-                raise PipelineError(f"{name}: no such option; {schedulers.nearest(name, known)}")
-        kind = schedulers.kind_of(self.scheduler)
-        timesteps = self.scheduler.config["num_train_timesteps"] if kind == "timesteps" else None
-        given = {name: value for name, value in options.items() if value is not None}
-        scheduler = given.setdefault("scheduler", schedulers.DEFAULTS[kind])
-        if timesteps is not None:
-            # Ancestral sampling is as good as it gets only with as many steps as trained.
-            few = min(Sampling.steps, timesteps)
-            given.setdefault("steps", timesteps if scheduler == "ddpm" else few)
-        asked = Sampling(**given)
-        problem = next(asked.problems(timesteps, self.config["num_classes"]), None)
-        if problem is not None:
-            raise PipelineError(problem)
+        asked = complete(
+            options,
+            self.scheduler,
+            self.config["num_classes"],
+            null_label=self.config["null_label"],
+        )
         channels, outputs = self.facts["channels"], self.channels_out
         stepping.check_options(self._scheduler(asked), asked, channels, outputs)
         return replace(asked, precision=self._precision(asked.precision))
@@ -376,7 +375,9 @@ class Denoising(ImagePipeline):
     ) -> Callable[[Tensor, Tensor, float], Tensor]:
         """The guided network: (x, time, share of the steps done) -> its output in fp32."""
         given = None if labels is None else labels.to(device)
-        none = None if given is None else torch.full_like(given, null_label(self.denoiser))
+        hidden = None
+        if given is not None and self.can_be_guided:
+            hidden = torch.full_like(given, denoisers.null_label(self.denoiser))
         low, high = sampling.guidance_interval
         patch_size = self.config["patch_size"]
 
@@ -386,12 +387,12 @@ class Denoising(ImagePipeline):
 
         def predict(x: Tensor, time: Tensor, done: float) -> Tensor:
             scale = sampling.guidance if low <= done < high else 1.0
-            if given is None or none is None or scale == 1:
+            if given is None or hidden is None or scale == 1:
                 return run(x, time, given)
             rescale = sampling.guidance_rescale
             if scale == 0 and not rescale:
-                return run(x, time, none)
-            both = run(torch.cat([x, x]), time, torch.cat([given, none]))
+                return run(x, time, hidden)
+            both = run(torch.cat([x, x]), time, torch.cat([given, hidden]))
             return guided(both[: len(x)], both[len(x) :], scale, rescale, channels=x.shape[1])
 
         return predict

@@ -10,6 +10,8 @@ from diffusers.schedulers.scheduling_edm_euler import EDMEulerScheduler, EDMEule
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from genkit.noise.schedules import karras_sigmas
+
 _LARGEST_CHURN = 2**0.5 - 1  # of gamma: no step adds more noise than is there (algorithm 2)
 
 
@@ -75,10 +77,12 @@ class EDMHeunScheduler(EDMEulerScheduler):
         """Prepare N steps: `timesteps` (2N - 1,) is what the network is told at each evaluation."""
         config, steps = self.config, num_inference_steps
         self.num_inference_steps = steps
-        ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-        karras = config["sigma_schedule"] == "karras"
-        spaced = self._compute_karras_sigmas if karras else self._compute_exponential_sigmas
-        sigmas = spaced(ramp).double()
+        low, high = config["sigma_min"], config["sigma_max"]
+        if config["sigma_schedule"] == "karras":
+            sigmas = karras_sigmas(steps, low, high, config["rho"])
+        else:
+            ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+            sigmas = self._compute_exponential_sigmas(ramp).double()
         gamma = min(config["s_churn"] / steps, _LARGEST_CHURN)
         within = (sigmas >= config["s_min"]) & (sigmas <= config["s_max"])
         raised = sigmas * (1 + gamma * within)

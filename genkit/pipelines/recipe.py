@@ -78,11 +78,14 @@ def _plain_call(pipeline: Denoising) -> str:
 
 def _loop(pipeline: Denoising) -> Iterator[str]:
     kind = schedulers.kind_of(pipeline.scheduler)
-    conditional = pipeline.config["num_classes"] is not None
     yield from _imports(pipeline, kind)
     yield ""
-    first = 'path, label, guidance = "PATH_OR_HUB_ID", 0, ' + str(_GUIDANCE)
-    yield first if conditional else 'path = "PATH_OR_HUB_ID"'
+    if pipeline.can_be_guided:
+        yield f'path, label, guidance = "PATH_OR_HUB_ID", 0, {_GUIDANCE}'
+    elif pipeline.config["num_classes"] is not None:
+        yield 'path, label = "PATH_OR_HUB_ID", 0'
+    else:
+        yield 'path = "PATH_OR_HUB_ID"'
     yield _seeds()
     name = "unet" if pipeline.unet is not None else "transformer"
     network = type(pipeline.denoiser).__name__
@@ -132,30 +135,32 @@ def _start(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
 
 
 def _labels(pipeline: Denoising) -> Iterator[str]:
-    if pipeline.config["num_classes"] is not None:
+    if pipeline.can_be_guided:
         none = null_label(pipeline.denoiser)
         yield f"labels = torch.tensor([label] * len(x) + [{none}] * len(x))  # {none} means none"
+    elif pipeline.config["num_classes"] is not None:
+        yield "labels = torch.full((len(x),), label)"
     elif pipeline.transformer is not None:
         none = null_label(pipeline.denoiser)
         yield f"labels = torch.full((len(x),), {none})  # of the only class there is: none"
 
 
 def _step(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
-    conditional = pipeline.config["num_classes"] is not None
+    guided = pipeline.can_be_guided
     patch, channels = pipeline.config["patch_size"], pipeline.facts["channels"]
     seen = "scheduler.scale_model_input(x, t)" if kind == "edm" else "x"
     seen = f"F.pixel_unshuffle({seen}, {patch})" if patch > 1 else seen
-    if conditional:
+    if guided:
         yield f"seen = torch.cat([{seen}] * 2)"
         seen = "seen"
-    labelled = conditional or pipeline.transformer is not None
+    labelled = pipeline.config["num_classes"] is not None or pipeline.transformer is not None
     labels = ", class_labels=labels" if labelled else ""
-    count = "2 * len(x)" if conditional else "len(x)"
+    count = "2 * len(x)" if guided else "len(x)"
     output = f"network({seen}, t.expand({count}){labels}).sample"
     output = f"F.pixel_shuffle({output}, {patch})" if patch > 1 else output
     learned = pipeline.channels_out != channels
     yield f"output = {output}" + (f"[:, :{channels}]  # the rest: variances" if learned else "")
-    if conditional:
+    if guided:
         yield "given, none = output.chunk(2)"
         yield "output = none + guidance * (given - none)"
     yield "x = scheduler.step(output, t, x).prev_sample"
@@ -164,7 +169,7 @@ def _step(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
 def _loop_call(pipeline: Denoising) -> str:
     labels = ""
     if pipeline.config["num_classes"] is not None:
-        labels = f", labels=0, guidance={_GUIDANCE}"
+        labels = ", labels=0" + (f", guidance={_GUIDANCE}" if pipeline.can_be_guided else "")
     name = _NAMES[schedulers.kind_of(pipeline.scheduler)]
     steps = _steps(pipeline)
     return f'pipeline({_COUNT}{labels}, scheduler="{name}", steps={steps}, precision="fp32")'

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
+
+from genkit.errors import PipelineError
+from genkit.pipelines import schedulers
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -42,12 +45,15 @@ class Sampling:
     precision: Precision = "auto"
     eta: float = 0.0
 
-    def problems(self, timesteps: int | None, num_classes: int | None) -> Iterator[str]:
+    def problems(
+        self, timesteps: int | None, num_classes: int | None, *, null_label: bool = True
+    ) -> Iterator[str]:
         """What is wrong with these options for a model, in words.
 
         Args:
             timesteps: T that it was trained on; None = continuous noise levels.
             num_classes: K; None = unconditional.
+            null_label: Whether it was trained without labels too.
         """
         if not isinstance(self.steps, int) or self.steps < 1:
             yield f"steps: must be a whole number from 1 on, got {self.steps}"
@@ -57,6 +63,11 @@ class Sampling:
                 f"give {timesteps} or fewer"
             )
         yield from self._problems_of_guidance(num_classes)
+        if self.guidance != 1 and not null_label:
+            yield (
+                "guidance: this model was never trained without its labels (model.label_drop: 0); "
+                "leave guidance out"
+            )
         if self.precision not in get_args(Precision):
             yield f"precision: {self.precision!r} is none; give one of auto, fp32, bf16"
         if self.eta and self.scheduler != "ddim":
@@ -78,3 +89,37 @@ class Sampling:
             yield f"guidance_rescale: must be in 0 to 1, got {self.guidance_rescale}"
         if self.guidance == 1 and ((low, high) != (0, 1) or self.guidance_rescale):
             yield "guidance_interval and guidance_rescale say nothing to guidance=1; set guidance"
+
+
+def complete(
+    options: Mapping[str, Any], exported: Any, num_classes: int | None, *, null_label: bool = True
+) -> Sampling:
+    """Options of a call, checked and completed.
+
+    Args:
+        options: Attributes of `Sampling`; None = left out.
+        exported: The scheduler of the model's process.
+        num_classes: K; None = unconditional.
+        null_label: Whether the model was trained without labels too.
+
+    Raises:
+        PipelineError: An option is unknown, out of range, or does not fit the model.
+    """
+    known = [f.name for f in fields(Sampling)]
+    for name in options:
+        if name not in known:
+            raise PipelineError(f"{name}: no such option; {schedulers.nearest(name, known)}")
+    kind = schedulers.kind_of(exported)
+    timesteps = exported.config["num_train_timesteps"] if kind == "timesteps" else None
+    given = {name: value for name, value in options.items() if value is not None}
+    scheduler = given.setdefault("scheduler", schedulers.DEFAULTS[kind])
+    if timesteps is not None:
+        # Ancestral sampling is as good as it gets only with as many steps as trained.
+        few = min(Sampling.steps, timesteps)
+        given.setdefault("steps", timesteps if scheduler == "ddpm" else few)
+    asked = Sampling(**given)
+    problem = next(asked.problems(timesteps, num_classes, null_label=null_label), None)
+    if problem is not None:
+        raise PipelineError(problem)
+    schedulers.make(scheduler, exported, asked.options or {})
+    return asked

@@ -129,13 +129,8 @@ _TRAINED = (
     *("prediction_type", "rescale_betas_zero_snr", "sigma_data", "use_flow_sigmas"),
 )
 # How the image that a network predicts is held to the range of images.
-_CLIPPING = (
-    "clip_sample",
-    "clip_sample_range",
-    "thresholding",
-    "dynamic_thresholding_ratio",
-    "sample_max_value",
-)
+_QUANTILE = ("dynamic_thresholding_ratio", "sample_max_value")
+_CLIPPING = ("clip_sample", "clip_sample_range", "thresholding", *_QUANTILE)
 
 
 def kind_of(scheduler: Any) -> Kind:
@@ -170,15 +165,7 @@ def make(name: str, exported: Any, options: Mapping[str, Any]) -> Any:
     solver = SOLVERS[name]
     kind = _class(solver.module, solver.name)
     accepted = _options(solver.module, solver.name)
-    for option in options:
-        if option not in accepted:
-            raise PipelineError(
-                f"scheduler {name}: no option {option!r}; {nearest(option, accepted)}"
-            )
-        if option in _TRAINED:
-            raise PipelineError(
-                f"scheduler {name}: {option} is as the model was trained; leave it out"
-            )
+    _check_options(name, options, accepted)
     config = {k: v for k, v in exported.config.items() if k in _SCHEDULE and k in accepted}
     if config.get("beta_schedule") == "sigmoid":
         # Of all these classes DDPM's alone has the formula; every one takes a table.
@@ -196,6 +183,24 @@ def make(name: str, exported: Any, options: Mapping[str, Any]) -> Any:
         limit = exported.config["clip_sample_range"]
         scheduler._threshold_sample = lambda images: images.clamp(-limit, limit)
     return scheduler
+
+
+def _check_options(name: str, options: Mapping[str, Any], accepted: tuple[str, ...]) -> None:
+    for option in options:
+        if option not in accepted:
+            raise PipelineError(
+                f"scheduler {name}: no option {option!r}; {nearest(option, accepted)}"
+            )
+        if option in _TRAINED:
+            raise PipelineError(
+                f"scheduler {name}: {option} is as the model was trained; leave it out"
+            )
+    by_quantile = [each for each in options if each in _QUANTILE]
+    if by_quantile and not options.get("thresholding"):
+        raise PipelineError(
+            f"scheduler {name}: {by_quantile[0]} says nothing without thresholding; add "
+            "--option thresholding=true, or leave it out"
+        )
 
 
 def _clips_by_threshold(exported: Any, accepted: tuple[str, ...]) -> bool:

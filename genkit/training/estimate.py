@@ -152,5 +152,5 @@ def announce(estimate: Estimate, steps: int, device: torch.device) -> None:
 
 LESS_MEMORY = (
     "halve data.batch_size and double trainer.grad_accumulation (the same optimizer step), "
-    "or lower model.width or data.image_size"
+    "or choose a smaller model or data.image_size"
 )

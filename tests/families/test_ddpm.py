@@ -4,8 +4,11 @@ import pytest
 import torch
 from families_at_hand import tiny, trainer
 
-from genkit.errors import ConfigError, DataError
+from genkit.errors import ConfigError, DataError, PipelineError
+from genkit.noise.config import NoiseConfig
 from genkit.noise.process import NoiseProcess
+from genkit.noise.schedules import alpha_bars
+from genkit.pipelines import schedulers
 
 
 @pytest.mark.parametrize(
@@ -37,7 +40,28 @@ from genkit.noise.process import NoiseProcess
             {"noise__learned_variance": True, "noise__draws": "logit-normal"},
             "learned_variance with draws=logit-normal",
         ),
-        ({"noise__beta_start": 0.03}, "is not below beta_end"),
+        ({"noise__beta_start": 0.5}, "is not below beta_end"),
+        ({"noise__beta_end": 0.01, "noise__schedule": "cosine"}, "say nothing to schedule=cosine"),
+        ({"noise__beta_end": 0.05}, "keeps 0.52 of the image"),
+        ({"noise__steps": 15}, "are too few for schedule=linear"),
+        ({"noise__prediction": "flow"}, "steps=50 says nothing to prediction=flow"),
+        ({"noise__gamma": 1.0}, "gamma says nothing to weighting=simple"),
+        ({"noise__data_std": 0.3}, "data_std says something to prediction=edm and weighting=edm"),
+        (
+            {"noise__variance": "large", "noise__learned_variance": True},
+            "variance says nothing to learned_variance",
+        ),
+        ({"preview__scheduler": "heunn"}, "preview.scheduler: no 'heunn'; did you mean 'heun'?"),
+        (
+            {"preview__scheduler": "euler", "noise__schedule": "cosine"},
+            "preview.scheduler: euler cannot clip images",
+        ),
+        ({"preview__steps": 51}, "51 is more than the 50 timesteps"),
+        ({"model__head_dim": 32}, "head_dim=32 does not divide the 16 channels"),
+        (
+            {"model__conditional": True, "model__label_drop": 0, "preview__guidance": 2.0},
+            "set model.label_drop=0.1",
+        ),
         ({"optim__momentum": 0.9}, "momentum says nothing to kind=adam"),
         ({"model__label_drop": 0.1}, "label_drop needs conditional=true"),
         ({"preview__guidance": 2.0}, "preview.guidance needs model.conditional=true"),
@@ -104,5 +128,32 @@ def test_the_process_of_a_config_is_what_it_says():
         draw_mean=0.0,
         draw_std=1.0,
     )
+    linear = tiny("ddpm").noise.process()
+    assert (linear.beta_start, linear.beta_end) == (pytest.approx(0.002), pytest.approx(0.4))
     edm = tiny("ddpm edm").noise.process()
     assert (edm.draws, edm.draw_mean, edm.draw_std) == ("log-normal", -1.2, 1.2)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "scaled-linear", "sigmoid", "cosine"])
+@pytest.mark.parametrize("steps", [30, 100, 1000, 4000])
+def test_however_many_timesteps_next_to_nothing_of_the_image_is_left(schedule, steps):
+    process = NoiseConfig(schedule=schedule, steps=steps).process()
+    kept = alpha_bars(process.betas).sqrt()
+    assert kept[-1] < 0.01 or schedule == "scaled-linear"
+    assert kept[-1] < 0.1
+    assert kept[0] > 0.9
+
+
+def test_the_export_adds_the_variance_that_was_asked_for():
+    large = tiny("ddpm", noise__variance="large").noise.process().scheduler()
+    assert schedulers.make("ddpm", large, {}).config["variance_type"] == "fixed_large"
+    small = tiny("ddpm").noise.process().scheduler()
+    assert schedulers.make("ddpm", small, {}).config["variance_type"] == "fixed_small"
+
+
+def test_a_model_that_always_saw_its_labels_is_not_guided(tmp_path):
+    run = trainer(tiny("ddpm conditional", model__label_drop=0, preview__guidance=1), tmp_path)
+    pipeline = run.pipeline()
+    assert len(pipeline(2, labels=[0, 9], steps=1)) == 2
+    with pytest.raises(PipelineError, match="never trained without its labels"):
+        pipeline(2, labels=[0, 9], steps=1, guidance=2.0)

@@ -12,6 +12,7 @@ from genkit.errors import PipelineError
 from genkit.pipelines import Denoising, Variants, slerp, write_samples
 from genkit.pipelines.denoising import guided
 from genkit.pipelines.samples import describe
+from genkit.pipelines.schedulers import SOLVERS, evaluations
 
 NOISY = ["ddpm", "euler_a", "dpmsolver++_sde"]
 LEVEL = 1.01 / 255
@@ -210,15 +211,42 @@ def test_the_less_strength_the_nearer_to_the_picture():
         torch.testing.assert_close(image, begun.clamp(-1, 1) / 2 + 0.5)
 
 
-@pytest.mark.parametrize("prediction", ["v", "edm", "flow"])
+@pytest.mark.parametrize("name", SOLVERS)
 @pytest.mark.parametrize("strength", [0.5, 1.0])
-def test_what_the_mask_keeps_is_kept_exactly_and_the_rest_is_made_anew(prediction, strength):
-    pipeline, mask = denoising(prediction), square()
-    made = pipeline.edit(picture(), strength=strength, mask=mask, output="np", steps=4)
+def test_what_the_mask_keeps_is_kept_exactly_and_the_rest_is_made_anew(name, strength):
+    pipeline, mask = fitting(name), square()
+    options = {"scheduler": name, "steps": 4}
+    made = pipeline.edit(picture(), strength=strength, mask=mask, output="np", **options)
     before = (picture() * 255).round().byte().permute(0, 2, 3, 1).numpy()
     kept = mask.permute(0, 2, 3, 1).numpy() == 0
     assert (made[kept] == before[kept]).all()
     assert (made[~kept] != before[~kept]).mean() > 0.8
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_half_the_strength_takes_half_the_steps_from_half_the_noise(name):
+    pipeline, told, seen = fitting(name), [], []
+    forward = pipeline._forward
+
+    def watched(x, time, **given):
+        seen.append(time)
+        return forward(x, time, **given)
+
+    pipeline._forward = watched
+    pipeline.on_step = lambda done, steps: told.append((done, steps))
+    pipeline.edit(picture(), strength=0.5, scheduler=name, steps=6)
+    half = evaluations(name, 3)
+    assert told == [(i + 1, half) for i in range(half)]
+    late = torch.stack([time[0] for time in seen])
+    seen.clear()
+    images(pipeline, 1, scheduler=name, steps=6)
+    torch.testing.assert_close(late, torch.stack([time[0] for time in seen])[-half:])
+
+
+def fitting(name: str) -> Denoising:
+    """A pipeline that the solver of that name fits."""
+    kind = SOLVERS[name].kind
+    return denoising("v" if kind == "timesteps" else kind)
 
 
 def test_the_new_part_is_made_in_view_of_what_is_kept(plain):
@@ -319,6 +347,7 @@ def first_order(pipeline: Denoising) -> str:
             "does not run with timestep_spacing=wide",
         ),
         (None, {"options": {"prediction_type": "epsilon"}}, "prediction_type is as the model was"),
+        (None, {"options": {"sample_max_value": 2}}, "add --option thresholding=true"),
         (None, {"gidance": 2.0}, "gidance: no such option; did you mean 'guidance'?"),
         (None, {"eta": 0.5}, "eta: is for ddim; with dpmsolver++ leave it out"),
         (None, {"eta": 2.0, "scheduler": "ddim"}, "eta: must be in 0 to 1, got 2.0"),
@@ -338,6 +367,15 @@ def test_options_that_do_not_fit_are_refused_in_words(plain, labelled, classes, 
         pipeline(1, **options)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_u_net_of_others_has_as_many_classes_as_labels_and_no_guidance():
+    unet = denoising(classes=3).unet  # four labels, as far as its config says
+    foreign = Denoising(scheduler=denoising().scheduler, unet=unet)
+    assert foreign.facts["num_classes"] == 4
+    assert len(foreign(1, labels=3, steps=1)) == 1
+    with pytest.raises(PipelineError, match="never trained without its labels"):
+        foreign(1, labels=3, steps=1, guidance=2.0)
 
 
 def test_scheduler_options_that_lead_nowhere_are_refused():

@@ -24,6 +24,7 @@ OPENED: dict[str, dict[str, Any]] = {  # as diffusers' own pipelines
 }
 LOOPED: dict[str, dict[str, Any]] = {  # by the loop of the card
     "classes": {"classes": 3},
+    "classes, always shown": {"classes": 3, "null_label": False},
     "classes and variances": {"classes": 3, "learned_variance": True, "prediction": "epsilon"},
     "classes, zero terminal snr": {"classes": 3, "zero_terminal_snr": True},
     "classes, sigmoid": {"classes": 3, "schedule": "sigmoid"},
