@@ -82,9 +82,17 @@ def measure(comparison: Comparison, rounds: int) -> list[Row]:
             print(f"{comparison.name}, round {turn + 1}: {arms[i].label} {seconds}", flush=True)
     times = [[one["seconds"] for one in of_arm] for of_arm in measured]
     return [
-        compare(comparison, arm, times[0], own, of_arm[-1])
+        compare(comparison, arm, times[0], own, _beside(of_arm[-1], measured[0][-1]))
         for arm, own, of_arm in zip(arms, times, measured, strict=True)
     ]
+
+
+def _beside(facts: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]:
+    """An arm's facts, with how far its distance is from the baseline's, as a share of that."""
+    if "distance" not in facts:
+        return dict(facts)
+    apart = abs(facts["distance"] / baseline["distance"] - 1)
+    return {**facts, "distance_apart": apart}
 
 
 def compare(

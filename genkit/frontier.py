@@ -134,18 +134,9 @@ def measure_frontier(
     seen_by = load_extractor(extractor, device=pipeline.device)
     sweep = _Sweep(pipeline, real, seen_by, count, seed, batch_size, progress)
     content = sweep.begin(run / "frontier.json")
-    rows: list[Row] = content["rows"]
-    known = {Setting.of(row) for row in rows}
-    missing = sorted({*asked} - known, key=lambda s: (s.evaluations, s.name))
+    missing = {*asked} - {Setting.of(row) for row in content["rows"]}
     if missing or not sweep.is_timed(content):
-        sweep.total = (ROUNDS + 1) * batch_size * sum(s.evaluations for s in {*known, *missing})
-        sweep.total += count * sum(s.evaluations for s in missing)
-        seconds = sweep.time([*(Setting.of(row) for row in rows), *missing])
-        content |= {"speed": sweep.speed(), "machine": machine(pipeline)}
-        for row in rows:
-            row |= _speed(seconds[Setting.of(row)], batch_size)
-        for setting in missing:
-            rows.append(sweep.row(setting, seconds[setting]))
+        for _ in sweep.fill(content, sorted(missing, key=lambda s: (s.evaluations, s.name))):
             _write(run, content)
     _write(run, content)
     return content
@@ -182,7 +173,7 @@ def settings_of(
         auto = pipeline.sampling().precision
         precision = ("fp32",) if auto == "fp32" else ("fp32", auto)
     if guidance is None:
-        guidance = (1.0,) if pipeline.facts["num_classes"] is None else GUIDANCE
+        guidance = GUIDANCE if pipeline.can_be_guided else (1.0,)
     if solvers is None:
         fitting = schedulers.names_for(pipeline.scheduler)
         usual = SCHEDULERS[schedulers.kind_of(pipeline.scheduler)]
@@ -273,6 +264,20 @@ class _Sweep:
         if held:
             log.warning("%s: of other %s, so it is begun anew", file, ", ".join(differing))
         return {**head, "rows": []}
+
+    def fill(self, content: Content, missing: Sequence[Setting]) -> Iterator[None]:
+        """Time every setting, then add the missing rows; a pause after each."""
+        rows: list[Row] = content["rows"]
+        settings = [*(Setting.of(row) for row in rows), *missing]
+        self.total = (ROUNDS + 1) * self.batch_size * sum(s.evaluations for s in settings)
+        self.total += self.count * sum(s.evaluations for s in missing)
+        seconds = self.time(settings)
+        content |= {"speed": self.speed(), "machine": machine(self.pipeline)}
+        for row in rows:
+            row |= _speed(seconds[Setting.of(row)], self.batch_size)
+        for setting in missing:
+            rows.append(self.row(setting, seconds[setting]))
+            yield
 
     def time(self, settings: Sequence[Setting]) -> dict[Setting, list[float]]:
         """Seconds of a batch under each setting, one per round, all settings by turns."""

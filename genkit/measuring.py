@@ -40,9 +40,9 @@ def evaluate(
     reference: str | Path | ImageSet | ReferenceStatistics,
     *,
     train: str | Path | ImageSet | None = None,
-    count: int = COUNT,
+    count: int | None = None,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     prompts: Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
     root: Path | None = None,
@@ -64,9 +64,9 @@ def evaluate(
             pipeline of genkit or diffusers.
         reference: Real images as `genkit evaluate` names them, an `ImageSet`, or statistics.
         train: The images that the model was trained on: floors and near copies.
-        count: Images to draw of a pipeline.
-        seed: Of these images.
-        batch_size: Images drawn at a time.
+        count: Images to draw of a pipeline; None = 10,000.
+        seed: Of these images, and of the choice of subsets.
+        batch_size: Images drawn at a time; None = 64.
         prompts: For pipelines from text: one for each image, or fewer that are repeated in turn.
         options: Further arguments of the pipeline, such as {"num_inference_steps": 50}.
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
@@ -78,13 +78,14 @@ def evaluate(
     from genkit.evaluation import ImageSet
     from genkit.evaluation import evaluate as measure
 
-    if not isinstance(samples, ImageSet):
-        samples = _samples(samples, count, seed, batch_size, prompts, dict(options or {}))
-    real = _named(reference, samples, root)
-    learned = None if train is None else _named(train, samples, root)
+    if isinstance(samples, str | Path):
+        samples = _opened(Path(samples), request.get("device"))
+    drawn = _samples(samples, seed, count, batch_size, prompts, options)
+    real = _named(reference, drawn, root)
+    learned = None if train is None else _named(train, drawn, root)
     if learned is not None and not isinstance(learned, ImageSet):
         raise EvaluationError(f"train={train!s}: these are statistics; images are needed")
-    return measure(samples, real, train=learned, seed=seed, **request)
+    return measure(drawn, real, train=learned, seed=seed, **request)
 
 
 def evaluate_samples(
@@ -117,7 +118,9 @@ def evaluate_samples(
     from genkit.evaluation import processes as ranks
 
     target = out or _beside(samples)
-    if processes > 1 and not launch.is_launched():
+    if processes > 1 and launch.is_launched():
+        raise EvaluationError("--processes: accelerate launch starts the processes; leave it out")
+    if processes > 1:
         named = {"samples": samples, "reference": reference, "train": train, "root": root,
                  "reference_count": reference_count, "out": target, **request}  # fmt: skip
         _evaluate_together(named, processes)
@@ -218,24 +221,43 @@ def _beside(samples: Path) -> Path:
 # -- images straight from a model ------------------------------------------------------------------
 
 
-def _samples(
-    given: Any,
-    count: int,
-    seed: int,
-    batch_size: int,
-    prompts: Sequence[str] | None,
-    options: dict[str, Any],
-) -> ImageSet:
-    """The images that a path or a pipeline stands for."""
+def _opened(path: Path, device: Any) -> Any:
+    """A set of images, or the pipeline of a run or export folder."""
     from genkit.evaluation import ImageSet
+    from genkit.evaluation import processes as ranks
     from genkit.pipelines import load_pipeline
 
-    if isinstance(given, str | Path):
-        path = Path(given)
-        if not any((path / name).exists() for name in ("model_index.json", "config.yaml")):
-            return ImageSet.from_path(path)
-        given = load_pipeline(path)
+    if any((path / name).exists() for name in ("model_index.json", "config.yaml")):
+        return load_pipeline(path, device=str(device or ranks.default_device()))
+    return ImageSet.from_path(path)
+
+
+def _samples(
+    given: Any,
+    seed: int,
+    count: int | None,
+    batch_size: int | None,
+    prompts: Sequence[str] | None,
+    options: Mapping[str, Any] | None,
+) -> ImageSet:
+    """A set of images as it is, or those that a pipeline draws."""
+    from genkit.evaluation import ImageSet
+
+    if isinstance(given, ImageSet):
+        drawing = {"count": count, "batch_size": batch_size, "prompts": prompts, "options": options}
+        if asked := [name for name, value in drawing.items() if value is not None]:
+            raise EvaluationError(
+                f"{asked[0]}: says how a pipeline draws, and {given.name} is a set of images; "
+                "leave it out"
+            )
+        return given
+    count, batch_size, options = count or COUNT, batch_size or 64, dict(options or {})
     if hasattr(given, "stream"):
+        if prompts is not None:
+            raise EvaluationError(
+                f"prompts: a {type(given).__name__} takes no text; leave them out, or name its "
+                'classes by options={"labels": ...}'
+            )
         return pipeline_set(given, count, seed=seed, batch_size=batch_size, **options)
     if not (callable(given) and hasattr(given, "components")):
         raise EvaluationError(
@@ -294,6 +316,11 @@ def _of_diffusers(
         else:
             asked["prompt"] = [prompts[place % len(prompts)] for place in places]
         found = torch.as_tensor(pipeline(**asked).images)  # (B, H, W, C) in [0, 1]
+        if bad := int((~found.isfinite().flatten(1).all(1)).sum()):
+            raise EvaluationError(
+                f"{bad} of {len(found)} images of the {type(pipeline).__name__} are not finite "
+                "numbers (NaN); load it with torch_dtype=torch.float32"
+            )
         return (found * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2)
 
     def draw(places: Sequence[int]) -> Tensor:

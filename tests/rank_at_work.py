@@ -29,8 +29,9 @@ def work(folder: Path, tree: dict) -> None:
         return result
 
     run.step = recorded
+    begun = {key: value.clone() for key, value in state(run).items()}
     run.fit()
-    torch.save({"state": state(run), "seen": seen}, folder / f"rank-{run.rank}.pt")
+    torch.save({"state": state(run), "begun": begun, "seen": seen}, folder / f"rank-{run.rank}.pt")
     run.close()
 
 

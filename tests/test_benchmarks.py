@@ -131,6 +131,10 @@ TINY = {
     "sampling.diffusers": {"network": "tiny", "batch_size": 2, "steps": 2, "lessons": 1},
     "sampling.genkit": {"network": "tiny", "batch_size": 2, "steps": 2, "lessons": 1},
     "sampling.parts": {"network": "tiny", "batch_size": 2, "steps": 2, "laps": 1},
+    "evaluation.cleanfid": {"images": 4},
+    "evaluation.genkit": {"images": 4},
+    "evaluation.scipy": {"count": 40, "features": 16},
+    "evaluation.distance": {"count": 40, "features": 16},
 }  # fmt: skip
 
 

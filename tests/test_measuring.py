@@ -1,14 +1,17 @@
 """Metrics of live pipelines, and by several processes."""
 
 import json
+import shutil
+from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from families_at_hand import tiny, trainer
 
 import genkit
-from genkit.errors import EvaluationError
+from genkit.errors import EvaluationError, PipelineError
 from genkit.evaluation import ImageSet
 from genkit.images import png_bytes
 from genkit.measuring import evaluate_samples, pipeline_set
@@ -47,6 +50,27 @@ def test_any_number_of_processes_gives_the_same_numbers(count, tmp_path):
             assert one.name == other.name
             assert other.value == pytest.approx(one.value, rel=1e-9)
             assert other.low == pytest.approx(one.low, rel=1e-6)
+
+
+def test_moments_that_are_streamed_are_those_of_one_process_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    for name in ("fake", "real"):
+        pixels = noise(4500, name).permute(0, 2, 3, 1).numpy()  # more than the rows that are kept
+        np.savez(tmp_path / f"{name}.npz", images=pixels)
+    found = {}
+    for processes in (1, 2, 3):
+        found[processes] = evaluate_samples(
+            tmp_path / "fake.npz",
+            str(tmp_path / "real.npz"),
+            extractors=["extractor_of_ones_own:Corners"],
+            metrics=["fd"],
+            out=tmp_path / f"{processes}.json",
+            processes=processes,
+        )["fd-corners"]
+        shutil.rmtree(tmp_path / "cache")
+    for processes in (2, 3):
+        assert found[processes].value == pytest.approx(found[1].value, rel=1e-9)
+        assert found[processes].low == pytest.approx(found[1].low, rel=1e-9)
 
 
 def test_more_processes_than_batches_leave_some_without_images(tmp_path):
@@ -90,6 +114,23 @@ def test_a_live_pipeline_is_measured_as_its_images_in_files_are(export, tmp_path
     assert live["fd-digits"].value == pytest.approx(files["fd-digits"].value, rel=1e-5)
     by_path = genkit.evaluate(export, real, count=20, options=options)
     assert by_path["fd-digits"].value == pytest.approx(live["fd-digits"].value, rel=1e-5)
+
+
+def test_images_that_are_not_finite_are_refused_and_counted(export):
+    pipeline = genkit.load_pipeline(export)
+    with torch.no_grad():
+        pipeline.denoiser.conv_out.bias.fill_(float("nan"))
+    real = ImageSet.from_arrays("real", None, noise(40))
+    with pytest.raises(PipelineError, match="7 of 7 images are not finite"):
+        genkit.evaluate(pipeline, real, count=20, batch_size=7, options={"steps": 1})
+
+
+def test_what_says_how_to_draw_is_refused_where_nothing_is_drawn(export):
+    images = ImageSet.from_arrays("real", None, noise(40))
+    with pytest.raises(EvaluationError, match="count: says how a pipeline draws"):
+        genkit.evaluate(images, images, count=20)
+    with pytest.raises(EvaluationError, match="prompts: a Denoising takes no text"):
+        genkit.evaluate(export, images, prompts=["a seven"])
 
 
 def test_a_plain_diffusers_pipeline_is_measured_in_three_lines():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from genkit.report.record import Metric, Record
 
 
 def compare(
@@ -29,24 +32,13 @@ def compare(
 
     from genkit.errors import EvaluationError
     from genkit.report.compare import Difference, difference
-    from genkit.report.record import Metric, read_run
+    from genkit.report.record import read_run
     from genkit.report.words import number
 
     runs = [read_run(path) for path in (first, second)]
-    metrics: list[dict[str, Metric]] = []
-    for run in runs:
-        if run.evaluation is None:
-            raise EvaluationError(
-                f"{run.path} has no evaluation.json; run `genkit evaluate {run.path}/samples.npz`"
-            )
-        metrics.append({found.name: found for found in run.evaluation.metrics})
-    shared = [name for name in metrics[0] if name in metrics[1]]
-    if metric is not None:
-        if metric not in shared:
-            raise EvaluationError(
-                f"{metric} was not measured in both; measured in both: {', '.join(shared) or '-'}"
-            )
-        shared = [metric]
+    metrics = [_metrics(run) for run in runs]
+    shared = _shared(metrics, [run.name for run in runs], metric)
+    alone = [name for name in (*metrics[0], *metrics[1]) if name not in (*shared, metric)]
     table = Table(title=f"{runs[0].name} minus {runs[1].name}", title_justify="left")
     table.add_column("metric")
     for name in ("first", "second", "difference", "95 % interval"):
@@ -68,3 +60,34 @@ def compare(
     Console().print(table)
     for line in refused:
         typer.echo(line)
+    if alone and metric is None:
+        typer.echo(f"measured in one of them only: {', '.join(alone)}")
+
+
+def _metrics(run: Record) -> dict[str, Metric]:
+    from genkit.errors import EvaluationError
+
+    if run.evaluation is None:
+        raise EvaluationError(
+            f"{run.path} has no evaluation.json; run `genkit evaluate {run.path}/samples.npz "
+            "--reference SET`"
+        )
+    return {found.name: found for found in run.evaluation.metrics}
+
+
+def _shared(metrics: list[dict[str, Metric]], names: list[str], only: str | None) -> list[str]:
+    """Metrics that were measured in both runs, or the one that was asked for."""
+    from genkit.errors import EvaluationError
+
+    shared = [name for name in metrics[0] if name in metrics[1]]
+    if not shared:
+        lists = [f"{', '.join(m)} in {run}" for m, run in zip(metrics, names, strict=True)]
+        raise EvaluationError(
+            f"no metric was measured in both runs: {'; '.join(lists)}. Evaluate one of them like "
+            "the other"
+        )
+    if only is not None and only not in shared:
+        raise EvaluationError(
+            f"{only} was not measured in both; measured in both: {', '.join(shared)}"
+        )
+    return shared if only is None else [only]

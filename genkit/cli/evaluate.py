@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 Samples = Annotated[Path, typer.Argument(help="Folder, .npz, .tar or .zip of generated images.")]
 Reference = Annotated[
-    str, typer.Option(metavar="SET", help="Real images that were not trained on.")
+    str, typer.Option(metavar="SET", help="Real images; not trained on, unless a protocol says so.")
 ]
 Train = Annotated[
     str | None,
-    typer.Option(metavar="SET", help="Images trained on: floors, near copies, neighbours."),
+    typer.Option(
+        metavar="SET",
+        help="Images trained on: floors, neighbours and, unless metrics are named, near copies.",
+    ),
 ]
 Data = Annotated[
     Path | None, typer.Option(help="Folder of mnist or cifar10; default the user's cache.")
@@ -91,7 +94,13 @@ Parzen = Annotated[
     bool,
     typer.Option("--parzen", help="Also the Parzen log-likelihood; needs --train."),
 ]
-Out = Annotated[Path | None, typer.Option(help="JSON file; default evaluation.json in the run.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="JSON file. Default evaluation.json where the samples lie in a run, else beside them: "
+        "NAME-evaluation.json, with --paired NAME-pairs.json."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -126,11 +135,8 @@ def evaluate(
     Examples:
       [cyan]genkit evaluate runs/glyphs/samples.npz --reference synthetic:glyphs:test[/]
       [cyan]genkit evaluate runs/a/samples.npz --reference mnist:test --train mnist:train[/]
-      [cyan]genkit evaluate runs/a/samples.npz --reference mnist:test --reference-count 2000[/]
       [cyan]genkit evaluate runs/stacked/samples.npz --reference stacked:test[/]
-      [cyan]genkit evaluate a.npz --reference mnist:test --train mnist:train --parzen[/]
       [cyan]genkit evaluate samples/ --reference real/ --extractor inception-v3 --json[/]
-      [cyan]genkit evaluate a/ --reference b/ --extractor inception-v3 --metric fd --metric kid[/]
       [cyan]genkit evaluate samples.zip --reference cifar10:train --protocol ddpm-cifar10-train[/]
       [cyan]genkit evaluate translated/ --reference originals/ --paired --lpips alex[/]
 
@@ -141,7 +147,8 @@ def evaluate(
 
     files = dict(_pair(text) for text in weights or ())
     if paired:
-        _refuse_beside_pairs(
+        _check_pairs(
+            reference,
             train=train, data=data, extractor=extractor, metric=metric, protocol=protocol,
             resize=resize, precision=precision, reference_count=reference_count,
             parzen=parzen or None, workers=workers or None,
@@ -173,9 +180,11 @@ def evaluate(
         launch.leave()
 
 
-def _refuse_beside_pairs(**options: object) -> None:
+def _check_pairs(reference: str, **options: object) -> None:
     from genkit.errors import EvaluationError
 
+    if not Path(reference).exists() and "*" not in reference:
+        raise EvaluationError(f"--reference {reference}: --paired needs a folder or file of images")
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
     if given:
         raise EvaluationError(f"--paired compares pairs only: leave {', '.join(given)} out")
@@ -188,8 +197,8 @@ def _show(found: Evaluation, *, as_json: bool) -> None:
         typer.echo(json.dumps(found.to_json(), indent=1))
         return
     Console().print(_table(found))
-    for note in found.notes:
-        typer.echo(note)
+    for line in (*found.warnings, *found.notes):
+        typer.echo(line)
 
 
 def _pair(text: str) -> tuple[str, Path]:

@@ -26,47 +26,60 @@ class Precision(str, Enum):
     bf16 = "bf16"
 
 
+Run = Annotated[Path, typer.Argument(help="Run or export folder of a diffusion model.")]
+Schedulers = Annotated[
+    str | None,
+    typer.Option(help="E.g. ddim,unipc; default a few that fit the model.", metavar="NAMES"),
+]
+Steps = Annotated[
+    str | None, typer.Option(help="Default 5,10,20,50.", metavar="NUMBERS", show_default=False)
+]
+Guidance = Annotated[
+    str | None,
+    typer.Option(help="Default 1,2 with classes, 1 without.", metavar="SCALES"),
+]
+Precisions = Annotated[
+    str | None,
+    typer.Option(help="Default fp32,bf16 where bf16 is faster.", metavar="NAMES"),
+]
+Count = Annotated[int, typer.Option(min=100, help="Images per setting.")]
+Seed = Annotated[int, typer.Option(help="Names their noise.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images made at a time.")]
+Reference = Annotated[
+    str | None,
+    typer.Option(metavar="SET", help="Real images; default the test part of the run's data."),
+]
+Root = Annotated[
+    Path | None, typer.Option(help="Folder of mnist or cifar10; default the user's cache.")
+]
+Extractor = Annotated[str, typer.Option(metavar="NAME", help="One of those of genkit evaluate.")]
+Device = Annotated[
+    str | None, typer.Option(help="E.g. cpu, cuda:1; default a GPU if there is one.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
 def frontier(
-    run: Annotated[Path, typer.Argument(help="Run or export folder of a diffusion model.")],
+    run: Run,
     *,
-    schedulers: Annotated[
-        str | None,
-        typer.Option(help="E.g. ddim,unipc; default a few that fit the model.", metavar="NAMES"),
-    ] = None,
-    steps: Annotated[
-        str | None,
-        typer.Option(help="Default 5,10,20,50.", metavar="NUMBERS", show_default=False),
-    ] = None,
-    guidance: Annotated[
-        str | None,
-        typer.Option(help="Default 1,2 with classes, 1 without.", metavar="SCALES"),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(help="Default fp32,bf16 where bf16 is faster.", metavar="NAMES"),
-    ] = None,
-    count: Annotated[int, typer.Option(min=100, help="Images per setting.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Names their noise.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images made at a time.")] = 64,
-    reference: Annotated[
-        str | None,
-        typer.Option(metavar="SET", help="Real images; default the test part of the run's data."),
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder of mnist or cifar10; default the user's cache.")
-    ] = None,
-    extractor: Annotated[
-        str, typer.Option(metavar="NAME", help="One of those of genkit evaluate.")
-    ] = "digits",
-    device: Annotated[
-        str | None, typer.Option(help="E.g. cpu, cuda:1; default a GPU if there is one.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    schedulers: Schedulers = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    precision: Precisions = None,
+    count: Count = 2000,
+    seed: Seed = 0,
+    batch_size: BatchSize = 64,
+    reference: Reference = None,
+    root: Root = None,
+    extractor: Extractor = "digits",
+    device: Device = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure quality and speed of each scheduler, number of steps, guidance and precision.
 
     Writes frontier.json and frontier.png into the folder; the report shows them. Interrupted or
-    given other settings later, it keeps the rows that are there. Settings are timed by turns.
+    given other schedulers, steps, guidance or precision later, it keeps the rows that are there;
+    other images, weights or another extractor begin it anew. Settings are timed by turns.
 
     Examples:
       [cyan]genkit frontier runs/digits[/]
@@ -103,7 +116,15 @@ def frontier(
     typer.echo(
         f"* Pareto set. evals: of the network for one image. Speed: {found['speed']['how']}."
     )
+    for line in _warnings(found):
+        typer.echo(line)
     typer.echo(f"{run / 'frontier.json'}\n{run / 'frontier.png'}")
+
+
+def _warnings(found: dict[str, Any]) -> list[str]:
+    """What must be known of the metrics, once for all rows."""
+    metrics = [metric for row in found["rows"] for metric in row["metrics"]]
+    return list(dict.fromkeys(f"{m['name']}: {m['note']}" for m in metrics if m["note"]))
 
 
 def _list(option: str, text: str | None, kind: Callable[[str], N]) -> list[N] | None:

@@ -45,6 +45,7 @@ def measure(view: View) -> list[Found]:
             total / len(classes),
             "lower",
             influence,
+            floor=_floor(view, real_labels),
             note=_note(view, labels, real_labels),
             protocol={
                 "classes": len(classes),
@@ -52,6 +53,21 @@ def measure(view: View) -> list[Found]:
             },
         )
     ]
+
+
+def _floor(view: View, real_labels: Tensor) -> float | None:
+    """Of training images, where these have the same classes and enough of each."""
+    if view.floor is None or view.floor_set is None or view.floor_set.labels is None:
+        return None
+    assert view.reference is not None
+    labels, distances = view.floor_set.labels, []
+    for label in real_labels.unique().tolist():
+        train, real = (labels == label), (real_labels == label)
+        if min(int(train.sum()), int(real.sum())) < SMALLEST:
+            return None
+        pair = view.floor.rows[train], view.reference.rows[real]
+        distances.append(frechet_distance(*(Gaussian.of(rows) for rows in pair)))
+    return sum(distances) / len(distances)
 
 
 def problem(view: View) -> str:

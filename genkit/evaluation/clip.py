@@ -43,11 +43,13 @@ VOCABULARY = Weights(
     "clip-vocab.json",
     (_HUB.format(*_B32, "vocab.json"),),
     "5047b556ce86ccaf6aa22b3ffccfc52d391ea4accdab9c2f2407da5b742d4363",
+    is_network=False,
 )
 MERGES = Weights(
     "clip-merges.txt",
     (_HUB.format(*_B32, "merges.txt"),),
     "f526393189112391ce6f9795d4695f704121ce452c3aad1f5335cc41337eba85",
+    is_network=False,
 )
 HEAD_WIDTH = 64  # channels of an attention head, in every CLIP of OpenAI
 TOKENS = 77  # of a text

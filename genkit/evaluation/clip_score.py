@@ -19,17 +19,18 @@ PROMPT = "A photo depicts {}"
 BATCH = 64
 
 
-def check(samples: ImageSet) -> tuple[str, ...]:
-    """The captions of samples.
+def check(samples: ImageSet, extractor: ClipExtractor) -> tuple[str, ...]:
+    """The captions of samples, when there is what reads them.
 
     Raises:
-        EvaluationError: They have none.
+        EvaluationError: They have none, or CLIP's vocabulary can't be fetched.
     """
     if samples.captions is None:
         raise EvaluationError(
             f"clip-score: {samples.name} has no captions; give a folder with metadata.jsonl, a "
             'line for each image: {"file_name": "0.png", "caption": "..."}'
         )
+    _ = extractor.tokenizer
     return samples.captions
 
 
@@ -37,7 +38,7 @@ def measure(view: View) -> list[Found]:
     """ "clip-score" on ViT-B/32, else "clip-score-<extractor>"."""
     if not isinstance(view.extractor, ClipExtractor):
         return []
-    captions = check(view.sample_set)
+    captions = check(view.sample_set, view.extractor)
     texts = [PROMPT.format(caption) for caption in captions]
     scores = []
     for start in range(0, len(texts), BATCH):

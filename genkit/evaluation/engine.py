@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -197,11 +199,16 @@ def _ahead(
 # -- cache -----------------------------------------------------------------------------------------
 
 
-def _cached_path(images: ImageSet, extractor: Extractor, small: bool) -> Path:
+def _cached_path(images: ImageSet, extractor: Extractor, small: bool) -> Path | None:
+    """Named by all that the features depend on; None where the extractor's code can't be read."""
     kind = type(extractor)
+    try:
+        code = Path(inspect.getfile(kind)).read_bytes()
+    except (OSError, TypeError):
+        return None
     identity = (
-        images.fingerprint, f"{kind.__module__}.{kind.__qualname__}", extractor.name,
-        extractor.sha256, extractor.layer, extractor.resize, extractor.precision,
+        version("genkit"), hashlib.sha256(code).hexdigest(), images.fingerprint, kind.__qualname__,
+        extractor.name, extractor.sha256, extractor.layer, extractor.resize, extractor.precision,
     )  # fmt: skip
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()
     return cache_folder() / "features" / f"{digest}{'-moments' if small else ''}.safetensors"
@@ -217,7 +224,9 @@ def _kept(
     ]
 
 
-def _read(path: Path, count: int) -> Features | None:
+def _read(path: Path | None, count: int) -> Features | None:
+    if path is None:
+        return None
     try:
         held = load_file(path)  # mapped, not copied
         if "scatter" not in held:
@@ -228,8 +237,10 @@ def _read(path: Path, count: int) -> Features | None:
         return None
 
 
-def _write(path: Path, features: Features) -> None:
+def _write(path: Path | None, features: Features) -> None:
     """Without a writable cache the work is repeated next time and nothing else changes."""
+    if path is None:
+        return
     held = {"features": features.rows.contiguous()}
     if features.known is not None and features.places is not None:
         known = features.known

@@ -24,14 +24,15 @@ def measure(view: View) -> list[Found]:
     if view.samples.places is not None or too_few(view):
         return []
     order = view.order("fd-infinity", view.samples.count)
-    value, influence = extrapolate(view.samples.rows[order], view.real)
+    value, influence = extrapolate(view.samples.rows, view.real, order)
     base = view.extractor.frechet_name
     return [
         Found(
             "fid-infinity" if base == "fid" else base.replace("fd-", "fd-infinity-", 1),
             value,
             "lower",
-            influence[order.argsort()],
+            influence,
+            floor=_floor(view),
             protocol={
                 "points": POINTS,
                 "smallest_part": sizes(view.samples.count, len(view.real.mean))[0],
@@ -40,6 +41,15 @@ def measure(view: View) -> list[Found]:
             least=-float("inf"),
         )
     ]
+
+
+def _floor(view: View) -> float | None:
+    if view.floor is None or view.floor.places is not None:
+        return None
+    if view.floor.count < 2 * len(view.real.mean):
+        return None
+    order = view.order("fd-infinity/floor", view.floor.count)
+    return extrapolate(view.floor.rows, view.real, order)[0]
 
 
 def too_few(view: View) -> str:
@@ -56,22 +66,26 @@ def sizes(count: int, dimensions: int) -> list[int]:
     return torch.linspace(least, count, POINTS).round().long().tolist()
 
 
-def extrapolate(features: Tensor, reference: Gaussian) -> tuple[float, Tensor]:
+def extrapolate(
+    features: Tensor, reference: Gaussian, order: Tensor | None = None
+) -> tuple[float, Tensor]:
     """Intercept of the line, and the influence of each row on it.
 
     Args:
-        features: (N, D) in random order: the parts are its beginnings.
+        features: (N, D).
         reference: What they are measured against.
+        order: (N,) a random order, whose beginnings are the parts; None = as they are.
 
     Returns:
         The distance at 1/N = 0, and (N,) float64.
     """
     count, dimensions = features.shape
     parts = sizes(count, dimensions)
+    order = torch.arange(count) if order is None else order
     total: Moments | None = None
     distances, done = [], 0
     for size in parts:
-        part = Moments.of(features[done:size])
+        part = Moments.of(features[order[done:size]])
         total = part if total is None else total.merge(part)
         distances.append(frechet_distance(total.gaussian, reference))
         done = size
@@ -83,5 +97,5 @@ def extrapolate(features: Tensor, reference: Gaussian) -> tuple[float, Tensor]:
     own = frechet_influence(features, Gaussian.of(features), reference)
     held = torch.zeros(count, dtype=torch.float64)
     for weight, size in zip(weights, parts, strict=True):
-        held[:size] += weight * count / size
+        held[order[:size]] += weight * count / size
     return value, (own - own.mean()) * held

@@ -60,6 +60,11 @@ def evaluate_pairs(
             "paired metrics need one original for each image, in the same order"
         )
     files = weights or {}
+    if spare := [name for name in files if name not in {f"lpips-{trunk}" for trunk in lpips}]:
+        raise EvaluationError(
+            f"weights of {spare[0]!r}, which these metrics don't use; leave them out, or ask for "
+            "--lpips alex or vgg, whose weights are lpips-alex and lpips-vgg"
+        )
     where = device or processes.default_device()
     distances = [Lpips(t, files.get(f"lpips-{t}"), device=where) for t in lpips]
     found = _values(images, originals, distances, border)

@@ -96,7 +96,10 @@ class Request:
         known = {*self.extractors, *(f"lpips-{trunk}" for trunk in self.lpips)}
         spare = [name for name in self.weights if name not in known]
         if spare:
-            raise EvaluationError(f"weights of {spare[0]!r}, which is not among the extractors")
+            raise EvaluationError(
+                f"weights of {spare[0]!r}, which is not among the extractors; add --extractor "
+                f"{spare[0]}, or leave them out"
+            )
 
     def load(self) -> list[Extractor]:
         """The extractors, in order."""

@@ -54,7 +54,8 @@ def identity_count(images: Any) -> int | None:
 
 def versions() -> dict[str, str]:
     """The packages that a value depends on."""
-    found = {name: version(name) for name in ("genkit", "torch", "numpy", "pillow")}
+    packages = ("genkit", "torch", "torchvision", "transformers", "lpips", "numpy", "pillow")
+    found = {name: version(name) for name in packages}
     return found | {"python": platform.python_version()}
 
 
@@ -77,6 +78,14 @@ class Evaluation:
             if metric.name == name:
                 return metric
         raise KeyError(name)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know of single metrics: each note once, after the metrics' names."""
+        notes = dict.fromkeys(metric.note for metric in self.metrics if metric.note)
+        return [
+            f"{', '.join(m.name for m in self.metrics if m.note == note)}: {note}" for note in notes
+        ]
 
     @classmethod
     def load(cls, path: Path | str) -> Evaluation:

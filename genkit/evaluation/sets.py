@@ -128,7 +128,7 @@ class ImageSet:
             return list(self._images.draw([self._images.keys[place] for place in places]))
         return [self._images[place] for place in places]
 
-    @property
+    @cached_property
     def shape(self) -> torch.Size:
         """(C, H, W) of the first image; others may differ."""
         if not len(self):

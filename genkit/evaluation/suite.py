@@ -23,6 +23,7 @@ from genkit.evaluation import (
     processes,
     protocols,
 )
+from genkit.evaluation.clip import ClipExtractor
 from genkit.evaluation.engine import Features, extract
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.intervals import interval, standard_error
@@ -105,9 +106,10 @@ def _check_extractors(
     for metric in asked.metrics or ():
         if metric != COPIES and not any(can_measure(extractor, metric) for extractor in extractors):
             raise EvaluationError(f"metric {metric}: not by these extractors; {NEEDS[metric]}")
-    measured = [asked.metrics_of(*pair) for pair in zip(extractors, asked.extractors, strict=True)]
-    if any("clip-score" in metrics for metrics in measured):
-        clip_score.check(samples)
+    for extractor, named in zip(extractors, asked.extractors, strict=True):
+        wanted = "clip-score" in asked.metrics_of(extractor, named)
+        if wanted and isinstance(extractor, ClipExtractor):
+            clip_score.check(samples, extractor)
     if isinstance(reference, ReferenceStatistics):
         for extractor in extractors:
             reference.gaussian_for(extractor)
@@ -196,6 +198,7 @@ class _Extraction:
             self.reference if isinstance(self.reference, ImageSet) else None,
             identity(self.reference)["count"],
             self.asked.seed,
+            self.floor_set,
         )
 
 
@@ -275,7 +278,10 @@ def _metric(found: Found, sets: _Extraction, extractor: Extractor | None) -> Met
         "reference_sha256": reference["sha256"],
         **found.protocol,
         "interval": how,
+        "versions": versions(),
     }
+    if sets.asked.protocol is not None:
+        protocol["preset"] = sets.asked.protocol
     return Metric(
         found.name, found.value, low, high, found.better, found.floor, found.note, protocol
     )

@@ -66,6 +66,7 @@ class View:
         reference_set: The reference images, or None.
         reference_count: How many images are behind the reference; None = not known.
         seed: Keys every choice of subsets.
+        floor_set: The training images behind `floor`.
     """
 
     extractor: Extractor
@@ -77,6 +78,7 @@ class View:
     reference_set: ImageSet | None
     reference_count: int | None
     seed: int
+    floor_set: ImageSet | None = None
 
     @property
     def sample_gaussian(self) -> Gaussian:

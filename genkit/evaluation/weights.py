@@ -27,11 +27,13 @@ class Weights:
         file: Its name in the user's cache.
         urls: Where it can be fetched, the first that answers counts.
         sha256: Of its bytes, as several public projects check it.
+        is_network: Whether it is what `--weights` names, not a vocabulary.
     """
 
     file: str
     urls: tuple[str, ...]
     sha256: str
+    is_network: bool = True
 
     @property
     def path(self) -> Path:
@@ -55,6 +57,11 @@ class Weights:
             )
         return path
 
+    def _by_name(self, extractor: str) -> str:
+        if not self.is_network:
+            return ""
+        return f"; genkit evaluate takes a copy from elsewhere: --weights {extractor}=PATH"
+
     def _fetch(self, extractor: str) -> None:
         if self.path.exists():
             return
@@ -63,8 +70,8 @@ class Weights:
         except DownloadError as error:
             raise EvaluationError(
                 f"{extractor} needs weights that can't be fetched ({error}): put "
-                f"{self.urls[0]} at {self.path}, name a copy of it with --weights "
-                f"{extractor}=PATH, or set GENKIT_CACHE if that folder can't be written"
+                f"{self.urls[0]} at {self.path}, or set GENKIT_CACHE if that folder can't be "
+                f"written{self._by_name(extractor)}"
             ) from None
 
 

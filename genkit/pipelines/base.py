@@ -130,7 +130,7 @@ class ImagePipeline(DiffusionPipeline):
         cycle, sampling = self.label_cycle(labels), self.sampling(**options)
         for part in parts(indices, batch_size):
             classes = _cycled(part, cycle)
-            images = self._generate(self._noise(part, seed), classes, sampling)
+            images = finite(self._generate(self._noise(part, seed), classes, sampling))
             yield part, to_uint8(images).cpu(), classes
 
     def interpolate(
@@ -216,9 +216,20 @@ class ImagePipeline(DiffusionPipeline):
         done, made = 0, []
         for batch, size in noise:
             classes = None if labels is None else labels[done : done + size]
-            made.append(self._generate(batch, classes, sampling).cpu())
+            made.append(finite(self._generate(batch, classes, sampling)).cpu())
             done += size
         return in_form(torch.cat(made), output)
+
+
+def finite(images: Tensor) -> Tensor:
+    """The images (B, C, H, W) themselves, or an error where some hold NaN or infinity."""
+    bad = int((~images.isfinite().flatten(1).all(1)).sum())
+    if bad:
+        raise PipelineError(
+            f"{bad} of {len(images)} images are not finite numbers: try precision=fp32, more steps "
+            "or less guidance, or weights from an earlier checkpoint"
+        )
+    return images
 
 
 def in_form(images: Tensor, output: Output) -> Images:

@@ -32,6 +32,7 @@ from genkit.pipelines.base import (
     check_classes,
     check_output,
     evaluating,
+    finite,
     in_form,
     parts,
     slerp,
@@ -259,7 +260,7 @@ class Denoising(ImagePipeline):
             begin = Begin(images[rows].float() * 2 - 1, strength, area)
             label = None if classes is None else classes[rows]
             noise = self._noise(numbers[rows], seed)
-            made.append(self._denoise(noise, label, sampling, begin).cpu())
+            made.append(finite(self._denoise(noise, label, sampling, begin)).cpu())
         return in_form(torch.cat(made), output)
 
     def check_edit(self, images: Tensor, strength: float, mask: Tensor | None) -> None:

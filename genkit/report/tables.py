@@ -45,7 +45,7 @@ def as_csv(records: Sequence[Record], comparison: Comparison) -> str:
     """A line for each value, with its interval, floor and protocol."""
     text = io.StringIO()
     rows = values(records, comparison)
-    fields = ["run", "metric", "value", "low", "high", "floor", "better", "protocol"]
+    fields = ["run", "metric", "value", "low", "high", "floor", "better", "note", "protocol"]
     writer = csv.DictWriter(text, fields, lineterminator="\n")
     writer.writeheader()
     for row in rows:
@@ -64,7 +64,7 @@ def values(records: Sequence[Record], comparison: Comparison) -> list[dict[str, 
     for column in comparison.columns:
         for record, metric in zip(records, column.cells, strict=True):
             if metric is not None:
-                row = metric.model_dump(exclude={"note", "name"})
+                row = metric.model_dump(exclude={"name"})
                 found.append({"run": record.name, "metric": metric.name, **row})
     return found
 

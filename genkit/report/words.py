@@ -42,8 +42,8 @@ MEANINGS = {
     "nats: biased and of high variance, only to compare with the tables of early papers",
 }
 
-# Parts of a protocol that change an interval or a floor, but not the value itself.
-BESIDE_THE_VALUE = frozenset({"interval", "floor_count"})
+# Parts of a protocol that change an interval or a floor, or are told, but don't change the value.
+BESIDE_THE_VALUE = frozenset({"interval", "floor_count", "preset", "versions"})
 
 
 def meaning(name: str) -> str:

@@ -39,6 +39,24 @@ def test_two_processes_see_what_one_sees_and_end_with_equal_weights(name, tmp_pa
     assert_equal_ranks(two)
 
 
+@pytest.mark.parametrize("name", ["ddpm conditional", "ddpm v", "ddpm muon"])
+def test_two_processes_learn_and_average_what_one_does(name, tmp_path, monkeypatch):
+    """Hidden labels, levels spread over the batch, Muon; no batch norm makes the ranks differ."""
+    (one,) = ranks(tmp_path / "one", tiny(name, data__batch_size=8), 1, monkeypatch)
+    two = ranks(tmp_path / "two", tiny(name, data__batch_size=4), 2, monkeypatch)
+    assert_equal_ranks(two)
+    for kind in ("raw", "ema"):
+        moved = apart(one["state"], one["begun"], kind)
+        assert moved > 0
+        assert apart(one["state"], two[0]["state"], kind) < 1e-3 * moved
+
+
+def apart(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], kind: str) -> float:
+    """Euclidean distance of all weights together, the raw or the averaged ones."""
+    mine = [key for key in a if key.startswith(f"{kind}/")]
+    return sum((a[key] - b[key]).double().square().sum().item() for key in mine) ** 0.5
+
+
 PENALIZED = ["dcgan wgan-gp", "dcgan relativistic", "cgan residual"]
 
 

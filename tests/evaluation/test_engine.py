@@ -1,3 +1,7 @@
+import importlib
+import inspect
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -39,6 +43,23 @@ def test_features_of_a_reference_are_extracted_once_and_kept(tmp_path, monkeypat
     extractor.sha256 = "1" * 64
     features_of(pictures(), extractor, keep=True)
     assert extractor.calls == 2, "other weights are other features"
+
+
+def test_features_of_code_that_changed_or_can_not_be_read_are_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path)
+    source = Path(inspect.getfile(Mean)).read_text()
+    (tmp_path / "own_mean.py").write_text(source)
+    own = importlib.import_module("own_mean").Mean()
+    features_of(pictures(), own, keep=True)
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
+    (tmp_path / "own_mean.py").write_text(source + "# of another day")
+    features_of(pictures(), own, keep=True)
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 2
+    typed: dict = {"Mean": Mean, "__name__": "nowhere"}
+    exec("class Typed(Mean):\n    pass", typed)
+    features_of(pictures(), typed["Typed"](), keep=True)
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 2
 
 
 def test_a_broken_cache_file_is_made_anew_and_an_unwritable_cache_is_done_without(

@@ -140,6 +140,22 @@ def test_with_few_samples_the_distance_is_biased_and_its_extrapolation_is_not():
     assert 0.90 <= covered(16, 1000, extrapolate) <= 0.99
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("width", "count", "by_plain", "by_infinity"),
+    [
+        (4, 2000, 0.96, 0.94),
+        (16, 1000, 0.85, 0.96),
+        (16, 5000, 0.91, 0.95),
+        (16, 20_000, 0.93, 0.95),
+        (64, 5000, 0.00, 0.93),
+    ],
+)
+def test_intervals_cover_as_often_as_the_documentation_says(width, count, by_plain, by_infinity):
+    assert covered(width, count, plain) == pytest.approx(by_plain, abs=0.01)
+    assert covered(width, count, extrapolate) == pytest.approx(by_infinity, abs=0.01)
+
+
 def test_the_parts_of_the_extrapolation_rise_to_all_samples_and_beat_the_features():
     assert sizes(50_000, 2048)[0] == 5000
     assert sizes(50_000, 2048)[-1] == 50_000

@@ -16,13 +16,6 @@ from genkit.random import generator
 COUNT = 300
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GENKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def glyphs():
     """Train, test and, as perfect samples, glyphs of another seed."""
@@ -55,6 +48,17 @@ def test_real_images_as_samples_reach_the_floor_of_every_metric(perfect):
     assert perfect["accuracy"].value >= 0.97
     assert perfect["near-copy-rate"].floor == pytest.approx(0.01, abs=0.005)
     assert perfect["near-copy-half"].floor == pytest.approx(0.5, abs=0.01)
+
+
+def test_distances_by_class_and_without_bias_have_floors_too(glyphs):
+    found = evaluate(
+        glyphs["samples"],
+        glyphs["test"],
+        train=glyphs["train"],
+        metrics=("fd-class", "fd-infinity"),
+    )
+    for metric in found.metrics:
+        assert metric.floor == pytest.approx(metric.value, abs=0.35 * abs(metric.value) + 1)
 
 
 def test_classes_give_accuracy_and_count_of_each_digit(perfect):

@@ -98,6 +98,7 @@ def test_the_report_opens_without_errors_and_fits(page: Path, width: int, tmp_pa
     for complete, natural_width, natural_height, shown_width, shown_height in seen["pictures"]:
         assert complete
         assert min(natural_width, natural_height, shown_width, shown_height) > 0
+    # Losses and others of a run; of several also quality against time and against speed.
     assert len(seen["drawings"]) >= 4
     assert all(shown > 250 for shown in seen["drawings"])
     assert seen["text"] > 1000
