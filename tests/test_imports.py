@@ -23,7 +23,7 @@ MAY = {
     "family": {"config", "errors", "families", "training"},
     "nn": {"errors", "random"},
     "losses": {"errors"},
-    "noise": {"errors"},
+    "noise": {"config", "errors"},
     "data": {"config", "random", "errors", "images", "files"},
     "training": {
         "config", "random", "errors", "images", "files", "machine", "data.batch", "losses", "nn",
