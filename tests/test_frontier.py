@@ -42,11 +42,15 @@ def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def pipeline(prediction: str = "epsilon", classes: int | None = None) -> Denoising:
+def pipeline(
+    prediction: str = "epsilon", classes: int | None = None, *, null_label: bool = True
+) -> Denoising:
     torch.manual_seed(0)
     unet = make_unet(8, 1, 1, channels=(8,), layers=1, attention=(), num_classes=classes)
     process = NoiseProcess(prediction=prediction, steps=50)  # type: ignore[arg-type]
-    return Denoising(scheduler=process.scheduler(), unet=unet, num_classes=classes)
+    return Denoising(
+        scheduler=process.scheduler(), unet=unet, num_classes=classes, null_label=null_label
+    )
 
 
 def test_the_pareto_set_of_points_that_can_be_seen_through():
@@ -91,6 +95,8 @@ def test_the_settings_of_a_model_are_those_that_suit_it():
     assert {s.guidance for s in plain} == {1.0}
     assert {s.precision for s in plain} == {"fp32"}  # too small to gain by bf16
     assert {s.guidance for s in settings_of(pipeline(classes=3))} == {1.0, 2.0}
+    always_labelled = settings_of(pipeline(classes=3, null_label=False))
+    assert {s.guidance for s in always_labelled} == {1.0}
     assert {s.scheduler for s in settings_of(pipeline("flow"))} == {"flow_euler", "flow_heun"}
     assert len(settings_of(pipeline(), steps=[5, 5], solvers=["ddim"])) == 1
 
