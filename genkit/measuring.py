@@ -251,7 +251,8 @@ def _samples(
                 "leave it out"
             )
         return given
-    count, batch_size, options = count or COUNT, batch_size or 64, dict(options or {})
+    count = COUNT if count is None else count
+    batch_size, options = 64 if batch_size is None else batch_size, dict(options or {})
     if hasattr(given, "stream"):
         if prompts is not None:
             raise EvaluationError(
