@@ -120,7 +120,9 @@ def test_the_loop_of_the_card_makes_our_images_without_genkit(folders, stranger,
     card = (folders[name] / "README.md").read_text()
     call = card.partition("These are the images of `")[2].partition("` in genkit")[0]
     assert call.startswith("pipeline(4, ")
-    assert ("guidance=2.0" in call) == ("classes" in LOOPED[name])
+    options = LOOPED[name]
+    assert ("labels=0" in call) == ("classes" in options)
+    assert ("guidance=2.0" in call) == ("classes" in options and "null_label" not in options)
     pipeline = load_pipeline(folders[name])
     ours = eval(call[:-1] + ', output="tensor")', {"pipeline": pipeline})
     theirs = torch.from_numpy(stranger[name])
