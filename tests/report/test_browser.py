@@ -31,6 +31,8 @@ frame.onload = () => {{
       i.getBoundingClientRect().width, i.getBoundingClientRect().height]),
     drawings: [...page.querySelectorAll(".charts figure > svg")]
       .map(s => s.getBoundingClientRect().width),
+    plots: [...page.querySelectorAll(".charts figure > svg")]
+      .filter(s => s.querySelector(".front, .reach.thin")).length,
     text: page.body.innerText.length,
   }};
   document.getElementById("seen").textContent = JSON.stringify(seen);
@@ -89,7 +91,9 @@ def page(make_run: Callable[..., Path], request: pytest.FixtureRequest) -> Path:
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("page", ["one run", "several runs"], indirect=True)
-def test_the_report_opens_without_errors_and_fits(page: Path, width: int, tmp_path: Path) -> None:
+def test_the_report_opens_without_errors_and_fits(
+    page: Path, width: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     seen = look(page, width, tmp_path)
     assert seen["errors"] == []
     assert seen["width"] == width
@@ -98,8 +102,10 @@ def test_the_report_opens_without_errors_and_fits(page: Path, width: int, tmp_pa
     for complete, natural_width, natural_height, shown_width, shown_height in seen["pictures"]:
         assert complete
         assert min(natural_width, natural_height, shown_width, shown_height) > 0
-    # Losses and others of a run; of several also quality against time and against speed.
     assert len(seen["drawings"]) >= 4
+    several = request.node.callspec.params["page"] == "several runs"
+    assert seen["plots"] >= 2 * several  # against training time and against sampling speed
+    assert several or not seen["plots"]
     assert all(shown > 250 for shown in seen["drawings"])
     assert seen["text"] > 1000
 
