@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -76,8 +77,5 @@ class Moments:
 
 def moments_of(features: Tensor, chunk: int = 4096) -> Moments:
     """The moments of (N, D) features, part by part so that float64 copies stay small."""
-    parts = [Moments.of(part) for part in torch.split(features, chunk)]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total.merge(part)
-    return total
+    parts = (Moments.of(part) for part in torch.split(features, chunk))
+    return reduce(Moments.merge, parts)  # one at a time: each has a matrix of (D, D)

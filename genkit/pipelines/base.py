@@ -1,7 +1,7 @@
 """What every pipeline that makes images from noise has: images by index, in batches, in any form.
 
 Image i of seed s is a function of (s, i, label) and the weights: the same in any batch, in any
-order, on any number of processes (pixels within 1/255, noise bit by bit).
+order, on any number of processes (noise bit by bit; pixels within 1/255 in fp32, a few in bf16).
 
 Legend: B batch, N images asked for, C channels, H W size in px, K classes.
 """
