@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -146,46 +147,38 @@ def evaluate(
     from genkit.measuring import compare_pairs, evaluate_samples
 
     files = dict(_pair(text) for text in weights or ())
+    chosen: dict[str, Any] = {"lpips": lpips or (), "weights": files, "device": device}
+    asked = _given(
+        train=train, data=data, extractor=extractor, metric=metric, protocol=protocol,
+        resize=resize, precision=precision, reference_count=reference_count,
+        parzen=parzen or None, workers=workers or None,
+        processes=processes if processes > 1 else None,
+    )  # fmt: skip
     if paired:
-        _check_pairs(
-            reference,
-            train=train, data=data, extractor=extractor, metric=metric, protocol=protocol,
-            resize=resize, precision=precision, reference_count=reference_count,
-            parzen=parzen or None, workers=workers or None,
-            processes=processes if processes > 1 else None,
-        )  # fmt: skip
-        chosen = {"lpips": lpips or (), "weights": files, "device": device}
+        _check_pairs(reference, asked)
         _show(compare_pairs(samples, Path(reference), out=out, **chosen), as_json=as_json)
         return
-    request = {"extractors": extractor, "metrics": metric, "resize": resize, "precision": precision}
-    found = evaluate_samples(
-        samples,
-        reference,
-        train=train,
-        root=data,
-        reference_count=reference_count,
-        out=out,
-        processes=processes,
-        weights=files,
-        protocol=protocol,
-        lpips=lpips or (),
-        workers=workers,
-        device=device,
-        parzen=parzen,
-        **{name: value for name, value in request.items() if value is not None},
-    )
+    request = {_ARGUMENTS.get(name, name): value for name, value in asked.items()}
+    found = evaluate_samples(samples, reference, out=out, **chosen, **request)
     if launch.is_main():
         _show(found, as_json=as_json)
     if launch.is_launched():
         launch.leave()
 
 
-def _check_pairs(reference: str, **options: object) -> None:
+_ARGUMENTS = {"data": "root", "extractor": "extractors", "metric": "metrics"}  # of options
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _check_pairs(reference: str, asked: Collection[str]) -> None:
     from genkit.errors import EvaluationError
 
     if not Path(reference).exists() and "*" not in reference:
         raise EvaluationError(f"--reference {reference}: --paired needs a folder or file of images")
-    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    given = [f"--{name.replace('_', '-')}" for name in asked]
     if given:
         raise EvaluationError(f"--paired compares pairs only: leave {', '.join(given)} out")
 
