@@ -8,6 +8,8 @@ from torch import Tensor
 from genkit.evaluation.moments import Gaussian
 from genkit.evaluation.view import Found, View, gaussian_of
 
+CHUNK = 1024  # rows of features held as float64
+
 
 def measure(view: View) -> list[Found]:
     """The distance of the samples, "fid" or "fd-<extractor>"."""
@@ -82,12 +84,12 @@ def frechet_influence(features: Tensor, sample: Gaussian, reference: Gaussian) -
     values, vectors = torch.linalg.eigh(_symmetric(projected))
     kept = values > _rounding(values)
     transport = factor @ (vectors[:, kept] * values[kept].pow(-0.25))  # T is its square
-    found = []
-    for part in torch.split(features, 4096):
+    found = sample.mean.new_empty(len(features))
+    for part, into in zip(features.split(CHUNK), found.split(CHUNK), strict=True):
         centred = part.to(torch.float64) - sample.mean
         linear = 2 * (centred @ (sample.mean - reference.mean))
-        found.append(linear + centred.square().sum(1) - (centred @ transport).square().sum(1))
-    return torch.cat(found)
+        into[:] = linear + centred.square().sum(1) - (centred @ transport).square().sum(1)
+    return found
 
 
 def square_root_factor(gaussian: Gaussian) -> Tensor:

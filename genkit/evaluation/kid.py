@@ -16,6 +16,7 @@ from genkit.evaluation.view import Found, View
 
 SUBSETS, SIZE = 100, 1000
 ROWS = 4096  # for the interval
+CHUNK = 1024  # of them at a time
 
 
 def measure(view: View) -> list[Found]:
@@ -71,8 +72,11 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
 def influence(a: Tensor, b: Tensor) -> Tensor:
     """How each row of a moves the distance, up to a constant: (N,) float64."""
     a, b = a.double(), b.double()
-    own = (cubic(a, a).sum(1) - cubic_self(a)) / (len(a) - 1)
-    return 2 * (own - cubic(a, b).mean(1))
+    found = a.new_empty(len(a))
+    for rows, into in zip(a.split(CHUNK), found.split(CHUNK), strict=True):
+        own = (cubic(rows, a).sum(1) - cubic_self(rows)) / (len(a) - 1)
+        into[:] = 2 * (own - cubic(rows, b).mean(1))
+    return found
 
 
 def cubic(a: Tensor, b: Tensor) -> Tensor:

@@ -63,9 +63,10 @@ class Moments:
         if not count:
             return self
         shift = other.mean - self.mean
-        between = torch.outer(shift, shift) * (self.count * other.count / count)
         mean = self.mean + shift * (other.count / count)
-        return Moments(count, mean, self.scatter + other.scatter + between)
+        scatter = self.scatter + other.scatter
+        scatter.addr_(shift, shift, alpha=self.count * other.count / count)  # between the two
+        return Moments(count, mean, scatter)
 
     @property
     def gaussian(self) -> Gaussian:
@@ -75,7 +76,7 @@ class Moments:
         return Gaussian(self.mean, self.scatter / (self.count - 1))
 
 
-def moments_of(features: Tensor, chunk: int = 4096) -> Moments:
+def moments_of(features: Tensor, chunk: int = 1024) -> Moments:
     """The moments of (N, D) features, part by part so that float64 copies stay small."""
     parts = (Moments.of(part) for part in torch.split(features, chunk))
     return reduce(Moments.merge, parts)  # one at a time: each has a matrix of (D, D)

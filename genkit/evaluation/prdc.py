@@ -24,6 +24,7 @@ LIMIT = 10_000  # images of each set that are compared, as many as Naeem et al. 
 K_MANIFOLD = 3  # precision, recall
 K_DENSITY = 5  # density, coverage
 CHUNK = 256  # rows of distances held at a time
+COLUMNS = 1024  # of them, and so rows held as float64
 
 
 class Prdc(NamedTuple):
@@ -41,7 +42,7 @@ def measure(view: View) -> list[Found]:
         return []
     mine = view.few("prdc/samples", view.samples, LIMIT)
     theirs = view.few("prdc/reference", view.reference, LIMIT)
-    real, fake = view.reference.rows[theirs].double(), view.samples.rows[mine].double()
+    real, fake = view.reference.rows[theirs], view.samples.rows[mine]
     found = prdc(real, fake)
     base = None
     if view.floor is not None:
@@ -80,24 +81,18 @@ def measure(view: View) -> list[Found]:
 
 def prdc(real: Tensor, fake: Tensor) -> Prdc:
     """The four metrics of features real (N, D) and fake (M, D), image by image."""
-    real, fake = real.to(torch.float64), fake.to(torch.float64)
     near, wide = radii(real, K_MANIFOLD), radii(real, K_DENSITY)
     near_fake = radii(fake, K_MANIFOLD)
-    precision, density = [], []
-    recall = torch.zeros(len(real), dtype=torch.bool)
-    coverage = torch.zeros(len(real), dtype=torch.bool)
-    for rows, radius in zip(torch.split(fake, CHUNK), torch.split(near_fake, CHUNK), strict=True):
-        distance = squared_distances(rows, real)  # (m, N)
-        precision.append((distance < near).any(1))
-        density.append((distance < wide).sum(1).double() / K_DENSITY)
-        recall |= (distance < radius[:, None]).any(0)
+    precision, density = torch.zeros(2, len(fake), dtype=torch.float64)
+    recall, coverage = torch.zeros(2, len(real), dtype=torch.bool)
+    for start in range(0, len(fake), CHUNK):
+        here = slice(start, start + CHUNK)
+        distance = squared_distances(fake[here], real)  # (m, N)
+        precision[here] = (distance < near).any(1)
+        density[here] = (distance < wide).sum(1).double() / K_DENSITY
+        recall |= (distance < near_fake[here, None]).any(0)
         coverage |= (distance < wide).any(0)
-    return Prdc(
-        torch.cat(precision).double(),
-        recall.double(),
-        torch.cat(density).double(),
-        coverage.double(),
-    )
+    return Prdc(precision, recall.double(), density, coverage.double())
 
 
 def radii(points: Tensor, k: int) -> Tensor:
@@ -106,16 +101,24 @@ def radii(points: Tensor, k: int) -> Tensor:
         raise EvaluationError(
             f"the {k}-th nearest neighbour needs at least {k + 1} images, got {len(points)}"
         )
-    parts = []
-    for start, rows in zip(range(0, len(points), CHUNK), torch.split(points, CHUNK), strict=True):
+    found = torch.empty(len(points), dtype=torch.float64)
+    for start in range(0, len(points), CHUNK):
+        rows = points[start : start + CHUNK]
         distance = squared_distances(rows, points)
         own = torch.arange(len(rows))
         distance[own, start + own] = torch.inf  # itself, whatever rounding made of the zero
-        parts.append(distance.topk(k, dim=1, largest=False).values[:, -1])
-    return torch.cat(parts)
+        nearest = distance.topk(k, dim=1, largest=False).values
+        found[start : start + CHUNK] = nearest[:, -1]
+    return found
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """(n, D) and (m, D) -> (n, m), never negative."""
-    squares = [torch.einsum("nd,nd->n", x, x) for x in (a, b)]  # without a copy of x
-    return (squares[0][:, None] + squares[1]).addmm_(a, b.T, alpha=-2).clamp_min_(0)
+    """(n, D) and (m, D) of any float type -> (n, m) float64, never negative."""
+    a = a.to(torch.float64)
+    found = a.new_empty(len(a), len(b))
+    for part, into in zip(b.split(COLUMNS), found.split(COLUMNS, 1), strict=True):
+        columns = part.to(torch.float64)
+        squares = [torch.einsum("nd,nd->n", x, x) for x in (a, columns)]  # without a copy of x
+        torch.add(squares[0][:, None], squares[1], out=into)
+        into.addmm_(a, columns.T, alpha=-2).clamp_min_(0)
+    return found
