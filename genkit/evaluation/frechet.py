@@ -79,17 +79,22 @@ def frechet_influence(features: Tensor, sample: Gaussian, reference: Gaussian) -
         sample: Their mean and covariance.
         reference: What they are measured against; held fixed.
     """
-    factor = square_root_factor(reference)
-    projected = factor.T @ sample.covariance @ factor
-    values, vectors = torch.linalg.eigh(_symmetric(projected))
-    kept = values > _rounding(values)
-    transport = factor @ (vectors[:, kept] * values[kept].pow(-0.25))  # T is its square
+    transport = _transport_factor(sample, reference)
     found = sample.mean.new_empty(len(features))
     for part, into in zip(features.split(CHUNK), found.split(CHUNK), strict=True):
         centred = part.to(torch.float64) - sample.mean
         linear = 2 * (centred @ (sample.mean - reference.mean))
         into[:] = linear + centred.square().sum(1) - (centred @ transport).square().sum(1)
     return found
+
+
+def _transport_factor(sample: Gaussian, reference: Gaussian) -> Tensor:
+    """H (D, R) with T = H H^T."""
+    factor = square_root_factor(reference)
+    projected = factor.T @ sample.covariance @ factor
+    values, vectors = torch.linalg.eigh(_symmetric(projected))
+    kept = values > _rounding(values)
+    return factor @ (vectors[:, kept] * values[kept].pow(-0.25))
 
 
 def square_root_factor(gaussian: Gaussian) -> Tensor:

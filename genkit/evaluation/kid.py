@@ -71,12 +71,17 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
 
 def influence(a: Tensor, b: Tensor) -> Tensor:
     """How each row of a moves the distance, up to a constant: (N,) float64."""
-    a, b = a.double(), b.double()
-    found = a.new_empty(len(a))
-    for rows, into in zip(a.split(CHUNK), found.split(CHUNK), strict=True):
-        own = (cubic(rows, a).sum(1) - cubic_self(rows)) / (len(a) - 1)
-        into[:] = 2 * (own - cubic(rows, b).mean(1))
+    found = torch.empty(len(a), dtype=torch.float64)
+    for part, into in zip(a.split(CHUNK), found.split(CHUNK), strict=True):
+        rows = part.double()
+        own = (kernel_sums(rows, a) - cubic_self(rows)) / (len(a) - 1)
+        into[:] = 2 * (own - kernel_sums(rows, b) / len(b))
     return found
+
+
+def kernel_sums(rows: Tensor, others: Tensor) -> Tensor:
+    """The kernel of each of rows (n, D) with all of (M, D), added up: (n,) float64."""
+    return torch.stack([cubic(rows, part.double()).sum(1) for part in others.split(CHUNK)]).sum(0)
 
 
 def cubic(a: Tensor, b: Tensor) -> Tensor:
