@@ -198,7 +198,8 @@ class RunConfig(Section):
         if optim.schedule != "constant" and flat >= steps:
             raise ValueError(
                 f"optim.warmup_steps + optim.constant_steps = {flat} leave no step of "
-                f"trainer.steps={steps} to fall in; lower them, or set optim.schedule=constant"
+                f"trainer.steps={steps} to fall in; lower them, or set optim.schedule=constant "
+                "optim.constant_steps=0"
             )
         return self
 

@@ -215,7 +215,8 @@ def _some(reference: ImageSet | ReferenceStatistics, count: int) -> ImageSet:
 def _beside(samples: Path) -> Path:
     if (samples.parent / "config.yaml").exists():
         return samples.parent / "evaluation.json"
-    return samples.with_name(f"{samples.stem}-evaluation.json")
+    name = samples.stem.replace("*", "").rstrip("-_.")  # of shards: 'part-*.tar'
+    return samples.with_name(f"{name or 'samples'}-evaluation.json")
 
 
 # -- images straight from a model ------------------------------------------------------------------

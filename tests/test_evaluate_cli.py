@@ -1,6 +1,7 @@
 """`genkit evaluate` and `genkit compare` as they are typed."""
 
 import json
+import tarfile
 
 import numpy as np
 import pytest
@@ -48,6 +49,16 @@ def test_the_numbers_are_printed_and_written_beside_the_samples(sets):
     assert (sets / "nearest.png").read_bytes().startswith(b"\x89PNG")
     for metric in written["metrics"]:
         assert "torch" in metric["protocol"]["versions"]
+
+
+def test_of_shards_the_numbers_lie_beside_them(sets):
+    for shard in (0, 1):
+        with tarfile.open(sets / f"part-{shard}.tar", "w") as tar:
+            for file in sorted((sets / "train").glob(f"*{shard}.png")):
+                tar.add(file, file.name)
+    done = run(sets / "part-*.tar", "--reference", sets / "real", "--metric", "kid")
+    assert done.exit_code == 0, done.output
+    assert json.loads((sets / "part-evaluation.json").read_text())["samples"]["count"] == 8
 
 
 def test_json_weights_metrics_and_a_part_of_the_reference(sets, tmp_path):

@@ -23,7 +23,7 @@ def show(
 
     Examples:
       [cyan]genkit config show configs/cgan/glyphs.yaml[/]
-      [cyan]genkit config show configs/cgan/glyphs.yaml trainer.steps=2000 > mine.yaml[/]
+      [cyan]genkit config show configs/dcgan/mnist.yaml trainer.steps=2000 > mine.yaml[/]
     """
     from genkit.config import to_yaml
     from genkit.family import load_config

@@ -50,7 +50,8 @@ Reference = Annotated[
     typer.Option(metavar="SET", help="Real images; default the test part of the run's data."),
 ]
 Root = Annotated[
-    Path | None, typer.Option(help="Folder of mnist or cifar10; default the user's cache.")
+    Path | None,
+    typer.Option("--data", help="Folder of mnist or cifar10; default the user's cache."),
 ]
 Extractor = Annotated[str, typer.Option(metavar="NAME", help="One of those of genkit evaluate.")]
 Device = Annotated[

@@ -56,7 +56,8 @@ Scheduler = Annotated[
     str | None,
     _option(
         "NAME",
-        "ddpm, ddim, dpmsolver++, unipc, euler, heun ...; one that does not fit lists the others.",
+        "By name; default dpmsolver++, of other models edm_dpmsolver++ or flow_euler. One that "
+        "doesn't fit lists those that do.",
         _DIFFUSION,
     ),
 ]

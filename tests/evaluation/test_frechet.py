@@ -82,6 +82,13 @@ def test_features_without_any_spread_are_as_far_as_their_means_and_the_others_sp
 # -- influence -------------------------------------------------------------------------------------
 
 
+def test_parts_of_the_rows_change_no_influence(monkeypatch):
+    x, reference = normal(50, 4), Gaussian.of(normal(60, 4, "reference"))
+    whole = frechet_influence(x, Gaussian.of(x), reference)
+    monkeypatch.setattr("genkit.evaluation.frechet.CHUNK", 16)
+    torch.testing.assert_close(frechet_influence(x, Gaussian.of(x), reference), whole)
+
+
 @pytest.mark.parametrize("row", [0, 7, 150])
 def test_influence_is_the_derivative_towards_a_set_with_more_of_that_row(row):
     x = normal(300, 6) * torch.arange(1, 7) + 1

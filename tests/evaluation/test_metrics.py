@@ -82,6 +82,13 @@ def test_the_influence_of_a_row_is_what_its_loss_takes_away(module, distance):
         assert lost == pytest.approx(centred, rel=0.1, abs=0.05 * influence.std().item())
 
 
+def test_parts_of_the_rows_change_no_influence(monkeypatch):
+    a, b = normal(50, 3).float(), normal(70, 3, "b").float()
+    whole = kid_module.influence(a, b)
+    monkeypatch.setattr(kid_module, "CHUNK", 16)
+    torch.testing.assert_close(kid_module.influence(a, b), whole)
+
+
 def test_cmmd_is_a_thousand_times_the_biased_discrepancy():
     a, b = torch.tensor([[0.0], [20.0]]), torch.tensor([[10.0]])
 

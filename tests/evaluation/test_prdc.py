@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from genkit.errors import EvaluationError
-from genkit.evaluation.prdc import prdc, radii
+from genkit.evaluation.prdc import prdc, radii, squared_distances
 from genkit.random import generator
 
 
@@ -60,8 +60,18 @@ def test_chunks_change_nothing(monkeypatch):
     real, fake = cloud(50, "real"), cloud(70, "fake")
     whole = prdc(real, fake)
     monkeypatch.setattr("genkit.evaluation.prdc.CHUNK", 16)
+    monkeypatch.setattr("genkit.evaluation.prdc.COLUMNS", 12)
     for a, b in zip(whole, prdc(real, fake), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_squared_distances_are_those_of_float64(dtype, monkeypatch):
+    monkeypatch.setattr("genkit.evaluation.prdc.COLUMNS", 12)
+    a, b = cloud(7, "a").to(dtype), cloud(50, "b").to(dtype)
+    found = squared_distances(a, b)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, torch.cdist(a.double(), b.double()) ** 2)
 
 
 def test_too_few_points_for_the_neighbours_are_an_error():

@@ -1,0 +1,51 @@
+"""Every command in the documents, the configs and the help texts is one that genkit takes."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from genkit.cli import app
+from genkit.family import load_config
+
+ROOT = Path(__file__).parent.parent
+PLACES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "configs").rglob("*.yaml")),
+    *sorted((ROOT / "genkit" / "cli").glob("*.py")),
+]
+VERBS = "train|export|sample|evaluate|frontier|report|compare|config show"
+COMMAND = re.compile(rf"genkit ({VERBS}) (?! )((?:\\\n|[^`\n#>])+)")
+CONFIGS = ("configs/cgan/glyphs.yaml", "configs/dcgan/glyphs.yaml")  # for the word CONFIG
+
+
+def commands() -> list[str]:
+    """Each once, without what is left open as `...`."""
+    found = []
+    for place in PLACES:
+        text = place.read_text()
+        if place.suffix == ".py":  # examples of a help text
+            text = "\n".join(re.findall(r"\[cyan\](.*?)\[/\]", text))
+        for verb, rest in COMMAND.findall(text):
+            words = [word for word in shlex.split(rest.replace("\\\n", " ")) if "..." not in word]
+            for config in CONFIGS if "CONFIG" in words else CONFIGS[:1]:
+                found.append(shlex.join([verb, *(config if w == "CONFIG" else w for w in words)]))
+    return list(dict.fromkeys(found))
+
+
+def test_there_are_commands_of_every_verb() -> None:
+    assert {shlex.split(command)[0] for command in commands()} == set(VERBS.split("|"))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_parses_and_its_config_loads(command: str) -> None:
+    verb, *arguments = shlex.split(command)
+    parser = typer.main.get_command(app)
+    for part in verb.split():
+        parser = parser.commands[part]  # type: ignore[attr-defined]
+    given = parser.make_context(verb, arguments).params
+    if "overrides" in given:
+        load_config(ROOT / given["config"], given["overrides"] or ())
