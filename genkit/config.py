@@ -2,13 +2,19 @@
 
 Every section is a frozen pydantic model that refuses unknown keys. A family adds its own sections
 by subclassing `RunConfig` (see `genkit/families/dcgan.py`); this file holds what all of them share.
+
+The comment beside a setting is its documentation: `genkit config show` and the schema repeat it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import inspect
+import math
+import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -20,12 +26,22 @@ from genkit.errors import ConfigError
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+COMMENT = re.compile(r"^    (\w+): .*  # (.+)$", re.MULTILINE)  # beside a setting
+COMMENT_COLUMN = 30  # of what `to_yaml` writes
+END_OF_SCALAR = "...\n"  # YAML's, after a lone value
 
 
 class Section(BaseModel):
     """A group of settings: frozen, unknown keys refused, defaults checked too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = handler.resolve_ref_schema(handler(core))
+        for name, comment in comments_of(cls).items():
+            schema["properties"][name]["description"] = comment
+        return schema
 
 
 # -- data ------------------------------------------------------------------------------------------
@@ -35,7 +51,7 @@ class DataSection(Section):
     """What every reader has: how images arrive, whatever their files look like."""
 
     image_size: Annotated[int, Field(ge=8, le=1024)] = 32  # px, square
-    channels: Literal[1, 3] = 3
+    channels: Literal[1, 3] = 3  # 3 = colour, 1 = grey
     batch_size: Positive = 64  # per process and micro-batch
     limit: Positive | None = None  # use only the first so many training images; None = all
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how another shape becomes a square
@@ -127,7 +143,7 @@ class OptimConfig(Section):
     lr: Annotated[float, Field(gt=0)] = 2e-4
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"  # of lr
     warmup_steps: NonNegative = 0  # linear rise from 0
     constant_steps: NonNegative = 0  # at full rate before the fall: to 0, or without an end
     lr_decay: Annotated[float, Field(ge=1)] = 1.0  # exponential: what a step divides the rate by
@@ -144,19 +160,19 @@ class TrainerConfig(Section):
 
     steps: Positive = 100_000
     seed: int = 0
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where it is fast
     grad_accumulation: Positive = 1  # micro-batches per optimizer step
     grad_clip: Annotated[float, Field(gt=0)] | None = None  # max global L2 norm; None = no clipping
     ema_decay: Fraction | None = 0.999  # None = keep no average
     ema_warmup: bool = True  # decay at step t is at most (1 + t) / (10 + t)
-    log_every: Positive = 50
-    preview_every: Positive = 1_000
-    preview_count: Positive = 64
-    save_every: Positive = 5_000
+    log_every: Positive = 50  # steps between rows of metrics.jsonl
+    preview_every: Positive = 1_000  # steps between sheets of samples
+    preview_count: Positive = 64  # samples on a sheet
+    save_every: Positive = 5_000  # steps between checkpoints
     keep_last: Positive = 3  # checkpoints kept
     deterministic: bool = False  # GPUs: bit-identical runs, slower
     overfit_batch: bool = False  # every step sees the batch of step 0: a first check
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()  # that get the metrics too
 
     @model_validator(mode="after")
     def _intervals_fit(self) -> TrainerConfig:
@@ -172,7 +188,7 @@ class EvaluationConfig(Section):
     """Metrics during training, on samples of the averaged weights."""
 
     every: Positive | None = None  # optimizer steps; None = only after training, by hand
-    count: Annotated[int, Field(ge=100)] = 2_000
+    count: Annotated[int, Field(ge=100)] = 2_000  # samples
     extractor: str = "digits"  # of those of `genkit evaluate`
     best_by: str | None = None  # what best/ is chosen by; None = the Fréchet distance
 
@@ -360,8 +376,31 @@ def to_tree(config: RunConfig) -> dict[str, Any]:
 
 
 def to_yaml(config: RunConfig) -> str:
-    """Every resolved value as YAML."""
-    return yaml.safe_dump(to_tree(config), sort_keys=False)
+    """Every resolved value as YAML, with what its setting's comment says."""
+    return "\n".join(_lines(config, to_tree(config))) + "\n"
+
+
+def _lines(section: Section, tree: Mapping[str, Any]) -> Iterator[str]:
+    comments = comments_of(type(section))
+    for name, value in tree.items():
+        inner = getattr(section, name)
+        if isinstance(inner, Section):
+            yield f"{name}:"
+            yield from (f"  {line}" for line in _lines(inner, value))
+            continue
+        text = yaml.safe_dump(value, default_flow_style=True, width=math.inf)
+        line = f"{name}: {text.removesuffix(END_OF_SCALAR).rstrip()}"
+        yield f"{line:<{COMMENT_COLUMN}}  # {comments[name]}" if name in comments else line
+
+
+def comments_of(section: type[Section]) -> dict[str, str]:
+    """What the source says beside the settings of a section, `name: type = default  # this`."""
+    found: dict[str, str] = {}
+    for kind in reversed(section.__mro__):
+        if issubclass(kind, Section):
+            with contextlib.suppress(OSError, TypeError):  # no source: typed into a prompt
+                found |= dict(COMMENT.findall(inspect.getsource(kind)))
+    return {name: text for name, text in found.items() if name in section.model_fields}
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

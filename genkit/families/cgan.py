@@ -39,7 +39,7 @@ class ModelConfig(Section):
     """The two networks and how they are told the label."""
 
     kind: Literal["conv", "residual", "mlp"] = "conv"
-    conditioning: Conditioning = "channels"
+    conditioning: Conditioning = "channels"  # how the critic is told the label
     generator_norm: GeneratorNorm | None = None  # conv; None = batch: the label joins the noise
     auxiliary_weight: Annotated[float, Field(gt=0)] | None = None  # of the class loss; None = 1
     latent_dim: Positive = 100

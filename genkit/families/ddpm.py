@@ -42,16 +42,14 @@ class ModelConfig(Section):
     conditional: bool = False  # on the label
     label_drop: Fraction | None = None  # share of labels hidden, per image; None = 0.1
     dropout: Fraction = 0.0
-    # unet
-    channels: tuple[Positive, ...] | None = None  # of each level; None = 128, 256, 256, 256
+    channels: tuple[Positive, ...] | None = None  # unet: of each level; None = 128, 256, 256, 256
     layers: Positive | None = None  # unet: residual blocks of a level, None = 2; dit: None = 12
-    attention: tuple[Positive, ...] | None = None  # sides in px that have it; None = 16
-    head_dim: Positive | None = None  # None = one head
-    scale_shift: bool = False  # time scales and shifts after the norm, as in Nichol & Dhariwal
+    attention: tuple[Positive, ...] | None = None  # unet: sides in px that have it; None = 16
+    head_dim: Positive | None = None  # unet: width of a head; None = one head
+    scale_shift: bool = False  # unet: time scales and shifts after the norm (Nichol & Dhariwal)
     patch_size: Positive | None = None  # px that become channels; None = 1, dit: 2
-    # dit
-    width: Positive | None = None  # None = 384
-    heads: Positive | None = None  # None = 6
+    width: Positive | None = None  # dit; None = 384
+    heads: Positive | None = None  # dit; None = 6
 
     @model_validator(mode="after")
     def _settings_say_something(self) -> ModelConfig:

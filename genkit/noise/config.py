@@ -21,25 +21,21 @@ MOST_LEFT = 0.1  # of an image at the last timestep; Stable Diffusion has 0.068
 class NoiseConfig(Section):
     """The way from image to noise, and what the network says of it. See process.py."""
 
-    prediction: Prediction = "epsilon"
+    prediction: Prediction = "epsilon"  # what the network says
     schedule: Schedule | None = None  # epsilon, sample, v; None = linear
     steps: Annotated[int, Field(ge=2)] = STEPS  # timesteps of the schedule
-    # None = 1e-4 and 0.02 for 1,000 steps, in proportion more for fewer
-    beta_start: Annotated[float, Field(gt=0, lt=1)] | None = None
-    beta_end: Annotated[float, Field(gt=0, lt=1)] | None = None
+    beta_start: Annotated[float, Field(gt=0, lt=1)] | None = None  # None = 0.1 / steps
+    beta_end: Annotated[float, Field(gt=0, lt=1)] | None = None  # None = 20 / steps
     zero_terminal_snr: bool = False  # the last timestep is pure noise
-    weighting: Weighting = "simple"
+    weighting: Weighting = "simple"  # of the errors at the noise levels
     gamma: Annotated[float, Field(gt=0)] = GAMMA  # of min-snr
-    draws: Draws | None = None  # None = uniform, edm: log-normal
-    # of ln(sigma), None = -1.2; of the logit of sigma (flow) or of t / T, None = 0
-    draw_mean: float | None = None
-    draw_std: Annotated[float, Field(gt=0)] | None = None  # None = 1.2; logit-normal: 1
+    draws: Draws | None = None  # of the levels in training; None = uniform, edm: log-normal
+    draw_mean: float | None = None  # of ln(sigma), None = -1.2; of logit(sigma or t / T), None = 0
+    draw_std: Annotated[float, Field(gt=0)] | None = None  # of the same, None = 1.2 and 1
     low_discrepancy: bool = False  # the levels of a step are spread evenly over its batch
-    # of the images: edm prediction and weighting
-    data_std: Annotated[float, Field(gt=0)] = DATA_STD
-    learned_variance: bool = False
-    # of the noise that `ddpm` adds on the way; None = small, that of the posterior; large = beta
-    variance: Literal["small", "large"] | None = None
+    data_std: Annotated[float, Field(gt=0)] = DATA_STD  # of the images: edm
+    learned_variance: bool = False  # with the hybrid loss of Nichol & Dhariwal
+    variance: Literal["small", "large"] | None = None  # that `ddpm` adds: None = small; large: beta
 
     @model_validator(mode="after")
     def _choices_fit(self) -> NoiseConfig:

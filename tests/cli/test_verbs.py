@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from genkit import family
 from genkit.cli import app, main
+from genkit.config import comments_of
 
 
 def run(*arguments: str) -> int:
@@ -75,6 +76,26 @@ def test_the_schema_of_a_family_is_json_schema_that_refuses_unknown_keys(
     assert schema["additionalProperties"] is False
     assert {"family", "data", "optim", "trainer", "model"} <= schema["properties"].keys()
     assert resolves(schema, schema)
+    steps = schema["$defs"]["DDPMTrainerConfig" if name == "ddpm" else "TrainerConfig"]
+    assert steps["properties"]["keep_last"]["description"] == "checkpoints kept"
+
+
+def test_a_shown_config_says_what_its_settings_mean_and_is_a_config(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["data.kind=folder", "data.root='my: #pictures'", "data.label='null'"]
+    assert run("config", "show", "configs/ddpm/glyphs.yaml", *given) == 0
+    shown = capsys.readouterr().out
+    assert "  keep_last: 3                    # checkpoints kept\n" in shown
+    (tmp_path / "mine.yaml").write_text(shown)
+    mine = family.load_config(tmp_path / "mine.yaml")
+    assert mine == family.load_config("configs/ddpm/glyphs.yaml", given)
+
+
+def test_a_section_without_source_has_no_comments() -> None:
+    scope: dict[str, Any] = {"__name__": "typed"}
+    exec("from genkit.config import Section\nclass Typed(Section):\n    x: int = 1  # one", scope)
+    assert comments_of(scope["Typed"]) == {}
 
 
 def test_version_is_the_one_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
