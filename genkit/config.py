@@ -8,11 +8,13 @@ The comment beside a setting is its documentation: `genkit config show` and the 
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import difflib
+import functools
 import inspect
 import math
-import re
+import textwrap
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +28,7 @@ from genkit.errors import ConfigError
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-COMMENT = re.compile(r"^    (\w+): .*  # (.+)$", re.MULTILINE)  # beside a setting
+FOR_TOOLS = ("# type:", "# noqa", "# pragma", "# pyright", "# fmt")  # comments that say nothing
 COMMENT_COLUMN = 30  # of what `to_yaml` writes
 END_OF_SCALAR = "...\n"  # YAML's, after a lone value
 
@@ -40,7 +42,8 @@ class Section(BaseModel):
     def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
         schema: dict[str, Any] = handler.resolve_ref_schema(handler(core))
         for name, comment in comments_of(cls).items():
-            schema["properties"][name]["description"] = comment
+            if name in schema["properties"]:
+                schema["properties"][name].setdefault("description", comment)
         return schema
 
 
@@ -111,7 +114,7 @@ class FolderData(DataSection):
     """A folder of images: plain, one sub-folder per class, or with `metadata.jsonl`."""
 
     kind: Literal["folder"]
-    root: Path
+    root: Path  # the folder
     label: str | None = None  # metadata.jsonl: the column that holds the class
 
 
@@ -140,7 +143,7 @@ DataConfig = Annotated[
 class OptimConfig(Section):
     """Adam and its learning-rate schedule."""
 
-    lr: Annotated[float, Field(gt=0)] = 2e-4
+    lr: Annotated[float, Field(gt=0)] = 2e-4  # rate
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"  # of lr
@@ -158,16 +161,16 @@ class OptimConfig(Section):
 class TrainerConfig(Section):
     """Length, precision and cadence of a run. Every interval counts optimizer steps."""
 
-    steps: Positive = 100_000
-    seed: int = 0
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where it is fast
+    steps: Positive = 100_000  # of the optimizer
+    seed: int = 0  # names every random draw of the run
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # as launched; bf16 where it pays
     grad_accumulation: Positive = 1  # micro-batches per optimizer step
     grad_clip: Annotated[float, Field(gt=0)] | None = None  # max global L2 norm; None = no clipping
     ema_decay: Fraction | None = 0.999  # None = keep no average
     ema_warmup: bool = True  # decay at step t is at most (1 + t) / (10 + t)
     log_every: Positive = 50  # steps between rows of metrics.jsonl
     preview_every: Positive = 1_000  # steps between sheets of samples
-    preview_count: Positive = 64  # samples on a sheet
+    preview_count: Positive = 64  # samples on a sheet, at most
     save_every: Positive = 5_000  # steps between checkpoints
     keep_last: Positive = 3  # checkpoints kept
     deterministic: bool = False  # GPUs: bit-identical runs, slower
@@ -256,7 +259,7 @@ def read_tree(path: Path | str, overrides: Iterable[str] = ()) -> dict[str, Any]
     """The YAML file with `a.b=value` overrides laid over it, as plain dicts, not yet validated."""
     path = Path(path)
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such config file; `ls configs/*/` shows the shipped ones"
@@ -384,7 +387,7 @@ def _lines(section: Section, tree: Mapping[str, Any]) -> Iterator[str]:
     comments = comments_of(type(section))
     for name, value in tree.items():
         inner = getattr(section, name)
-        if isinstance(inner, Section):
+        if isinstance(inner, Section) and value:
             yield f"{name}:"
             yield from (f"  {line}" for line in _lines(inner, value))
             continue
@@ -393,14 +396,29 @@ def _lines(section: Section, tree: Mapping[str, Any]) -> Iterator[str]:
         yield f"{line:<{COMMENT_COLUMN}}  # {comments[name]}" if name in comments else line
 
 
+@functools.cache
 def comments_of(section: type[Section]) -> dict[str, str]:
     """What the source says beside the settings of a section, `name: type = default  # this`."""
     found: dict[str, str] = {}
     for kind in reversed(section.__mro__):
         if issubclass(kind, Section):
-            with contextlib.suppress(OSError, TypeError):  # no source: typed into a prompt
-                found |= dict(COMMENT.findall(inspect.getsource(kind)))
+            # Typed into a prompt it has no source; while it is being edited, a broken one.
+            with contextlib.suppress(OSError, TypeError, SyntaxError):
+                found |= _comments_in(textwrap.dedent(inspect.getsource(kind)))
     return {name: text for name, text in found.items() if name in section.model_fields}
+
+
+def _comments_in(source: str) -> Iterator[tuple[str, str]]:
+    """(name, comment) of the annotated names in the body of a class."""
+    lines = source.splitlines()
+    body: list[ast.stmt] = getattr(ast.parse(source).body[0], "body", [])
+    for node in body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        assert node.end_lineno is not None
+        rest = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode().strip()
+        if rest.startswith("# ") and not rest.startswith(FOR_TOOLS):
+            yield node.target.id, rest[2:]
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

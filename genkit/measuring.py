@@ -215,8 +215,10 @@ def _some(reference: ImageSet | ReferenceStatistics, count: int) -> ImageSet:
 def _beside(samples: Path) -> Path:
     if (samples.parent / "config.yaml").exists():
         return samples.parent / "evaluation.json"
-    name = samples.stem.replace("*", "").rstrip("-_.")  # of shards: 'part-*.tar'
-    return samples.with_name(f"{name or 'samples'}-evaluation.json")
+    name = samples.stem
+    if "*" in samples.name:  # shards
+        name = samples.name.partition("*")[0].rstrip("-_.") or "samples"
+    return samples.with_name(f"{name}-evaluation.json")
 
 
 # -- images straight from a model ------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Every command in the documents, the configs and the help texts is one that genkit takes."""
+"""The commands in the documents, the configs and the help texts are such as genkit takes."""
 
 import re
 import shlex
@@ -8,7 +8,10 @@ import pytest
 import typer
 
 from genkit.cli import app
+from genkit.evaluation.protocols import PRESETS
+from genkit.evaluation.request import COPIES, METRICS
 from genkit.family import load_config
+from genkit.pipelines.schedulers import SOLVERS
 
 ROOT = Path(__file__).parent.parent
 PLACES = [
@@ -17,7 +20,7 @@ PLACES = [
     *sorted((ROOT / "configs").rglob("*.yaml")),
     *sorted((ROOT / "genkit" / "cli").glob("*.py")),
 ]
-VERBS = "train|export|sample|evaluate|frontier|report|compare|config show"
+VERBS = "train|export|sample|evaluate|frontier|report|compare|config [a-z]+|data [a-z]+"
 COMMAND = re.compile(rf"genkit ({VERBS}) (?! )((?:\\\n|[^`\n#>])+)")
 CONFIGS = ("configs/cgan/glyphs.yaml", "configs/dcgan/glyphs.yaml")  # for the word CONFIG
 
@@ -37,7 +40,9 @@ def commands() -> list[str]:
 
 
 def test_there_are_commands_of_every_verb() -> None:
-    assert {shlex.split(command)[0] for command in commands()} == set(VERBS.split("|"))
+    assert {shlex.split(command)[0].split()[0] for command in commands()} == {
+        verb.split()[0] for verb in VERBS.split("|")
+    }
 
 
 @pytest.mark.parametrize("command", commands())
@@ -47,5 +52,9 @@ def test_a_command_parses_and_its_config_loads(command: str) -> None:
     for part in verb.split():
         parser = parser.commands[part]  # type: ignore[attr-defined]
     given = parser.make_context(verb, arguments).params
+    assert given.get("scheduler") in (None, *SOLVERS)
+    assert given.get("protocol") in (None, *PRESETS)
+    if verb == "evaluate":
+        assert {*(given["metric"] or ())} <= {*METRICS, COPIES}
     if "overrides" in given:
         load_config(ROOT / given["config"], given["overrides"] or ())

@@ -72,7 +72,7 @@ class Extractor(ABC):
 
     def of(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         """Features (B, D) of (B, C, H, W) uint8 or a list of (C, H, W) of any sizes."""
-        with full_precision():
+        with full_precision(), torch.no_grad():
             return self.features(self.prepare_all(images))
 
     def prepare_all(self, images: Tensor | Sequence[Tensor]) -> Tensor:

@@ -21,7 +21,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from genkit.config import Fraction, OptimConfig, Positive, RunConfig, Section, TrainerConfig
+from genkit.config import (
+    Fraction,
+    NonNegative,
+    OptimConfig,
+    Positive,
+    RunConfig,
+    Section,
+    TrainerConfig,
+)
 from genkit.data.batch import Batch
 from genkit.errors import DataError, PipelineError
 from genkit.family import Family
@@ -44,7 +52,7 @@ class ModelConfig(Section):
     dropout: Fraction = 0.0
     channels: tuple[Positive, ...] | None = None  # unet: of each level; None = 128, 256, 256, 256
     layers: Positive | None = None  # unet: residual blocks of a level, None = 2; dit: None = 12
-    attention: tuple[Positive, ...] | None = None  # unet: sides in px that have it; None = 16
+    attention: tuple[Positive, ...] | None = None  # unet: sides of levels with it; None = 16
     head_dim: Positive | None = None  # unet: width of a head; None = one head
     scale_shift: bool = False  # unet: time scales and shifts after the norm (Nichol & Dhariwal)
     patch_size: Positive | None = None  # px that become channels; None = 1, dit: 2
@@ -122,7 +130,7 @@ class PreviewConfig(Section):
 
     scheduler: str | None = None  # None = dpmsolver++, edm_dpmsolver++ or flow_euler
     steps: Positive | None = None  # None = 20, or T where that is less, and with ddpm T
-    guidance: Annotated[float, Field(ge=0)] = 1.0
+    guidance: Annotated[float, Field(ge=0)] = 1.0  # 1 = the label alone, 0 = without it
 
 
 class DDPMOptimConfig(OptimConfig):
@@ -130,7 +138,7 @@ class DDPMOptimConfig(OptimConfig):
 
     kind: Literal["adam", "muon"] = "adam"
     momentum: Fraction | None = None  # muon; None = 0.95
-    warmup_steps: Annotated[int, Field(ge=0)] = 500  # 5000 in the paper, of 800,000
+    warmup_steps: NonNegative = 500  # linear rise from 0; in the paper 5000 of 800,000
 
     @model_validator(mode="after")
     def _momentum_fits(self) -> DDPMOptimConfig:

@@ -35,7 +35,7 @@ class NoiseConfig(Section):
     low_discrepancy: bool = False  # the levels of a step are spread evenly over its batch
     data_std: Annotated[float, Field(gt=0)] = DATA_STD  # of the images: edm
     learned_variance: bool = False  # with the hybrid loss of Nichol & Dhariwal
-    variance: Literal["small", "large"] | None = None  # that `ddpm` adds: None = small; large: beta
+    variance: Literal["small", "large"] | None = None  # of `ddpm`, not learned: None = small
 
     @model_validator(mode="after")
     def _choices_fit(self) -> NoiseConfig:

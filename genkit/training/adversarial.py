@@ -33,7 +33,7 @@ Weight = Annotated[float, Field(ge=0)]
 class AdversarialConfig(Section):
     """The objective, and what keeps the critic in check."""
 
-    objective: Objective = "non-saturating"
+    objective: Objective = "non-saturating"  # see docs/objectives.md
     critic_steps: Positive = 1  # updates of the critic, each on its own batch, per generator update
     r1_weight: Weight = 0.0  # gamma of R1, the gradient at real images; 0 = no penalty
     r2_weight: Weight = 0.0  # gamma of R2, the same at generated images

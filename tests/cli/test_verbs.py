@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from pydantic import TypeAdapter
 
 from genkit import family
 from genkit.cli import app, main
-from genkit.config import comments_of
+from genkit.config import RunConfig, Section, comments_of, to_yaml, validate
 
 
 def run(*arguments: str) -> int:
@@ -90,6 +91,44 @@ def test_a_shown_config_says_what_its_settings_mean_and_is_a_config(
     (tmp_path / "mine.yaml").write_text(shown)
     mine = family.load_config(tmp_path / "mine.yaml")
     assert mine == family.load_config("configs/ddpm/glyphs.yaml", given)
+
+
+class Awkward(Section):
+    """Comments that are code's or a tool's, and a setting over two lines."""
+
+    mark: str = "a  # b"  # a sign
+    tool: int = 1  # type: ignore
+    long: tuple[int, ...] = (1,)  # several # signs
+    plain: int = 1
+    empty: tuple[str, ...] = ()  # nothing
+
+    @property
+    def local(self) -> int:
+        plain: int = 2  # not a setting
+        return plain
+
+
+def test_comments_are_those_beside_the_settings() -> None:
+    assert comments_of(Awkward) == {"mark": "a sign", "long": "several # signs", "empty": "nothing"}
+    described = Awkward.model_json_schema()["properties"]
+    assert {name for name in described if "description" in described[name]} == {
+        *comments_of(Awkward)
+    }
+
+
+class Nothing(Section):
+    """A model without settings."""
+
+
+class OfNothing(RunConfig):
+    """A family of such a model."""
+
+    model: Nothing = Nothing()
+
+
+def test_a_section_without_settings_is_written_as_one() -> None:
+    config = OfNothing(family="nothing")
+    assert validate(OfNothing, yaml.safe_load(to_yaml(config)), "here") == config
 
 
 def test_a_section_without_source_has_no_comments() -> None:

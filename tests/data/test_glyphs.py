@@ -32,6 +32,15 @@ def test_an_image_does_not_depend_on_how_many_are_drawn():
     assert torch.equal(few, many[:5])
 
 
+@pytest.mark.parametrize(("split", "count"), [("train", 10), ("test", 30)])
+def test_limit_keeps_the_first_training_images(split, count):
+    data = SyntheticData(image_size=16, train_count=40, test_count=30)
+    some = open_source(data.model_copy(update={"limit": 10}), split)
+    assert len(some) == count
+    first = torch.arange(10)
+    assert torch.equal(some.images(first), open_source(data, split).images(first))
+
+
 def test_seed_and_split_change_every_image():
     base = glyphs.draw(DIGITS, 16, 0, "train", 20)
     for other in (glyphs.draw(DIGITS, 16, 1, "train", 20), glyphs.draw(DIGITS, 16, 0, "test", 20)):

@@ -59,6 +59,8 @@ _NUMBERS = 8 + 2 * _KNOTS * _KNOTS  # random values per image
 def open_glyphs(data: SyntheticData, split: str) -> MemorySource:
     """The train or test part, drawn once and then read from the user's cache folder."""
     count = data.train_count if split == "train" else data.test_count
+    if split == "train" and data.limit is not None:
+        count = min(count, data.limit)
     grey = _cached(data, split, count)
     pixels = torch.from_numpy(grey)[:, None].expand(-1, data.channels, -1, -1)  # (N, C, S, S)
     names = tuple(data.characters)
