@@ -1,4 +1,4 @@
-"""What this machine can do, and the one process-wide setting that makes it faster."""
+"""What this machine can do, and how its memory is held."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def keep_freed_memory() -> bool:
     return bool(
         libc.mallopt(_M_MMAP_THRESHOLD, _KEEP) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     )
+
+
+def give_back_freed_memory() -> None:
+    """Let glibc return what is free between blocks in use; elsewhere nothing happens."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def has_fast_bf16(device: torch.device) -> bool:

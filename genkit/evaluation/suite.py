@@ -34,6 +34,7 @@ from genkit.evaluation.results import Evaluation, Metric, identity, identity_cou
 from genkit.evaluation.sets import ImageSet
 from genkit.evaluation.statistics import ReferenceStatistics
 from genkit.evaluation.view import Found, View, as_many, gaussian_of
+from genkit.machine import give_back_freed_memory
 from genkit.random import generator
 
 SMALLEST = max(prdc.K_MANIFOLD, prdc.K_DENSITY) + 1  # images of a set
@@ -228,6 +229,7 @@ def _measured(sets: _Extraction, start: float) -> Evaluation:
         asked = sets.asked.metrics_of(extractor, sets.asked.extractors[position])
         for name in asked:
             measured = METRICS[name](view)
+            give_back_freed_memory()  # of what the metric needed on its way
             metrics += [_metric(found, sets, extractor) for found in measured]
             if not measured:
                 notes.append(_left_out(view, name, asked_for=sets.asked.metrics is not None))
