@@ -29,7 +29,7 @@ MAY = {
         "config", "random", "errors", "images", "files", "machine", "data.batch", "losses", "nn",
     },
     "pipelines": {"nn", "noise", "machine", "random", "config", "errors", "images", "files"},
-    "evaluation": {"config", "errors", "random", "images", "files"},
+    "evaluation": {"config", "errors", "random", "images", "files", "machine"},
     "families": {
         "config", "nn", "losses", "noise", "random", "images", "files", "training", "pipelines",
         "data.batch", "family", "errors",
