@@ -114,7 +114,7 @@ class FolderData(DataSection):
     """A folder of images: plain, one sub-folder per class, or with `metadata.jsonl`."""
 
     kind: Literal["folder"]
-    root: Path  # the folder
+    root: Path
     label: str | None = None  # metadata.jsonl: the column that holds the class
 
 
@@ -143,7 +143,7 @@ DataConfig = Annotated[
 class OptimConfig(Section):
     """Adam and its learning-rate schedule."""
 
-    lr: Annotated[float, Field(gt=0)] = 2e-4  # rate
+    lr: Annotated[float, Field(gt=0)] = 2e-4
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"  # of lr
@@ -163,7 +163,7 @@ class TrainerConfig(Section):
 
     steps: Positive = 100_000  # of the optimizer
     seed: int = 0  # names every random draw of the run
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # as launched; bf16 where it pays
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where it pays
     grad_accumulation: Positive = 1  # micro-batches per optimizer step
     grad_clip: Annotated[float, Field(gt=0)] | None = None  # max global L2 norm; None = no clipping
     ema_decay: Fraction | None = 0.999  # None = keep no average

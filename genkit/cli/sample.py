@@ -56,8 +56,8 @@ Scheduler = Annotated[
     str | None,
     _option(
         "NAME",
-        "By name; default dpmsolver++, of other models edm_dpmsolver++ or flow_euler. One that "
-        "doesn't fit lists those that do.",
+        "By name; default dpmsolver++, edm_dpmsolver++ or flow_euler, as the model predicts. One "
+        "that doesn't fit lists those that do.",
         _DIFFUSION,
     ),
 ]

@@ -33,9 +33,9 @@ class NoiseConfig(Section):
     draw_mean: float | None = None  # of ln(sigma), None = -1.2; of logit(sigma or t / T), None = 0
     draw_std: Annotated[float, Field(gt=0)] | None = None  # of the same, None = 1.2 and 1
     low_discrepancy: bool = False  # the levels of a step are spread evenly over its batch
-    data_std: Annotated[float, Field(gt=0)] = DATA_STD  # of the images: edm
+    data_std: Annotated[float, Field(gt=0)] = DATA_STD  # of the images; only edm asks for it
     learned_variance: bool = False  # with the hybrid loss of Nichol & Dhariwal
-    variance: Literal["small", "large"] | None = None  # of `ddpm`, not learned: None = small
+    variance: Literal["small", "large"] | None = None  # of the noise that `ddpm` adds; None = small
 
     @model_validator(mode="after")
     def _choices_fit(self) -> NoiseConfig:
