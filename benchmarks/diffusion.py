@@ -35,7 +35,7 @@ from genkit.families import ddpm
 from genkit.family import load, resolve
 from genkit.images import to_float
 from genkit.machine import keep_freed_memory
-from genkit.runs import describe
+from genkit.verbs.train import describe
 
 Network = Literal["small", "cifar10", "tiny"]
 TIMESTEPS = 1000

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from genkit.data import Loader, open_source
-from genkit.data.batch import Batch
 from genkit.errors import TrainingError
 from genkit.evaluation.digits import load_digits
 from genkit.family import load, load_config
 from genkit.machine import keep_freed_memory
-from genkit.runs import describe
+from genkit.rows.batch import Batch
 from genkit.training.trainer import Trainer
+from genkit.verbs.train import describe
 
 CONFIG = Path(__file__).parents[1] / "configs" / "cgan" / "glyphs.yaml"
 SLEEP = 0.15  # s that the slow loader takes for a batch

@@ -26,7 +26,7 @@ from genkit.data import Loader, MemorySource
 from genkit.family import load, resolve
 from genkit.images import to_float
 from genkit.machine import keep_freed_memory
-from genkit.runs import describe
+from genkit.verbs.train import describe
 
 LATENT = 100
 COLOURS = 3

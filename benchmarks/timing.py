@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import torch
 
-from genkit.data.batch import Batch
+from genkit.rows.batch import Batch
 from genkit.training.trainer import Batches
 
 GPU_LAP = 10  # steps

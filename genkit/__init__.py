@@ -17,19 +17,20 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from genkit.evaluation import ImageSet
     from genkit.family import load_config
-    from genkit.measuring import evaluate, evaluate_samples
     from genkit.pipelines import load_pipeline
     from genkit.report import write_report
-    from genkit.runs import export, train
+    from genkit.verbs.evaluate import evaluate, evaluate_samples
+    from genkit.verbs.export import export
+    from genkit.verbs.train import train
 
 _HOMES = {
     "ImageSet": "genkit.evaluation",
-    "evaluate": "genkit.measuring",
-    "evaluate_samples": "genkit.measuring",
-    "export": "genkit.runs",
+    "evaluate": "genkit.verbs.evaluate",
+    "evaluate_samples": "genkit.verbs.evaluate",
+    "export": "genkit.verbs.export",
     "load_config": "genkit.family",
     "load_pipeline": "genkit.pipelines",
-    "train": "genkit.runs",
+    "train": "genkit.verbs.train",
     "write_report": "genkit.report",
 }
 

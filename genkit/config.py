@@ -1,7 +1,7 @@
 """Configuration: YAML plus `a.b=value` overrides, checked at once and then frozen.
 
 Every section is a frozen pydantic model that refuses unknown keys. A family adds its own sections
-by subclassing `RunConfig` (see `genkit/families/dcgan.py`); this file holds what all of them share.
+by subclassing `RunConfig` of `genkit/training/config.py`.
 
 The comment beside a setting is its documentation: `genkit config show` and the schema repeat it.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from genkit.errors import ConfigError
 
@@ -45,6 +45,23 @@ class Section(BaseModel):
             if name in schema["properties"]:
                 schema["properties"][name].setdefault("description", comment)
         return schema
+
+
+def by_kind(union: Any, default: str, key: str = "kind") -> Any:
+    """The type of a setting that is one of several sections, told apart by their `kind`.
+
+        model: by_kind(UNet | DiT, "unet") = UNet()
+
+    Args:
+        union: Sections, each with a field `key` of type `Literal`.
+        default: What a tree that leaves `key` out means.
+        key: The field that tells them apart.
+    """
+
+    def named(tree: Any) -> Any:
+        return {key: default, **tree} if isinstance(tree, Mapping) else tree
+
+    return Annotated[union, Field(discriminator=key), BeforeValidator(named)]
 
 
 # -- data ------------------------------------------------------------------------------------------
@@ -137,119 +154,7 @@ DataConfig = Annotated[
 ]
 
 
-# -- training --------------------------------------------------------------------------------------
-
-
-class OptimConfig(Section):
-    """Adam and its learning-rate schedule."""
-
-    lr: Annotated[float, Field(gt=0)] = 2e-4
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"  # of lr
-    warmup_steps: NonNegative = 0  # linear rise from 0
-    constant_steps: NonNegative = 0  # at full rate before the fall: to 0, or without an end
-    lr_decay: Annotated[float, Field(ge=1)] = 1.0  # exponential: what a step divides the rate by
-
-    @model_validator(mode="after")
-    def _decay_fits(self) -> OptimConfig:
-        if (self.schedule == "exponential") != (self.lr_decay > 1):
-            raise ValueError("schedule=exponential and lr_decay above 1 need each other")
-        return self
-
-
-class TrainerConfig(Section):
-    """Length, precision and cadence of a run. Every interval counts optimizer steps."""
-
-    steps: Positive = 100_000  # of the optimizer
-    seed: int = 0  # names every random draw of the run
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where it pays
-    grad_accumulation: Positive = 1  # micro-batches per optimizer step
-    grad_clip: Annotated[float, Field(gt=0)] | None = None  # max global L2 norm; None = no clipping
-    ema_decay: Fraction | None = 0.999  # None = keep no average
-    ema_warmup: bool = True  # decay at step t is at most (1 + t) / (10 + t)
-    log_every: Positive = 50  # steps between rows of metrics.jsonl
-    preview_every: Positive = 1_000  # steps between sheets of samples
-    preview_count: Positive = 64  # samples on a sheet, at most
-    save_every: Positive = 5_000  # steps between checkpoints
-    keep_last: Positive = 3  # checkpoints kept
-    deterministic: bool = False  # GPUs: bit-identical runs, slower
-    overfit_batch: bool = False  # every step sees the batch of step 0: a first check
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()  # that get the metrics too
-
-    @model_validator(mode="after")
-    def _intervals_fit(self) -> TrainerConfig:
-        if self.save_every % self.log_every:
-            raise ValueError(
-                f"save_every={self.save_every} must be a multiple of log_every={self.log_every}, "
-                "so that losses are checked before every checkpoint"
-            )
-        return self
-
-
-class EvaluationConfig(Section):
-    """Metrics during training, on samples of the averaged weights."""
-
-    every: Positive | None = None  # optimizer steps; None = only after training, by hand
-    count: Annotated[int, Field(ge=100)] = 2_000  # samples
-    extractor: str = "digits"  # of those of `genkit evaluate`
-    best_by: str | None = None  # what best/ is chosen by; None = the Fréchet distance
-
-
-class RunConfig(Section):
-    """One training run. A family subclasses it and adds `model` and, if it must, more sections."""
-
-    family: str
-    data: DataConfig = SyntheticData()
-    optim: OptimConfig = OptimConfig()
-    trainer: TrainerConfig = TrainerConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
-
-    @model_validator(mode="after")
-    def _schedule_fits(self) -> RunConfig:
-        optim, steps = self.optim, self.trainer.steps
-        if optim.schedule == "constant" and optim.constant_steps:
-            raise ValueError(
-                f"optim.constant_steps={optim.constant_steps} says nothing to "
-                "optim.schedule=constant; leave it out, or choose linear or cosine"
-            )
-        flat = optim.warmup_steps + optim.constant_steps
-        if optim.schedule != "constant" and flat >= steps:
-            raise ValueError(
-                f"optim.warmup_steps + optim.constant_steps = {flat} leave no step of "
-                f"trainer.steps={steps} to fall in; lower them, or set optim.schedule=constant "
-                "optim.constant_steps=0"
-            )
-        return self
-
-    @property
-    def sampling_options(self) -> dict[str, Any]:
-        """Of the pipeline, for what is drawn during training; a family may say more."""
-        return {}
-
-
-# Settings that a resumed run may change: they don't alter what was computed so far.
-RESUMABLE = frozenset(
-    {
-        "data.root",
-        "data.memory",
-        "data.workers",
-        "evaluation.every",
-        "evaluation.count",
-        "evaluation.extractor",
-        "preview.scheduler",
-        "preview.steps",
-        "preview.guidance",
-        "trainer.steps",
-        "trainer.log_every",
-        "trainer.preview_every",
-        "trainer.save_every",
-        "trainer.keep_last",
-        "trainer.trackers",
-    }
-)
-
-C = TypeVar("C", bound=RunConfig)
+S = TypeVar("S", bound=Section)
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -290,7 +195,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
 
 
-def validate(kind: type[C], tree: Mapping[str, Any], where: str) -> C:
+def validate(kind: type[S], tree: Mapping[str, Any], where: str) -> S:
     """The tree as a frozen config, or one `ConfigError` that lists every problem with its path."""
     try:
         return kind.model_validate(dict(tree))
@@ -373,12 +278,12 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 # -- writing and comparing -------------------------------------------------------------------------
 
 
-def to_tree(config: RunConfig) -> dict[str, Any]:
+def to_tree(config: Section) -> dict[str, Any]:
     """Every resolved value as plain dicts, lists and scalars; `validate` reads it back."""
     return config.model_dump(mode="json")
 
 
-def to_yaml(config: RunConfig) -> str:
+def to_yaml(config: Section) -> str:
     """Every resolved value as YAML, with what its setting's comment says."""
     return "\n".join(_lines(config, to_tree(config))) + "\n"
 

@@ -16,8 +16,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genkit.config import RunConfig, read_tree, validate
+from genkit.config import read_tree, validate
 from genkit.errors import ConfigError
+from genkit.training.config import RunConfig
 
 if TYPE_CHECKING:
     from genkit.training.trainer import Trainer

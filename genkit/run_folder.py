@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from genkit import launch
-from genkit.config import RESUMABLE, RunConfig, differences, read_tree, to_tree, to_yaml
+from genkit.config import differences, read_tree, to_tree, to_yaml
 from genkit.errors import CheckpointError
 from genkit.family import resolve
 from genkit.files import write_whole
 from genkit.training import checkpoints
+from genkit.training.config import RESUMABLE, RunConfig
 
 
 def prepare(config: RunConfig, run_dir: Path, *, resume: bool) -> None:

@@ -39,7 +39,7 @@ def main() -> None:
     logging.getLogger("genkit").setLevel(level)
     try:
         if options.verb == "train":
-            from genkit.runs import train
+            from genkit.verbs.train import train
 
             config = options.run / "config.yaml"
             train(config, out=options.run, resume=options.resume, init=options.init)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _evaluate(request: dict[str, Any]) -> None:
-    from genkit.measuring import evaluate_samples
+    from genkit.verbs.evaluate import evaluate_samples
 
     paths = {key: request[key] and Path(request[key]) for key in ("samples", "root", "out")}
     weights = {name: Path(path) for name, path in request.get("weights", {}).items()}

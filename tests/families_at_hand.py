@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from genkit.config import RunConfig
 from genkit.data import Loader, MemorySource
 from genkit.family import load, names, resolve
-from genkit.runs import describe
+from genkit.training.config import RunConfig
 from genkit.training.trainer import Trainer
+from genkit.verbs.train import describe
 
 # One case for each objective, regulariser, conditioning and kind of network.
 _PENALIZED = {"model__critic_norm": "layer"}

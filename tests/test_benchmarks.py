@@ -24,7 +24,7 @@ from benchmarks.step import (
 from benchmarks.timing import Laps
 from genkit.data import Loader, MemorySource
 from genkit.family import load, resolve
-from genkit.runs import describe
+from genkit.verbs.train import describe
 
 CPU = torch.device("cpu")
 COMPARISON = Comparison("name", "the work", Arm("base", "m.base"), (Arm("ours", "m.f", bar=2.0),))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from genkit.doctor import Check
+    from genkit.verbs.machine import Check
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -24,7 +24,7 @@ def doctor(
       [cyan]genkit doctor[/]
       [cyan]genkit doctor --json[/]
     """
-    from genkit.doctor import examine
+    from genkit.verbs.machine import examine
 
     checks = examine()
     failed = any(check.status == "fail" for check in checks)

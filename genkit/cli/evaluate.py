@@ -144,7 +144,7 @@ def evaluate(
     On several GPUs: [cyan]accelerate launch sample/evaluate.py samples/ --reference real/ ...[/]
     """
     from genkit import launch
-    from genkit.measuring import compare_pairs, evaluate_samples
+    from genkit.verbs.evaluate import compare_pairs, evaluate_samples
 
     files = dict(_pair(text) for text in weights or ())
     chosen: dict[str, Any] = {"lpips": lpips or (), "weights": files, "device": device}

@@ -28,6 +28,6 @@ def export(
       [cyan]genkit export runs/glyphs --checkpoint 2000 --out exports/glyphs-2000[/]
       [cyan]genkit export runs/glyphs --push me/glyphs[/]
     """
-    from genkit import runs
+    from genkit.verbs.export import export as run_verb
 
-    typer.echo(runs.export(run, step=checkpoint, out=out, push=push))
+    typer.echo(run_verb(run, step=checkpoint, out=out, push=push))

@@ -90,8 +90,8 @@ def frontier(
     from rich.console import Console
 
     from genkit.cli.drawing import usable_device
-    from genkit.frontier import measure_frontier
     from genkit.machine import keep_freed_memory
+    from genkit.verbs.frontier import measure_frontier
 
     keep_freed_memory()
     with _bar() as advance:

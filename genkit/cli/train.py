@@ -39,9 +39,10 @@ def train(
 
     On several GPUs: [cyan]accelerate launch train/run.py configs/dcgan/cifar10.yaml[/]
     """
-    from genkit import launch, runs
+    from genkit import launch
+    from genkit.verbs.train import train as run_verb
 
-    folder = runs.train(
+    folder = run_verb(
         config,
         overrides or (),
         out=out,

@@ -18,10 +18,10 @@ from genkit.config import (
     StackedData,
     SyntheticData,
 )
-from genkit.data.batch import Batch
 from genkit.data.loader import Loader, check_size
 from genkit.data.sources import MemorySource, Source, check_needs
 from genkit.errors import DataError
+from genkit.rows.batch import Batch
 
 __all__ = [
     "Batch",

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from genkit import random
 from genkit.config import DataSection
-from genkit.data.batch import Batch
 from genkit.data.sources import MemorySource, Source
 from genkit.errors import DataError
 from genkit.images import to_float
+from genkit.rows.batch import Batch
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genkit.config import Positive, Section
-from genkit.data.batch import Batch
 from genkit.family import Family
 from genkit.nn.critics import Conditioning, Norm, Verdict
 from genkit.nn.generators import Norm as GeneratorNorm
 from genkit.nn.pairs import make_pair, pair_problem
 from genkit.nn.perceptrons import MaxoutCritic, PerceptronGenerator
 from genkit.pipelines.noise import NoiseToImage, latents
+from genkit.rows.batch import Batch
 from genkit.training.adversarial import AdversarialRunConfig, AdversarialTrainer
 
 

@@ -19,11 +19,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genkit.config import Positive, Section
-from genkit.data.batch import Batch
 from genkit.family import Family
 from genkit.nn.critics import Norm, Verdict
 from genkit.nn.pairs import Kind, make_pair, pair_problem
 from genkit.pipelines.noise import NoiseToImage, latents
+from genkit.rows.batch import Batch
 from genkit.training.adversarial import AdversarialRunConfig, AdversarialTrainer
 
 

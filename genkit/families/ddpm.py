@@ -21,16 +21,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from genkit.config import (
-    Fraction,
-    NonNegative,
-    OptimConfig,
-    Positive,
-    RunConfig,
-    Section,
-    TrainerConfig,
-)
-from genkit.data.batch import Batch
+from genkit.config import Fraction, NonNegative, Positive, Section
 from genkit.errors import DataError, PipelineError
 from genkit.family import Family
 from genkit.nn.denoisers import denoise, hidden_matrices, make_dit, make_unet, unet_problem
@@ -38,6 +29,8 @@ from genkit.noise.config import NoiseConfig
 from genkit.noise.levels import low_discrepancy
 from genkit.pipelines.denoising import Denoising
 from genkit.pipelines.sampling import complete
+from genkit.rows.batch import Batch
+from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
 from genkit.training.muon import Muon
 from genkit.training.optimizers import adam
 from genkit.training.trainer import Metrics, Trainer

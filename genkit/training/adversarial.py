@@ -16,13 +16,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genkit.config import Fraction, NonNegative, OptimConfig, Positive, RunConfig, Section
-from genkit.data.batch import Batch
+from genkit.config import Fraction, NonNegative, Positive, Section
 from genkit.losses import adversarial
 from genkit.losses.adversarial import Objective
 from genkit.nn.critics import Verdict
 from genkit.nn.diffaugment import DRAWS, Augmentation, diff_augment
 from genkit.nn.spectral import spectral_normalize
+from genkit.rows.batch import Batch
+from genkit.training.config import OptimConfig, RunConfig
 from genkit.training.fakes import Fakes
 from genkit.training.optimizers import adam
 from genkit.training.trainer import Metrics, Trainer

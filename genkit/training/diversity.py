@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from genkit.data.batch import Batch, DataInfo
 from genkit.images import to_uint8
+from genkit.rows.batch import Batch, DataInfo
 
 Numbers = dict[str, float]
 Classify = Callable[[Tensor], Tensor]  # (M, C, H, W) uint8 -> (M,) int64

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from genkit.data.batch import Batch
 from genkit.machine import free_memory, has_fast_bf16
+from genkit.rows.batch import Batch
 from genkit.training.progress import duration
 
 if TYPE_CHECKING:

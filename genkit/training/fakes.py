@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genkit.data.batch import Batch
+from genkit.rows.batch import Batch
 
 
 class Fakes:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from genkit.config import OptimConfig
+from genkit.training.config import OptimConfig
 
 
 def adam(network: nn.Module, optim: OptimConfig, lr: float | None = None) -> torch.optim.Optimizer:

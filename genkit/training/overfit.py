@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from genkit.data.batch import Batch
+from genkit.rows.batch import Batch
 from genkit.training.diversity import Classify, Numbers, Yardstick, distinct, mean_distance
 
 log = logging.getLogger("genkit")

@@ -2,7 +2,7 @@
 
 import math
 
-from genkit.config import OptimConfig
+from genkit.training.config import OptimConfig
 
 
 def lr_factor(optim: OptimConfig, step: int, steps: int) -> float:

@@ -27,12 +27,13 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from genkit import images, random
-from genkit.config import C, flatten, to_tree
-from genkit.data.batch import Batch, DataInfo
+from genkit.config import flatten, to_tree
 from genkit.errors import TrainingError
 from genkit.files import write_whole
+from genkit.rows.batch import Batch, DataInfo
 from genkit.training import checkpoints, refusals, state
 from genkit.training.accelerator import make_accelerator
+from genkit.training.config import C
 from genkit.training.diagnosis import Doctor
 from genkit.training.diversity import Classify, Numbers, Yardstick, worth_measuring
 from genkit.training.ema import EMA

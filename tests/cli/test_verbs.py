@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 
 from genkit import family
 from genkit.cli import app, main
-from genkit.config import RunConfig, Section, comments_of, to_yaml, validate
+from genkit.config import Section, comments_of, to_yaml, validate
+from genkit.training.config import RunConfig
 
 
 def run(*arguments: str) -> int:

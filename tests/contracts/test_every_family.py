@@ -18,8 +18,8 @@ from genkit.config import Section, to_tree
 from genkit.family import load, load_config, names, resolve
 from genkit.nn.spectral import FullPrecision
 from genkit.pipelines import load_pipeline
-from genkit.runs import export
 from genkit.training import checkpoints
+from genkit.verbs.export import export
 
 by_family = pytest.mark.parametrize("name", names())
 by_case = pytest.mark.parametrize("name", cases())

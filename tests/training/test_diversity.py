@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from genkit.data.batch import DataInfo
+from genkit.rows.batch import DataInfo
 from genkit.training.diversity import (
     REAL_IMAGES,
     Yardstick,

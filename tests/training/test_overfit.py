@@ -10,8 +10,8 @@ from families_at_hand import assert_same_state, state, tiny, trainer
 
 from genkit.config import read_tree
 from genkit.errors import CheckpointError
-from genkit.runs import train
 from genkit.training.overfit import LEARNT, ON_ITS_WAY, nearness, repeated, verdict
+from genkit.verbs.train import train
 
 
 def batches_of(run) -> list[list[dict]]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from genkit.config import OptimConfig
+from genkit.training.config import OptimConfig
 from genkit.training.schedules import lr_factor
 
 

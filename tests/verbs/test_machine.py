@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from genkit import doctor
 from genkit.evaluation import inception
+from genkit.verbs import machine as doctor
 
 
 def test_each_check_has_advice_unless_all_is_well() -> None:

@@ -15,8 +15,9 @@ from families_at_hand import tiny
 import genkit
 from genkit.data import open_source
 from genkit.errors import CheckpointError, ConfigError, DataError
-from genkit.runs import export, train
 from genkit.training import checkpoints
+from genkit.verbs.export import export
+from genkit.verbs.train import train
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +120,7 @@ def test_the_best_evaluated_weights_are_kept_beside_the_last(tmp_path):
 
 def run_reference(run):
     from genkit.config import SyntheticData
-    from genkit.measuring import image_set
+    from genkit.verbs.evaluate import image_set
 
     config = yaml.safe_load((run / "config.yaml").read_text())
     return image_set(open_source(SyntheticData(**config["data"]), "test"))

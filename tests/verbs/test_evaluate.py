@@ -14,9 +14,9 @@ import genkit
 from genkit.errors import EvaluationError, PipelineError
 from genkit.evaluation import ImageSet
 from genkit.images import png_bytes
-from genkit.measuring import evaluate_samples, pipeline_set
 from genkit.pipelines.export import save_export
 from genkit.random import generator
+from genkit.verbs.evaluate import evaluate_samples, pipeline_set
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_any_number_of_processes_gives_the_same_numbers(count, tmp_path):
 
 
 def test_moments_that_are_streamed_are_those_of_one_process_too(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     for name in ("fake", "real"):
         pixels = noise(4500, name).permute(0, 2, 3, 1).numpy()  # more than the rows that are kept
         np.savez(tmp_path / f"{name}.npz", images=pixels)

@@ -209,8 +209,8 @@ def _real(
 ) -> ImageSet | ReferenceStatistics:
     """The images to measure against."""
     from genkit.data import open_source
-    from genkit.measuring import image_set, named_set
     from genkit.run_folder import open_run
+    from genkit.verbs.evaluate import image_set, named_set
 
     if reference is not None:
         facts = pipeline.facts

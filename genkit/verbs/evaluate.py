@@ -18,11 +18,12 @@ from accelerate.utils import parse_flag_from_env
 from torch import Tensor
 
 from genkit import images, launch, random
-from genkit.config import RunConfig, SyntheticData
+from genkit.config import SyntheticData
 from genkit.data import open_reference, open_source
 from genkit.errors import ConfigError, EvaluationError
 from genkit.files import write_whole
 from genkit.training import checkpoints
+from genkit.training.config import RunConfig
 from genkit.training.trainer import Evaluate
 
 if TYPE_CHECKING:

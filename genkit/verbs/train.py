@@ -1,13 +1,10 @@
-"""Runs: the parts put together. Each function here is one arrow of the straight line.
-
-train -> run folder; export -> export folder. `measuring.py` has those that end in numbers.
-"""
+"""`genkit train`: a config becomes a run folder, and at the end an export."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,19 +13,21 @@ from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 
 from genkit import launch, run_folder
-from genkit.config import RunConfig, to_tree, to_yaml
+from genkit.config import to_tree, to_yaml
 from genkit.data import check_needs, open_source
-from genkit.data.batch import DataInfo
 from genkit.data.loader import Loader
 from genkit.errors import ConfigError
 from genkit.family import load, load_config, resolve
 from genkit.files import write_whole
 from genkit.machine import keep_freed_memory
-from genkit.measuring import Best, during_training
 from genkit.provenance import now, provenance
+from genkit.rows.batch import DataInfo
 from genkit.training import checkpoints
+from genkit.training.config import RunConfig
 from genkit.training.diversity import Classify
 from genkit.training.trainer import Trainer
+from genkit.verbs.evaluate import Best, during_training
+from genkit.verbs.export import save_run_export
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from genkit.data.sources import Source
 
 log = logging.getLogger("genkit")
-
-
-# -- train -----------------------------------------------------------------------------------------
 
 
 def train(
@@ -244,49 +240,5 @@ def _finish(
     if not finished:
         log.info("stopped at step %d; continue with --resume", trainer.steps_done)
         return
-    _save_export(trainer, config, trainer.run_dir / "export", record)
+    save_run_export(trainer, config, trainer.run_dir / "export", record)
     log.info("done: %s and %s", rows.parent / "export", rows)
-
-
-# -- export ----------------------------------------------------------------------------------------
-
-
-def export(
-    run: Path, *, step: int | None = None, out: Path | None = None, push: str | None = None
-) -> Path:
-    """The averaged weights of a run's checkpoint as an export folder; returns the folder.
-
-    Args:
-        run: A run folder.
-        step: Which checkpoint; the newest whole one by default.
-        out: The export folder; `export/` in the run folder by default.
-        push: A Hub id to upload it to.
-    """
-    run = Path(run)
-    config, record = run_folder.open_run(run)
-    data = record["data"]
-    info = DataInfo(**{**data, "class_names": data["class_names"] and tuple(data["class_names"])})
-    trainer = load(config.family).trainer(config, info, run)
-    trainer.resume(step)
-    record |= {"steps": trainer.steps_done}
-    folder = _save_export(trainer, config, out or run / "export", record)
-    if push is not None:
-        from genkit.pipelines.export import push as upload
-
-        upload(folder, push)
-    return folder
-
-
-def _save_export(
-    trainer: Trainer[Any], config: RunConfig, folder: Path, record: Mapping[str, Any]
-) -> Path:
-    from genkit.pipelines.export import save_export
-
-    with checkpoints.explained(f"export {folder}"):
-        save_export(
-            trainer.pipeline(),
-            folder,
-            provenance={"family": config.family, **record},
-            config_yaml=to_yaml(config),
-        )
-    return folder

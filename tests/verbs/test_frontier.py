@@ -12,12 +12,12 @@ from families_at_hand import tiny
 
 from genkit.cli import main
 from genkit.errors import EvaluationError, PipelineError
-from genkit.frontier import Setting, measure_frontier, pareto, settings_of
 from genkit.nn.denoisers import make_unet
 from genkit.noise.process import NoiseProcess
 from genkit.pipelines import Denoising, load_pipeline
 from genkit.report import write_report
-from genkit.runs import train
+from genkit.verbs.frontier import Setting, measure_frontier, pareto, settings_of
+from genkit.verbs.train import train
 
 SWEEP = {"solvers": ["ddim"], "steps": [2, 4], "guidance": [1.0, 2.0], "precision": ["fp32"]}
 SMALL = {"count": 20, "batch_size": 10}
@@ -138,7 +138,7 @@ def test_every_setting_has_a_row_with_speed_and_metrics_by_protocol(run: Path):
 
 def test_a_metric_is_that_of_the_samples_that_the_setting_draws(run: Path):
     from genkit.evaluation import ImageSet, evaluate
-    from genkit.measuring import named_set
+    from genkit.verbs.evaluate import named_set
 
     one = {"solvers": ["ddim"], "steps": [4], "guidance": [2.0], "precision": ["fp32"]}
     found = measure_frontier(run, **one, **SMALL, reference="synthetic:glyphs:test")
