@@ -1,0 +1,132 @@
+"""YAML with overrides becomes a frozen config, or one error that lists every problem."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from genkit.config.sections import Section
+from genkit.errors import ConfigError
+
+S = TypeVar("S", bound=Section)
+
+
+def read_tree(path: Path | str, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The YAML file with `a.b=value` overrides laid over it, as plain dicts, not yet validated."""
+    path = Path(path)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such config file; `ls configs/*/` shows the shipped ones"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines, got {type(tree).__name__}")
+    for override in overrides:
+        _apply(tree, override)
+    return tree
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"override {override!r}: write it as section.key=value")
+    *sections, leaf = dotted.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"override {override!r}: {section!r} is a value, not a section")
+    try:
+        tree[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
+
+
+def validate(kind: type[S], tree: Mapping[str, Any], where: str) -> S:
+    """The tree as a frozen config, or one `ConfigError` that lists every problem with its path."""
+    try:
+        return kind.model_validate(dict(tree))
+    except ValidationError as error:
+        problems = [_describe(kind, problem) for problem in error.errors()]
+        if len(problems) == 1:
+            raise ConfigError(f"{where}: {problems[0]}") from None
+        head = f"{where}: {len(problems)} problems"
+        raise ConfigError("\n  ".join([head, *problems])) from None
+
+
+def _describe(kind: type[BaseModel], problem: Mapping[str, Any]) -> str:
+    keys = [key for key in problem["loc"] if isinstance(key, str | int)]
+    section, path = _walk(kind, keys)
+    dotted = ".".join(str(key) for key in path)
+    return f"{dotted}: {_explain(problem, section)}" if dotted else _explain(problem, section)
+
+
+def _explain(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"unknown key; {_nearest(str(problem['loc'][-1]), list(section.model_fields))}"
+        case "missing":
+            return "missing; give it a value"
+        case "union_tag_not_found":
+            return "`kind` is missing, it says what the other keys mean"
+        case "union_tag_invalid":
+            tag, known = str(problem["ctx"]["tag"]), str(problem["ctx"]["expected_tags"])
+            return f"no kind {tag!r}; {_nearest(tag, known.replace(chr(39), '').split(', '))}"
+        case "model_type" | "model_attributes_type":
+            return f"expected a section of `key: value` lines (got {problem['input']!r})"
+        case "value_error":
+            return message
+    return f"{message} (got {problem['input']!r})"
+
+
+def _walk(
+    kind: type[BaseModel], keys: Sequence[str | int]
+) -> tuple[type[BaseModel], list[str | int]]:
+    """The section that holds the last key, and the path without pydantic's union tags."""
+    section, path = kind, []
+    current: Any = kind
+    for position, key in enumerate(keys):
+        options = _sections(current)
+        tagged = [o for o in options if len(options) > 1 and key in _tags(o)]
+        if tagged:
+            current = tagged[0]
+            continue
+        path.append(key)
+        if not options:
+            continue
+        section = options[0]
+        field = section.model_fields.get(str(key))
+        if field is not None and position + 1 < len(keys):
+            current = field.annotation
+    return section, path
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return [s for argument in get_args(annotation) for s in _sections(argument)]
+    return []
+
+
+def _tags(section: type[BaseModel]) -> tuple[str, ...]:
+    field = section.model_fields.get("kind")
+    return get_args(field.annotation) if field is not None else ()
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if not close:  # batchsize -> batch_size scores well; lr_rate -> lr does not
+        close = [k for k in known if name.startswith(k) or k.startswith(name)][:1]
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
