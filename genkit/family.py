@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from genkit.training.config import RunConfig
 if TYPE_CHECKING:
     from genkit.training.trainer import Trainer
 
-GROUP = "genkit.families"
+GROUP = "genkit.families"  # our own package, and the entry points of others
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ class Family:
 
 def names() -> list[str]:
     """Every family that can be loaded, sorted."""
-    import genkit.families
-
-    own = {module.name for module in pkgutil.iter_modules(genkit.families.__path__)}
-    return sorted(own | set(_foreign()))
+    own = importlib.util.find_spec(GROUP)  # a folder is found, nothing in it imported
+    assert own is not None
+    modules = pkgutil.iter_modules(own.submodule_search_locations)
+    return sorted({module.name for module in modules} | set(_foreign()))
 
 
 def module_name(name: str) -> str:

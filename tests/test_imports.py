@@ -20,7 +20,7 @@ MAY = {
     "images": {"errors"},
     "files": set(),
     "machine": {"errors"},
-    "family": {"config", "errors", "families", "training"},
+    "family": {"config", "errors", "training"},
     "rows": {"errors", "images", "random", "files"},
     "nn": {"errors", "random"},
     "losses": {"errors"},

@@ -18,11 +18,11 @@ from genkit import __version__
 from genkit.cli.compare import compare
 from genkit.cli.config import app as config
 from genkit.cli.data import app as data
-from genkit.cli.doctor import doctor
 from genkit.cli.evaluate import evaluate
 from genkit.cli.export import export
 from genkit.cli.families import families
 from genkit.cli.frontier import frontier
+from genkit.cli.machine import doctor, machine
 from genkit.cli.report import report
 from genkit.cli.sample import sample
 from genkit.cli.train import train
@@ -65,7 +65,8 @@ app.command()(compare)
 app.command()(families)
 app.add_typer(config, name="config")
 app.add_typer(data, name="data")
-app.command()(doctor)
+app.command()(machine)
+app.command(hidden=True)(doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -224,7 +224,7 @@ def usable_device(asked: str | None, rank: int) -> str:
     except (RuntimeError, AssertionError) as error:
         raise PipelineError(
             f"--device {asked}: not usable here ({str(error).splitlines()[0]}); "
-            "`genkit doctor` lists the devices"
+            "`genkit machine` lists the devices"
         ) from None
     return asked
 

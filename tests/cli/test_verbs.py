@@ -26,7 +26,7 @@ def verbs() -> list[tuple[str, ...]]:
     def walk(command: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
         inner = getattr(command, "commands", None)
         if inner is None:
-            return [path]
+            return [] if command.hidden else [path]
         return [found for name in inner for found in walk(inner[name], (*path, name))]
 
     return walk(typer.main.get_command(app), ())
@@ -35,7 +35,7 @@ def verbs() -> list[tuple[str, ...]]:
 def test_the_verbs_are_those_of_the_straight_line_and_its_helpers() -> None:
     first = {path[0] for path in verbs()}
     assert first >= {"train", "export", "sample", "evaluate", "report"}
-    assert first >= {"doctor", "config", "data", "families"}
+    assert first >= {"machine", "config", "data", "families"}
 
 
 @pytest.mark.parametrize("path", verbs(), ids=" ".join)
@@ -145,22 +145,25 @@ def test_version_is_the_one_of_the_package(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.strip() == f"genkit {version('genkit')}"
 
 
-def test_doctor_prints_json_with_a_state_for_every_check(
+def test_machine_prints_json_with_a_state_for_every_check(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    code = run("doctor", "--json")
-    found = json.loads(capsys.readouterr().out)
-    states = [check["status"] for check in found["checks"]]
-    assert code == (1 if "fail" in states else 0)
-    assert found["ok"] == ("fail" not in states)
-    TypeAdapter(list[dict[str, str]]).validate_python(found["checks"])
-    assert list(tmp_path.iterdir()) == []  # looking leaves nothing behind
+    for name in ("machine", "doctor"):
+        code = run(name, "--json")
+        out, said = capsys.readouterr()
+        found = json.loads(out)
+        states = [check["status"] for check in found["checks"]]
+        assert code == (1 if "fail" in states else 0)
+        assert found["ok"] == ("fail" not in states)
+        TypeAdapter(list[dict[str, str]]).validate_python(found["checks"])
+        assert ("its name is now `genkit machine`" in said) == (name == "doctor")
+        assert list(tmp_path.iterdir()) == []  # looking leaves nothing behind
 
 
-def test_doctor_prints_a_line_for_every_check(capsys: pytest.CaptureFixture[str]) -> None:
-    run("doctor")
+def test_machine_prints_a_line_for_every_check(capsys: pytest.CaptureFixture[str]) -> None:
+    run("machine")
     out = capsys.readouterr().out
     for name in ("python", "packages", "devices", "precision", "memory", "folders"):
         assert name in out

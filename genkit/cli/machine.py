@@ -1,4 +1,4 @@
-"""`genkit doctor`: what works on this machine."""
+"""`genkit machine`: what works on this machine; `genkit doctor` is its former name."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def doctor(
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-) -> None:
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def machine(*, as_json: AsJson = False) -> None:
     """Check versions, devices, precision, caches and folders; exit status 1 if genkit can't work.
 
     Examples:
-      [cyan]genkit doctor[/]
-      [cyan]genkit doctor --json[/]
+      [cyan]genkit machine[/]
+      [cyan]genkit machine --json[/]
     """
     from genkit.verbs.machine import examine
 
@@ -34,6 +34,12 @@ def doctor(
         _print(checks)
     if failed:
         raise typer.Exit(1)
+
+
+def doctor(*, as_json: AsJson = False) -> None:
+    """Check this machine: the former name of `genkit machine`."""
+    typer.echo("genkit doctor: its name is now `genkit machine`", err=True)
+    machine(as_json=as_json)
 
 
 def _print(checks: list[Check]) -> None:
