@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import bench, diffusion
+from benchmarks import against, bench, diffusion
 from benchmarks.arm import run
 from benchmarks.comparisons import COMPARISONS, Arm, Comparison
 from benchmarks.step import (
@@ -41,6 +41,26 @@ def test_a_bar_that_is_missed_is_said_to_be_missed():
     row = bench.compare(COMPARISON, COMPARISON.arms[0], [1.99], [1.0], {})
     assert row.met is False
     assert "| no " in bench.table([bench.compare(COMPARISON, Arm("b", "m.b"), [1], [1], {}), row])
+
+
+def test_two_checkouts_take_turns_and_the_ratio_is_of_their_medians(monkeypatch, tmp_path):
+    seen = []
+
+    def answer(tree: Path, arm: Arm) -> float:
+        seen.append(tree == tmp_path)
+        return 3.0 if tree == tmp_path else 2.0
+
+    monkeypatch.setattr(against, "seconds", answer)
+    assert against.compare(tmp_path, COMPARISON.arms[0], 2) == (1.5, [1.5, 1.5])
+    assert seen == [False, True, True, False]
+
+
+def test_an_arm_of_another_library_is_not_compared_with_itself():
+    arms = [arm for _, arm in against.own_arms([])]
+    assert "step.trained" in {arm.function for arm in arms}
+    assert not {"step.plain", "evaluation.cleanfid"} & {arm.function for arm in arms}
+    processes = [repr(arm.process) for arm in arms]
+    assert len(processes) == len(set(processes))
 
 
 def test_every_arm_begins_a_round_in_turn():
