@@ -125,28 +125,42 @@ def _from_deep_grey(picture: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(array / top * 255, 0, 255).round().astype(np.uint8))
 
 
-def to_square(picture: Image.Image, size: int, fit: Fit) -> Image.Image:
-    """Resized to size x size px: centre crop, padding in the corner's colour, or stretching."""
-    width, height = picture.size
+def to_size(picture: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    """Resized to (height, width) px: centre crop, padding in the corner's colour, or stretching."""
     if fit == "crop":
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        picture = picture.crop((left, top, left + side, top + side)) if width != height else picture
-    elif fit == "pad" and width != height:
-        side = max(width, height)
-        corner = picture.getpixel((0, 0))
-        canvas = Image.new(picture.mode, (side, side), corner)
-        canvas.paste(picture, ((side - width) // 2, (side - height) // 2))
-        picture = canvas
-    if picture.size == (size, size):
+        picture = _cropped(picture, *size)
+    elif fit == "pad":
+        picture = _padded(picture, *size)
+    if picture.size == size[::-1]:
         return picture
-    return picture.resize((size, size), Image.Resampling.LANCZOS)
+    return picture.resize(size[::-1], Image.Resampling.LANCZOS)
 
 
-def to_array(picture: Image.Image, size: int, channels: int, fit: Fit) -> Tensor:
-    """Any picture as configured: (C, size, size) uint8."""
-    square = to_square(to_mode(picture, channels), size, fit)
-    array = np.array(square, dtype=np.uint8).reshape(size, size, channels)
+def _cropped(picture: Image.Image, height: int, width: int) -> Image.Image:
+    """The largest part in the middle whose sides are as height to width."""
+    w, h = picture.size
+    wide, high = min(w, max(1, h * width // height)), min(h, max(1, w * height // width))
+    left, top = (w - wide) // 2, (h - high) // 2
+    whole = (wide, high) == (w, h)
+    return picture if whole else picture.crop((left, top, left + wide, top + high))
+
+
+def _padded(picture: Image.Image, height: int, width: int) -> Image.Image:
+    """The picture in the middle of a canvas whose sides are as height to width."""
+    w, h = picture.size
+    wide, high = max(w, -(-h * width // height)), max(h, -(-w * height // width))
+    if (wide, high) == (w, h):
+        return picture
+    canvas = Image.new(picture.mode, (wide, high), picture.getpixel((0, 0)))
+    canvas.paste(picture, ((wide - w) // 2, (high - h) // 2))
+    return canvas
+
+
+def to_array(picture: Image.Image, size: int | tuple[int, int], channels: int, fit: Fit) -> Tensor:
+    """Any picture as configured: (C, H, W) uint8 for `size` (H, W), or one number for a square."""
+    height, width = (size, size) if isinstance(size, int) else size
+    fitted = to_size(to_mode(picture, channels), (height, width), fit)
+    array = np.array(fitted, dtype=np.uint8).reshape(height, width, channels)
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 

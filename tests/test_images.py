@@ -17,7 +17,7 @@ from genkit.images import (
     to_float,
     to_numpy,
     to_pil,
-    to_square,
+    to_size,
     to_uint8,
     to_unit,
 )
@@ -134,11 +134,11 @@ def test_crop_keeps_the_middle_and_pad_keeps_everything():
     wide = Image.new("L", (24, 8), 0)
     wide.paste(255, (8, 0, 16, 8))  # the middle third is white
     assert (to_array(wide, 8, 1, "crop") == 255).all()
-    padded = to_square(wide, 24, "pad")
+    padded = to_size(wide, (24, 24), "pad")
     assert padded.size == (24, 24)
     assert np.asarray(padded)[8:16].tolist() == np.asarray(wide).tolist()
     assert np.asarray(padded)[:8].max() == 0
-    assert to_square(wide, 10, "stretch").size == (10, 10)
+    assert to_size(wide, (10, 10), "stretch").size == (10, 10)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 3)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,8 @@ from genkit.errors import DataError
 from genkit.rows.columns import Class, Column, Columns, Image, Raw
 
 Indices = Sequence[int] | Tensor
+Fingerprint = Callable[["Rows"], str]
+_BLOCK = 64
 
 
 class Rows(ABC):
@@ -119,7 +121,8 @@ class MemoryRows(Rows):
         name: What messages and reports call them.
         columns: What each named part of a row holds.
         values: Of each column those of all N rows: a tensor (N, ...) or a list of N.
-        fingerprint: Names the content; None has it computed from the values.
+        fingerprint: Names the content, or says how to find it; None has it computed from the
+            values.
         skipped: Names of broken files that were left out.
 
     Raises:
@@ -132,7 +135,7 @@ class MemoryRows(Rows):
         columns: Columns,
         values: Mapping[str, Raw],
         *,
-        fingerprint: str | None = None,
+        fingerprint: str | Fingerprint | None = None,
         skipped: Sequence[str] = (),
     ) -> None:
         super().__init__(name, columns)
@@ -155,13 +158,15 @@ class MemoryRows(Rows):
     def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
         """The raw values of B rows by column; tensors are gathered in one operation each."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        return {name: _taken(self.values[name], chosen) for name in self.check_columns(only)}
+        return {name: taken(self.values[name], chosen) for name in self.check_columns(only)}
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the content: it changes when a pixel or a label changes."""
         if self._fingerprint is None:
             self._fingerprint = hash_values(*self.values.values())
+        elif not isinstance(self._fingerprint, str):
+            self._fingerprint = self._fingerprint(self)
         return self._fingerprint
 
 
@@ -171,7 +176,7 @@ def image_rows(
     labels: Tensor | None = None,
     *,
     class_names: Sequence[str] | None = None,
-    fingerprint: str | None = None,
+    fingerprint: str | Fingerprint | None = None,
     skipped: Sequence[str] = (),
 ) -> MemoryRows:
     """Rows of pictures and perhaps classes that are held in memory.
@@ -181,7 +186,8 @@ def image_rows(
         images: (N, C, H, W) uint8, C 1 or 3.
         labels: (N,) integers in [0, K), or None.
         class_names: K words; without them K is the largest label + 1.
-        fingerprint: Names the content; None has it computed from pixels and labels.
+        fingerprint: Names the content, or says how to find it, such as `hash_pictures`; None has
+            it computed from pixels and labels.
         skipped: Names of broken files that were left out.
 
     Raises:
@@ -240,6 +246,22 @@ def hash_values(*values: Raw | None) -> str:
     return digest.hexdigest()
 
 
+def hash_pictures(rows: Rows) -> str:
+    """SHA-256 hex of the pixels and shapes of the column `image`, and of the labels if any.
+
+    It is the same whether the pictures come from a folder, an archive or an array.
+    """
+    digest = hashlib.sha256()
+    for start in range(0, len(rows), _BLOCK):
+        block = range(start, min(start + _BLOCK, len(rows)))
+        for image in rows.read(block, ("image",))["image"]:
+            digest.update(str(tuple(image.shape)).encode())
+            digest.update(image.cpu().contiguous().numpy().tobytes())
+    if rows.labels is not None:
+        digest.update(rows.labels.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def stacked(values: Sequence[Any]) -> Raw:
     """Tensors of one shape as one (B, ...), anything else as a list."""
     tensors = [value for value in values if isinstance(value, Tensor)]
@@ -247,7 +269,8 @@ def stacked(values: Sequence[Any]) -> Raw:
     return torch.stack(tensors) if alike else list(values)
 
 
-def _taken(values: Raw, chosen: Tensor) -> Raw:
+def taken(values: Raw, chosen: Tensor) -> Raw:
+    """The values at these places (B,), stacked where they are tensors of one shape."""
     if isinstance(values, Tensor):
         return values.index_select(0, chosen.to(values.device))
     return stacked([values[i] for i in chosen.tolist()])

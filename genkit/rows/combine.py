@@ -1,0 +1,319 @@
+"""Rows made of other rows: some of them, brought to one size, side by side, in changing pairs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genkit import random
+from genkit.errors import DataError
+from genkit.files import cache_folder, write_whole
+from genkit.images import Fit, to_float, to_pil
+from genkit.rows.base import Indices, Rows
+from genkit.rows.columns import Column, Flags, Image, Latent, Mask, Points, Raw
+from genkit.rows.pictures import FileRows, Shape
+
+Encode = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) float32 in [-1, 1] to latents (B, ...)
+
+
+def picked(rows: Rows, indices: Indices, name: str | None = None) -> Rows:
+    """The rows at (n,) indices as a set of its own."""
+    places = torch.as_tensor(indices, dtype=torch.int64)
+    return _Picked(rows, places, name or f"{rows.name} ({len(places)})")
+
+
+def fitted(rows: Rows, size: tuple[int, int], channels: int, fit: Fit = "crop") -> Rows:
+    """The same rows with every picture in the column `image` brought to (H, W) px and C channels.
+
+    Args:
+        rows: Their pictures may be of any size.
+        size: (H, W) in px.
+        channels: C, 1 or 3.
+        fit: How a picture of another shape gets there: cut, padded or stretched.
+    """
+    shape = Shape(size, channels, fit)
+    if isinstance(rows, FileRows):
+        return rows.fitted(shape)
+    return rows if rows.columns.get("image") == shape.column else _Fitted(rows, shape)
+
+
+def renamed(rows: Rows, names: Mapping[str, str], of: str | None = None) -> Rows:
+    """The same rows under other column names.
+
+    Args:
+        rows: The rows.
+        names: New names by old ones; columns that are not named keep theirs.
+        of: The picture that all spatial columns now belong to; None = as before.
+
+    Raises:
+        DataError: There is no such column, or two would have one name.
+    """
+    rows.check_columns(names)
+    if len({names.get(name, name) for name in rows.columns}) < len(rows.columns):
+        raise DataError(f"{rows.name}: two columns would have one name: {dict(names)}")
+    return _Renamed(rows, names, of)
+
+
+def zipped(a: Rows, b: Rows, name: str | None = None) -> Rows:
+    """Row i of `a` beside row i of `b`.
+
+    Raises:
+        DataError: They differ in length, or a column is in both; see `renamed`.
+    """
+    if len(a) != len(b):
+        raise DataError(f"{a.name} has {len(a)} rows and {b.name} {len(b)}; pair them one to one")
+    if both := sorted(a.columns.keys() & b.columns.keys()):
+        raise DataError(f"{a.name} and {b.name} both have a column {both[0]!r}; rename one")
+    return _Zipped(a, b, name or f"{a.name} + {b.name}")
+
+
+def unpaired(a: Rows, b: Rows, name: str | None = None) -> UnpairedRows:
+    """Every row of `a` with every row of `b`; the pairs of an epoch are drawn anew.
+
+    Row i * len(b) + j is row i of `a` and row j of `b`, whose columns get the endings `_a` and
+    `_b`. Each side is mirrored and shifted on its own.
+    """
+    return UnpairedRows(a, b, name or f"{a.name} | {b.name}")
+
+
+def cached(
+    rows: Rows,
+    encode: Encode,
+    *,
+    identity: str,
+    column: str = "latent",
+    source: str = "image",
+    batch_size: int = 64,
+) -> Rows:
+    """The same rows with a column of pictures replaced by what an encoder makes of them.
+
+    Every picture is encoded once, and kept in the user's cache folder.
+
+    Args:
+        rows: Pictures of one size in the column `source`.
+        encode: Pictures (B, C, H, W) float32 in [-1, 1] to latents (B, ...), any device.
+        identity: Names the encoder and its weights: another one is not taken from the cache.
+        column: What the new column is called.
+        source: The column that is encoded.
+        batch_size: Pictures encoded at a time.
+
+    Raises:
+        DataError: A picture can't be read, or the cache folder can't be written.
+    """
+    text = f"{rows.fingerprint}/{identity}/{source}"
+    key = hashlib.sha256(text.encode()).hexdigest()
+    path = cache_folder() / "latents" / f"{key[:32]}.npy"
+    if not path.is_file():
+        values = torch.cat(list(_encoded(rows, encode, source, batch_size))).numpy()
+        try:
+            write_whole(path, lambda file: np.save(file, values))
+        except OSError as error:
+            raise DataError(
+                f"{path}: latents of {rows.name} can't be written ({error}); free space, or set "
+                "GENKIT_CACHE to a writable folder"
+            ) from None
+    return _Cached(rows, np.load(path, mmap_mode="r"), source, column, key)
+
+
+class _Wrapped(Rows):
+    """Rows that stand on others and change some of their columns."""
+
+    def __init__(self, rows: Rows, columns: Mapping[str, Column], name: str | None = None) -> None:
+        super().__init__(name or rows.name, columns)
+        self.rows, self.skipped = rows, rows.skipped
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content, as the rows beneath have it."""
+        return self.rows.fingerprint
+
+    @property
+    def epoch_size(self) -> int:
+        """How many indices one epoch has."""
+        return self.rows.epoch_size
+
+    def order(self, seed: int, epoch: int, global_batch: int) -> Tensor:
+        """The indices of one epoch, as the rows beneath have them."""
+        return self.rows.order(seed, epoch, global_batch)
+
+
+class _Picked(Rows):
+    def __init__(self, rows: Rows, places: Tensor, name: str) -> None:
+        super().__init__(name, rows.columns)
+        self.rows, self.places = rows, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        return self.rows.read(self.places[torch.as_tensor(indices, dtype=torch.int64)], only)
+
+    @property
+    def fingerprint(self) -> str:
+        return _hash(self.rows.fingerprint.encode() + self.places.numpy().tobytes())
+
+
+class _Fitted(_Wrapped):
+    def __init__(self, rows: Rows, shape: Shape) -> None:
+        super().__init__(rows, {**rows.columns, "image": shape.column})
+        self.shape = shape
+
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        found = self.rows.read(indices, only)
+        if "image" in found:
+            pictures = (to_pil(image) for image in found["image"])
+            found["image"] = torch.stack([self.shape.of(p, self.name) for p in pictures])
+        return found
+
+    @property
+    def fingerprint(self) -> str:
+        return _hash(f"{self.rows.fingerprint} {self.shape.text}".encode())
+
+
+class _Renamed(_Wrapped):
+    def __init__(self, rows: Rows, names: Mapping[str, str], of: str | None) -> None:
+        columns = {names.get(name, name): _of(column, of) for name, column in rows.columns.items()}
+        super().__init__(rows, columns)
+        self.old = {names.get(name, name): name for name in rows.columns}
+
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        wanted = self.check_columns(only)
+        found = self.rows.read(indices, [self.old[name] for name in wanted])
+        return {name: found[self.old[name]] for name in wanted}
+
+
+class _Zipped(Rows):
+    def __init__(self, a: Rows, b: Rows, name: str) -> None:
+        super().__init__(name, {**a.columns, **b.columns})
+        self.a, self.b = a, b
+        self.skipped = (*a.skipped, *b.skipped)
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        return _read_both(self, (self.a, indices), (self.b, indices), only)
+
+    @property
+    def fingerprint(self) -> str:
+        return _hash(f"{self.a.fingerprint} {self.b.fingerprint}".encode())
+
+
+class UnpairedRows(Rows):
+    """All pairs of a row of one set and a row of another; see `unpaired`.
+
+    Attributes:
+        a: The one set, with columns that end in `_a`.
+        b: The other, with columns that end in `_b`.
+    """
+
+    def __init__(self, a: Rows, b: Rows, name: str) -> None:
+        self.a = renamed(a, {column: f"{column}_a" for column in a.columns}, "a")
+        self.b = renamed(b, {column: f"{column}_b" for column in b.columns}, "b")
+        super().__init__(name, {**self.a.columns, **self.b.columns})
+        self.skipped = (*a.skipped, *b.skipped)
+
+    def __len__(self) -> int:
+        return len(self.a) * len(self.b)
+
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        """The raw values of B pairs by column."""
+        places = torch.as_tensor(indices, dtype=torch.int64)
+        one, other = places // len(self.b), places % len(self.b)
+        return _read_both(self, (self.a, one), (self.b, other), only)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return _hash(f"{self.a.fingerprint} | {self.b.fingerprint}".encode())
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content of both sets."""
+        return self._fingerprint
+
+    @property
+    def epoch_size(self) -> int:
+        """As many pairs as the larger set has rows."""
+        return max(len(self.a), len(self.b))
+
+    def order(self, seed: int, epoch: int, global_batch: int) -> Tensor:
+        """The pairs of one epoch, (epoch_size,) int64: each row of the larger set once, and those
+        of the smaller one in turn, all of them before any comes again.
+        """
+        one = _endless(seed, "a", len(self.a), epoch * self.epoch_size, self.epoch_size)
+        other = _endless(seed, "b", len(self.b), epoch * self.epoch_size, self.epoch_size)
+        return one * len(self.b) + other
+
+
+class _Cached(_Wrapped):
+    def __init__(
+        self, rows: Rows, values: np.ndarray, source: str, column: str, fingerprint: str
+    ) -> None:
+        columns = {name: kind for name, kind in rows.columns.items() if name != source}
+        super().__init__(rows, columns | {column: Latent(tuple(values.shape[1:]))})
+        self.values, self.column, self._fingerprint = values, column, fingerprint
+
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        wanted = self.check_columns(only)
+        found = self.rows.read(indices, [name for name in wanted if name != self.column])
+        if self.column in wanted:
+            places = torch.as_tensor(indices, dtype=torch.int64).numpy()
+            found[self.column] = torch.from_numpy(np.array(self.values[places]))
+        return found
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+
+def _endless(seed: int, side: str, count: int, first: int, size: int) -> Tensor:
+    """The places [first, first + size) of endless permutations of `count` rows."""
+    parts: list[Tensor] = []
+    while size > 0:
+        turn, place = divmod(first, count)
+        drawn = random.generator(seed, f"order/{side}", turn)
+        parts.append(torch.randperm(count, generator=drawn)[place : place + size])
+        first, size = first + len(parts[-1]), size - len(parts[-1])
+    return torch.cat(parts)
+
+
+def _read_both(
+    rows: Rows, a: tuple[Rows, Indices], b: tuple[Rows, Indices], only: Collection[str] | None
+) -> dict[str, Raw]:
+    wanted = rows.check_columns(only)
+    found: dict[str, Raw] = {}
+    for side, indices in (a, b):
+        if mine := [name for name in wanted if name in side.columns]:
+            found |= side.read(indices, mine)
+    return {name: found[name] for name in wanted}
+
+
+def _encoded(rows: Rows, encode: Encode, source: str, batch_size: int) -> list[Tensor]:
+    found = []
+    for start in range(0, len(rows), batch_size):
+        block = range(start, min(start + batch_size, len(rows)))
+        pictures = rows.read(block, (source,))[source]
+        if not isinstance(pictures, Tensor):
+            raise DataError(f"{rows.name}: pictures of several sizes can't be encoded; fit them")
+        with torch.no_grad():
+            found.append(encode(to_float(pictures)).float().cpu())
+    return found
+
+
+def _of(column: Column, picture: str | None) -> Column:
+    if picture is None or not isinstance(column, Image | Mask | Points | Flags):
+        return column
+    return replace(column, of=picture)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,135 @@
+"""Rows of what lies at a path: one set of rules for training, evaluation, checks and reports."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genkit.errors import DataError
+from genkit.images import from_numpy
+from genkit.rows.archives import BROKEN, SUFFIXES, find_shards, list_shards, list_zip
+from genkit.rows.base import MemoryRows, Rows, hash_pictures, image_rows
+from genkit.rows.columns import Column, Raw, Text
+from genkit.rows.entries import refuse_escape
+from genkit.rows.folders import LABEL, has_pictures, list_folder
+from genkit.rows.listing import Listed, Listing
+from genkit.rows.pictures import FileRows
+
+
+def open_path(path: Path | str, split: str | None = None, label: str | None = LABEL) -> Rows:
+    """The pictures of a folder or file, of any size, read when they are asked for.
+
+    A folder holds pictures, class sub-folders, metadata.jsonl, the parts train/ and test/, or
+    shards; a file is a .tar, .tar.gz, .zip or .npz, and a pattern names several shards. Columns are
+    `image`, `file` (not of an .npz), and `label` and `caption` where they are known.
+
+    Args:
+        path: The folder, file or pattern such as data/train-*.tar.
+        split: Only this part of the set; None = all parts, one after the other.
+        label: The column of metadata.jsonl that holds the class; None = metadata.jsonl is not
+            looked at.
+
+    Raises:
+        DataError: There are no pictures, no such part, or something there is wrong or not safe.
+    """
+    path = Path(path)
+    if path.suffix == ".npz" and path.is_file():
+        if split not in (None, "train"):
+            raise DataError(f"{path}: it has no {split} part; name another reference")
+        return _from_npz(path)
+    listing = list_path(path, split, label)
+    return rows_of(path.name, listing, listing.part(split, str(path)), str(path))
+
+
+def list_path(path: Path, split: str | None = None, label: str | None = LABEL) -> Listing:
+    """What a folder, archive or pattern lists, by part; see `open_path`.
+
+    Raises:
+        DataError: There are no pictures, or something there is wrong or not safe.
+    """
+    if path.is_dir():
+        return list_shards(path, split) if _holds_shards(path) else list_folder(path, label)
+    if path.suffix == ".zip" and path.is_file():
+        return list_zip(path)
+    if path.name.endswith(SUFFIXES) and (path.is_file() or glob.glob(str(path.expanduser()))):
+        return list_shards(path, split)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder of images")
+    raise DataError(
+        f"{path}: expected a folder of images, an .npz, .zip or .tar file, or NAME-*.tar"
+    )
+
+
+def rows_of(name: str, listing: Listing, listed: list[Listed], where: str) -> FileRows:
+    """Rows of pictures that a listing has.
+
+    Args:
+        name: What messages and reports call them.
+        listing: Says what the classes are.
+        listed: Those of its pictures that are wanted.
+        where: What messages name.
+
+    Raises:
+        DataError: Some pictures have no class, or one that the train part doesn't know.
+    """
+    columns: dict[str, Column] = {}
+    values: dict[str, Raw] = {}
+    labels, classes = listing.classes(listed, where)
+    if labels is not None and classes is not None:
+        columns["label"], values["label"] = classes, labels
+    captions = [one.caption for one in listed]
+    if captions and None not in captions:
+        columns["caption"], values["caption"] = Text(), captions
+    return FileRows(name, [one.entry for one in listed], columns, values)
+
+
+def _holds_shards(folder: Path) -> bool:
+    shards = any(path.name.endswith(SUFFIXES) for path in folder.iterdir())
+    if shards and has_pictures(folder):
+        raise DataError(
+            f"{folder}: shards such as {find_shards(folder)[0].name} lie beside pictures; name "
+            f"the shards as {folder / '*.tar'}, or move one of the two elsewhere"
+        )
+    return shards
+
+
+# -- npz -------------------------------------------------------------------------------------------
+
+
+def open_arrays(path: Path, wanted: Collection[str] = ()) -> dict[str, NDArray[Any]]:
+    """The wanted arrays of an .npz file, the others empty; none that is pickled is read.
+
+    Raises:
+        DataError: The file is damaged, or not safe to read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for name in archive.files:
+                refuse_escape(name, str(path))
+            return {n: archive[n] if n in wanted else np.empty(0) for n in archive.files}
+    except BROKEN as error:
+        raise DataError(f"{path}: not a readable .npz of plain arrays ({error})") from None
+
+
+def _from_npz(path: Path) -> MemoryRows:
+    arrays = open_arrays(path, ("images", "labels"))
+    images, labels = arrays.get("images"), arrays.get("labels")
+    if images is None:
+        raise DataError(f"{path}: expected an array `images`, found {sorted(arrays)}")
+    if images.ndim == 3:
+        images = images[..., None]  # (N, H, W) -> (N, H, W, 1)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise DataError(
+            f"{path}: images are {images.dtype} {images.shape}, "
+            "expected uint8 (N, H, W, C) with C = 1 or 3"
+        )
+    if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
+        raise DataError(f"{path}: labels are {labels.dtype} {labels.shape}, expected (N,) int")
+    known = None if labels is None else torch.from_numpy(labels.astype(np.int64))
+    return image_rows(path.name, from_numpy(images), known, fingerprint=hash_pictures)

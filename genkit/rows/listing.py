@@ -1,0 +1,148 @@
+"""What a set of files lists: pictures with their classes and captions, before any is decoded.
+
+One set of rules for classes, wherever they are written. Words are classes by name, sorted, and
+sorted as numbers where all are whole numbers: the folders 3, 7 and 12 are the classes 0, 1 and 2
+with these names. Whole numbers that are not words, as `.cls` files and metadata hold them, are the
+numbers of the classes. Classes are those of the train part, so that one which the test part lacks
+shifts nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from genkit.errors import DataError
+from genkit.rows.columns import Class
+from genkit.rows.entries import Entry
+
+Label = str | int | None
+Caption = str | list[str] | None
+
+
+class Listed(NamedTuple):
+    """One picture, its class and its caption, where it has them."""
+
+    entry: Entry
+    label: Label = None
+    caption: Caption = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of a set.
+
+    Attributes:
+        kind: What holds them: "folder", "shards" or "zip".
+        parts: The pictures by their split; "" = the set is not divided, so all of them train.
+        names: Words for classes that are written as numbers, or None.
+    """
+
+    kind: str
+    parts: Mapping[str, Sequence[Listed]]
+    names: tuple[str, ...] | None = None
+
+    def part(self, split: str | None, where: str) -> list[Listed]:
+        """The pictures of one split, or of all of them one after the other.
+
+        Raises:
+            DataError: There is no such split.
+        """
+        if split is None:
+            return [one for part in self.parts.values() for one in part]
+        if split == "train" and "" in self.parts:
+            split = ""
+        if split not in self.parts:
+            raise no_part(where, split, self.parts)
+        return list(self.parts[split])
+
+    def classes(self, listed: Sequence[Listed], where: str) -> tuple[Tensor | None, Class | None]:
+        """The numbers of the classes of these pictures (N,) int64 and what the column is.
+
+        Raises:
+            DataError: Some have no class, or one that the train part doesn't know.
+        """
+        known = [*self.parts.get("train", self.part(None, where))]
+        words = {one.label for one in known if isinstance(one.label, str)}
+        names = in_order(words) if words else self.names
+        labels = [_number(one, names, words, where) for one in listed]
+        given = [label for label in labels if label is not None]
+        if not given:
+            return None, None
+        if len(given) < len(labels):
+            first = listed[labels.index(None)].entry.name
+            lacking = f"{len(labels) - len(given)} of {len(labels)} images have no label"
+            raise DataError(f"{where}: {lacking}, the first is {first}; give all of them one")
+        numbers = [one.label for one in known if isinstance(one.label, int)]
+        count = 1 + max(0, *numbers, *given) if names is None else len(names)
+        return torch.tensor(given, dtype=torch.int64), Class(count, names)
+
+
+def no_part(where: str, split: str, parts: Collection[str]) -> DataError:
+    """What to say where a set has no such split."""
+    there = ", ".join(part for part in parts if part)
+    found = f"there are: {there}" if there else "it is not divided"
+    return DataError(
+        f"{where}: it has no {split} part ({found}); put images to test against in test/ and those "
+        "to train on in train/ beside it, or name another reference"
+    )
+
+
+def in_order(words: Collection[str]) -> tuple[str, ...]:
+    """Names of classes, sorted; as numbers where all of them are whole numbers."""
+    if all(word.isdecimal() for word in words):
+        return tuple(sorted(words, key=lambda word: (int(word), word)))
+    return tuple(sorted(words))
+
+
+def take_turns(listed: Sequence[Listed]) -> list[Listed]:
+    """The same pictures, the classes taking turns, so that the first so many have every class."""
+    seen: Counter[Label] = Counter()
+    turns = []
+    for one in listed:
+        turns.append(seen[one.label])
+        seen[one.label] += 1
+    order = sorted(range(len(listed)), key=lambda i: turns[i])
+    return [listed[i] for i in order]
+
+
+def read_label(value: Any, where: str) -> Label:
+    """A class as a file names it.
+
+    Raises:
+        DataError: It is neither a word nor a whole number.
+    """
+    if isinstance(value, bool) or not (value is None or isinstance(value, str | int)):
+        raise DataError(f"{where}: label is {value!r}; a class is a word or a whole number")
+    return value
+
+
+def read_caption(row: Mapping[str, Any], where: str) -> Caption:
+    """What a row of metadata says of its picture, under `caption` or `text`: one text or several.
+
+    Raises:
+        DataError: It is something else.
+    """
+    found = row.get("caption", row.get("text"))
+    several = isinstance(found, list) and found and all(isinstance(text, str) for text in found)
+    if found is None or isinstance(found, str) or several:
+        return found
+    raise DataError(f"{where}: caption is {found!r}; expected a text or a list of texts")
+
+
+def _number(
+    one: Listed, names: Sequence[str] | None, words: Collection[str], where: str
+) -> int | None:
+    if one.label is None or (not words and isinstance(one.label, int)):
+        return one.label
+    if one.label in words and names is not None:
+        return names.index(str(one.label))
+    known = ", ".join((names or ())[:20]) if words else "whole numbers"
+    raise DataError(
+        f"{where}: {one.entry.name} has class {one.label!r}; the train part has {known}"
+    )

@@ -1,0 +1,176 @@
+"""Rows of pictures that are decoded when they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from PIL.Image import Image as Picture
+from torch import Tensor
+
+from genkit.errors import DataError
+from genkit.images import Fit, decode, stack, to_array, to_mode
+from genkit.rows.base import Indices, Rows, hash_pictures, stacked, taken
+from genkit.rows.columns import Column, File, Image, Raw
+from genkit.rows.entries import Entry
+
+HEAD = 1 << 16  # bytes of each file that enter the fingerprint, beside its name and size
+GREY_MODES = ("1", "L", "LA", "La", "I", "F")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What every picture is brought to.
+
+    Attributes:
+        size: (H, W) in px.
+        channels: C, 1 or 3.
+        fit: How a picture of another shape gets there.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    fit: Fit = "crop"
+
+    @property
+    def column(self) -> Image:
+        """The column of such pictures."""
+        return Image(self.size, self.channels)
+
+    @property
+    def text(self) -> str:
+        """The shape as fingerprints have it."""
+        height, width = self.size
+        side = str(height) if height == width else f"{height}x{width}"
+        return f"{side} {self.channels} {self.fit}"
+
+    def of(self, picture: Picture, where: str) -> Tensor:
+        """A picture in this shape, (C, H, W) uint8.
+
+        Raises:
+            DataError: It has a colour space that can't be converted.
+        """
+        try:
+            return to_array(picture, self.size, self.channels, self.fit)
+        except ValueError as error:  # a colour space that Pillow knows but can't convert
+            raise DataError(f"{where}: {error}; save it as RGB") from None
+
+
+class FileRows(Rows):
+    """Pictures in files, decoded each time they are asked for.
+
+    Args:
+        name: What messages and reports call them.
+        entries: Where the pictures are, in order.
+        columns: The columns beside `image` and `file`, such as `label` and `caption`.
+        values: Of each of them those of all N rows.
+        shape: What the pictures are brought to; None = they stay as they are.
+        skipped: Names of broken files that were left out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        entries: Sequence[Entry],
+        columns: Mapping[str, Column] | None = None,
+        values: Mapping[str, Raw] | None = None,
+        *,
+        shape: Shape | None = None,
+        skipped: Sequence[str] = (),
+    ) -> None:
+        image = Image() if shape is None else shape.column
+        super().__init__(name, {"image": image, **(columns or {}), "file": File()})
+        self.entries, self.shape, self.skipped = entries, shape, tuple(skipped)
+        self.values = dict(values or {})
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        """The raw values of B rows; pictures are decoded now, as (C, H, W) each or (B, C, H, W)."""
+        wanted = self.check_columns(only)
+        places = torch.as_tensor(indices, dtype=torch.int64)
+        found: dict[str, Raw] = {}
+        for name in wanted:
+            if name == "image":
+                found[name] = stacked([self.picture(i) for i in places.tolist()])
+            elif name == "file":
+                found[name] = [self.entries[i].name for i in places.tolist()]
+            else:
+                found[name] = taken(self.values[name], places)
+        return found
+
+    def picture(self, index: int) -> Tensor:
+        """One picture (C, H, W) uint8: grey ones have one channel unless a shape was asked for.
+
+        Raises:
+            DataError: The file is broken.
+        """
+        entry = self.entries[index]
+        picture = decode(entry.read(), entry.name)
+        return native(picture) if self.shape is None else self.shape.of(picture, entry.name)
+
+    def fitted(self, shape: Shape) -> FileRows:
+        """The same pictures, each brought to a shape as it is decoded."""
+        return FileRows(
+            self.name, self.entries, self._others(), self.values, shape=shape, skipped=self.skipped
+        )
+
+    def without(self, broken: Mapping[int, str]) -> FileRows:
+        """The same rows but for those of these indices, which are named as skipped."""
+        kept = torch.tensor([i for i in range(len(self)) if i not in broken])
+        return self.only(kept, skipped=[self.entries[i].name for i in broken])
+
+    def only(self, kept: Tensor, skipped: Sequence[str] | None = None) -> FileRows:
+        """The rows of these (M,) indices, fingerprinted as a set of its own."""
+        return FileRows(
+            self.name,
+            [self.entries[i] for i in kept.tolist()],
+            self._others(),
+            {name: taken(values, kept) for name, values in self.values.items()},
+            shape=self.shape,
+            skipped=self.skipped if skipped is None else skipped,
+        )
+
+    def _others(self) -> dict[str, Column]:
+        return {name: self.columns[name] for name in self.values}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of pixels, shapes and labels of pictures as they are; of pictures brought to a
+        shape, which may be too many to decode, that of names, sizes and first 64 KiB of the files,
+        labels, captions and what alters pixels.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        if self.shape is None:
+            return hash_pictures(self)
+        digest = hashlib.sha256(self.shape.text.encode())
+        for entry in self.entries:
+            digest.update(f"{entry.path.name}/{entry.size};".encode())
+            digest.update(entry.read(HEAD))
+        if self.labels is not None:
+            digest.update(self.labels.numpy().data)
+        digest.update("".join(f"{text!r};" for text in self.values.get("caption", ())).encode())
+        return digest.hexdigest()
+
+
+def native(picture: Picture) -> Tensor:
+    """A picture as it is, (C, H, W) uint8: C = 1 for grey ones, 3 for others."""
+    grey = picture.mode in GREY_MODES or picture.mode.startswith("I;16")
+    return stack([to_mode(picture, 1 if grey else 3)])[0]
+
+
+def decoded(source: bytes | Path, where: str) -> Tensor:
+    """A picture file as it is, (C, H, W) uint8.
+
+    Raises:
+        DataError: It is broken.
+    """
+    return native(decode(source, where))

@@ -1,0 +1,301 @@
+import io
+import json
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from genkit.errors import DataError
+from genkit.images import png_bytes, to_numpy, to_pil
+from genkit.random import generator
+from genkit.rows.base import hash_pictures, image_rows
+from genkit.rows.columns import Class
+from genkit.rows.combine import picked
+from genkit.rows.datasets import dataset_rows
+from genkit.rows.files import open_path
+
+LABELS = torch.tensor([3, 1, 4, 1, 5])
+
+
+def pictures(count=5, channels=3, size=8):
+    drawn = torch.randint(256, (count, channels, size, size), generator=generator(0, "pictures"))
+    return drawn.to(torch.uint8)
+
+
+def contents(rows):
+    return rows.read(range(len(rows)), ("image",))["image"], rows.labels
+
+
+def write_folder(path, images, labels=None):
+    path.mkdir()
+    rows = []
+    for i, image in enumerate(images):
+        (path / f"{i:06d}.png").write_bytes(png_bytes(image))
+        rows.append(
+            {"file_name": f"{i:06d}.png"} | ({} if labels is None else {"label": labels[i]})
+        )
+    (path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w") as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_folder_npz_tar_and_arrays_hold_the_same_set(tmp_path, channels):
+    images = pictures(channels=channels)
+    folder = write_folder(tmp_path / "folder", images, LABELS.tolist())
+    np.savez(tmp_path / "set.npz", images=to_numpy(images), labels=LABELS.numpy())
+    members = []
+    for i, image in enumerate(images):
+        members += [
+            (f"{i:06d}.png", png_bytes(image)),
+            (f"{i:06d}.cls", str(int(LABELS[i])).encode()),
+        ]
+    tar = write_tar(tmp_path / "set.tar", members)
+    sets = [open_path(p) for p in (folder, tmp_path / "set.npz", tar)]
+    sets.append(image_rows("arrays", images, LABELS))
+    for each in sets:
+        found, labels = contents(each)
+        assert torch.equal(found, images)
+        assert torch.equal(labels, LABELS)
+        assert len(each) == 5
+    assert len({hash_pictures(each) for each in sets}) == 1
+    assert len({each.fingerprint for each in sets[:-1]}) == 1
+
+
+def test_the_fingerprint_depends_on_pixels_labels_and_shape():
+    images = pictures()
+    other = images.clone()
+    other[4, 2, 7, 7] ^= 1
+    sets = [
+        image_rows("s", images),
+        image_rows("s", other),
+        image_rows("s", images, LABELS),
+        image_rows("s", images.reshape(5, 3, 4, 16)),
+        picked(image_rows("s", images), torch.arange(4)),
+    ]
+    assert len({each.fingerprint for each in sets}) == len(sets)
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [(("12", "7", "3"), ("3", "7", "12")), (("cat", "ape", "7"), ("7", "ape", "cat"))],
+)
+def test_class_folders_are_classes_by_name_and_whole_numbers_come_in_their_order(
+    tmp_path, folders, names
+):
+    for name in folders:
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "x.png").write_bytes(png_bytes(pictures(1)[0]))
+    rows = open_path(tmp_path)
+    assert rows.columns["label"] == Class(3, names)
+    files = rows.read(range(3), ("file",))["file"]
+    shown = [names[label] for label in rows.labels.tolist()]
+    assert [f"/{name}/" in file for name, file in zip(shown, files, strict=True)] == [True] * 3
+
+
+def test_images_of_other_sizes_and_modes_come_as_they_are(tmp_path):
+    images = [pictures(1)[0], pictures(1)[0], pictures(1, 1)[0], pictures(1, 3, 12)[0]]
+    rows = open_path(write_folder(tmp_path / "mixed", images))
+    found = rows.read(range(4))["image"]
+    assert all(torch.equal(a, b) for a, b in zip(found, images, strict=True))
+    assert tuple(rows.read([1, 0])["image"].shape) == (2, 3, 8, 8)
+    assert rows.labels is None
+
+
+def test_npz_with_grey_images_without_channel_axis_is_read(tmp_path):
+    np.savez(tmp_path / "grey.npz", images=np.zeros((4, 8, 8), np.uint8))
+    assert open_path(tmp_path / "grey.npz").read([0])["image"].shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pictures": np.zeros((2, 8, 8, 3), np.uint8)}, "expected an array `images`"),
+        ({"images": np.zeros((2, 8, 8, 3), np.float32)}, "expected uint8"),
+        ({"images": np.zeros((2, 3, 8, 8), np.uint8)}, "C = 1 or 3"),
+        ({"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros(2)}, "expected .N,. int"),
+        (
+            {"images": np.zeros((2, 8, 8), np.uint8), "labels": np.zeros(3, int)},
+            "columns of different length",
+        ),
+        ({"images": np.array([{"a": 1}])}, "not a readable .npz of plain arrays"),
+        ({"images": np.zeros((2, 8, 8), np.uint8), "../x": np.zeros(1)}, "leads out of the set"),
+    ],
+)
+def test_a_wrong_npz_is_refused_and_nothing_in_it_is_unpickled(tmp_path, arrays, message):
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        open_path(tmp_path / "bad.npz")
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    for name in ("cut.npz", "cut.tar", "cut.zip"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04 and then nothing")
+        with pytest.raises(DataError, match=r"not a (readable|whole tar)"):
+            open_path(tmp_path / name)
+
+
+def test_names_that_lead_out_of_the_set_are_refused(tmp_path):
+    picture = png_bytes(pictures(1)[0])
+    for n, name in enumerate(("../evil.png", "/etc/evil.png", "a/../../evil.png")):
+        with pytest.raises(DataError, match="leads out"):
+            open_path(write_tar(tmp_path / f"{n}.tar", [(name, picture)]))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "metadata.jsonl").write_text('{"file_name": "../secret.png"}\n')
+    with pytest.raises(DataError, match="leads out"):
+        open_path(folder)
+
+
+def test_a_link_in_a_tar_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "link.tar", "w") as archive:
+        info = tarfile.TarInfo("0.png")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(info)
+    with pytest.raises(DataError, match="links and devices"):
+        open_path(tmp_path / "link.tar")
+
+
+def test_missing_empty_and_broken_sets_are_named(tmp_path):
+    with pytest.raises(DataError, match="no such file or folder"):
+        open_path(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no images"):
+        open_path(tmp_path / "empty")
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(DataError, match=r"expected a folder of images, an \.npz, \.zip"):
+        open_path(tmp_path / "notes.txt")
+    folder = write_folder(tmp_path / "cut", pictures(2))
+    (folder / "000001.png").write_bytes(png_bytes(pictures(1)[0])[:60])
+    with pytest.raises(DataError, match=r"000001\.png.*replace or delete it"):
+        _ = open_path(folder).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('{"file_name": "gone.png"}', "line 1: .*gone.png is missing"),
+        ("nonsense", "line 1: not JSON"),
+        ('{"file_name": "000000.png", "label": 1.5}', "a word or a whole number"),
+        ('{"file_name": "000000.png", "caption": 3}', "a text or a list of texts"),
+        ('{"file_name": "000000.png", "label": 1}\n{"file_name": "000001.png"}', "have no label"),
+    ],
+)
+def test_a_wrong_metadata_file_is_refused_with_its_line(tmp_path, lines, message):
+    folder = write_folder(tmp_path / "folder", pictures(2))
+    (folder / "metadata.jsonl").write_text(lines)
+    with pytest.raises(DataError, match=message):
+        open_path(folder)
+
+
+def test_arrays_must_be_uint8_images_with_as_many_labels():
+    with pytest.raises(DataError, match="expected uint8"):
+        image_rows("s", torch.zeros(2, 3, 8, 8))
+    with pytest.raises(DataError, match="columns of different length"):
+        image_rows("s", pictures(4), LABELS)
+
+
+# -- zip files, shards, data sets and models -------------------------------------------------------
+
+
+def write_zip(path, members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_zip_holds_the_images_in_order_and_labels_as_stylegan_writes_them(tmp_path):
+    images = pictures()
+    members = [(f"00000/img{i:08d}.png", png_bytes(image)) for i, image in enumerate(images)]
+    labels = [[name, int(label)] for (name, _), label in zip(members, LABELS, strict=True)]
+    table = ("dataset.json", json.dumps({"labels": labels}).encode())
+    zipped = open_path(write_zip(tmp_path / "set.zip", [*reversed(members), table]))
+    pixels, classes = contents(zipped)
+    assert torch.equal(pixels, images)
+    assert torch.equal(classes, LABELS)
+    plain = open_path(write_zip(tmp_path / "plain.zip", members))
+    assert plain.labels is None
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("../a.png", b"x")], "leads out of the set"),
+        ([("/etc/a.png", b"x")], "leads out of the set"),
+        ([("a.txt", b"x")], "no images in this file"),
+        ([("a.png", b"x"), ("dataset.json", b"[]")], "dataset.json: expected"),
+        ([("a.png", b"x"), ("dataset.json", b'{"labels": 5}')], "dataset.json: expected"),
+        ([("a.png", b"x"), ("dataset.json", b'{"labels": [["a.png", 0.7]]}')], "a word or a whole"),
+        (
+            [("a.png", b"x"), ("dataset.json", b'{"labels": [["a.png", [1, 0]]]}')],
+            "a word or a whole",
+        ),
+    ],
+)
+def test_a_hostile_or_wrong_zip_is_refused(tmp_path, members, message):
+    with pytest.raises(DataError, match=message):
+        open_path(write_zip(tmp_path / "bad.zip", members))
+
+
+def test_a_zip_that_unpacks_to_too_much_or_is_damaged_is_refused(tmp_path, monkeypatch):
+    path = write_zip(tmp_path / "set.zip", [("a.png", png_bytes(pictures()[0]))])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:45] + bytes(20) + whole[65:])  # the member's own bytes
+    with pytest.raises(DataError, match=r"set.zip:a.png: can't be read"):
+        open_path(path).read([0])
+    path.write_bytes(whole)
+    monkeypatch.setattr("genkit.rows.entries.LARGEST", 10)
+    with pytest.raises(DataError, match="10 are read at most"):
+        open_path(path)
+
+
+def test_shards_are_one_set_by_folder_or_by_pattern(tmp_path):
+    images = pictures()
+    for shard, places in enumerate(([0, 1, 2], [3, 4])):
+        members = [(f"{i}.png", png_bytes(images[i])) for i in places]
+        members += [(f"{i}.cls", str(int(LABELS[i])).encode()) for i in places]
+        write_tar(tmp_path / f"part-{shard:03d}.tar", members)
+    for path in (tmp_path, tmp_path / "part-*.tar"):
+        pixels, labels = contents(open_path(path))
+        assert torch.equal(pixels, images)
+        assert torch.equal(labels, LABELS)
+
+
+def test_rows_of_a_data_set_are_read_as_pictures_or_as_bytes():
+    images = pictures()
+    rows = [
+        {"picture": to_pil(image), "file": {"bytes": png_bytes(image)}, "class": int(label)}
+        for image, label in zip(images, LABELS, strict=True)
+    ]
+    for column in ("picture", "file"):
+        pixels, labels = contents(dataset_rows("rows", rows, image=column, label="class"))
+        assert torch.equal(pixels, images)
+        assert torch.equal(labels, LABELS)
+    with pytest.raises(DataError, match="no column 'img'; there are: picture, file, class"):
+        dataset_rows("rows", rows, image="img").read([0])
+
+
+def test_a_damaged_npz_is_refused_and_only_what_is_wanted_is_unpacked(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez_compressed(path, images=to_numpy(pictures()), other=np.zeros(10))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60] + bytes(40) + whole[100:])
+    with pytest.raises(DataError, match="not a readable"):
+        open_path(path)
+
+
+def test_classes_of_a_data_set_must_be_integers():
+    rows = [{"image": to_pil(pictures()[0]), "label": 0.5}]
+    with pytest.raises(DataError, match="is not an integer class"):
+        dataset_rows("rows", rows, label="label")
