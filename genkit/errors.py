@@ -25,6 +25,10 @@ class TrainingError(GenkitError):
     """Training can't go on: losses are not finite, memory ran out, a process is missing."""
 
 
+class LaunchError(GenkitError):
+    """One of several processes failed, or they can't be started as asked."""
+
+
 class PipelineError(GenkitError):
     """An export can't be loaded, or a pipeline was called with values it can't take."""
 

@@ -36,7 +36,7 @@ def prepare(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
         used = resume or (run_dir / "metrics.jsonl").exists() or (run_dir / "checkpoints").exists()
         if used and (changed or not resume):
             raise CheckpointError(_refusal(run_dir, changed, resume=resume))
-    if launch.is_main():
+    if launch.ranks().is_first:
         with checkpoints.explained(f"run folder {run_dir}"):
             write_whole(path, to_yaml(config))
 
@@ -61,7 +61,7 @@ def _refusal(run_dir: Path, changed: Mapping[str, tuple[Any, Any]], *, resume: b
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
     """Keep a second training process out of the folder while this one runs."""
-    if not launch.is_main():
+    if not launch.ranks().is_first:
         yield
         return
     with checkpoints.explained(f"run folder {run_dir}"):

@@ -1,19 +1,16 @@
-"""One rank of the two-process contract tests: `python -m rank_at_work FOLDER CONFIG_JSON`.
+"""One rank of the two-process contract tests.
 
 Trains on random images and leaves what it saw and learnt in `rank-<r>.pt`.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import torch
 from families_at_hand import state, trainer
 
 from genkit.family import resolve
-from genkit.launch import is_launched, leave
 
 
 def work(folder: Path, tree: dict) -> None:
@@ -33,9 +30,3 @@ def work(folder: Path, tree: dict) -> None:
     run.fit()
     torch.save({"state": state(run), "begun": begun, "seen": seen}, folder / f"rank-{run.rank}.pt")
     run.close()
-
-
-if __name__ == "__main__":
-    work(Path(sys.argv[1]), json.loads(sys.argv[2]))
-    if is_launched():
-        leave()

@@ -15,6 +15,7 @@ ROOT = Path(genkit.__file__).parent
 # Parts of genkit that each part may import, beside itself.
 MAY = {
     "errors": set(),
+    "launch": {"errors"},
     "config": {"errors"},
     "random": set(),
     "images": {"errors"},
@@ -27,12 +28,15 @@ MAY = {
     "noise": {"config", "errors"},
     "data": {"rows", "config", "random", "errors", "images", "files"},
     "training": {
-        "rows", "config", "random", "errors", "images", "files", "machine", "losses", "nn",
+        "rows", "config", "random", "errors", "images", "files", "machine", "launch", "losses",
+        "nn",
     },
     "pipelines": {
         "rows", "nn", "noise", "machine", "random", "config", "errors", "images", "files",
     },
-    "evaluation": {"rows", "nn", "config", "errors", "random", "images", "files", "machine"},
+    "evaluation": {
+        "rows", "nn", "config", "errors", "random", "images", "files", "machine", "launch",
+    },
     "families": {
         "config", "nn", "losses", "noise", "random", "images", "files", "training", "pipelines",
         "rows", "family", "errors",
@@ -40,7 +44,7 @@ MAY = {
     "report": {"config", "errors", "files"},
 }  # fmt: skip
 # These put the parts together and may import any of them, but not the command line.
-TOP = {"verbs", "run_folder", "launch", "worker", "provenance"}
+TOP = {"verbs", "run_folder", "provenance"}
 CLI = {"cli", "__main__"}
 
 
@@ -127,6 +131,12 @@ def test_nothing_but_the_command_line_imports_the_command_line() -> None:
     for path in modules():
         if part(own_name(path)) not in CLI:
             assert [t for t in imported(path) if part(t) in CLI] == [], path
+
+
+def test_the_variables_of_launchers_are_read_in_one_file() -> None:
+    variables = ("RANK", "WORLD_SIZE", "ACCELERATE_USE_CPU")
+    named = {p for p in modules() if any(v in p.read_text("utf-8") for v in variables)}
+    assert named - {ROOT / "cli" / "drawing.py"} == {ROOT / "launch.py"}
 
 
 def test_the_rules_catch_what_they_forbid() -> None:

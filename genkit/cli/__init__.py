@@ -6,15 +6,13 @@ A verb imports what it needs when it runs, so that `genkit --help` answers at on
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from genkit import __version__
+from genkit import __version__, launch
 from genkit.cli.compare import compare
 from genkit.cli.config import app as config
 from genkit.cli.data import app as data
@@ -39,11 +37,8 @@ class _Group(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             typer.echo(f"genkit: {error}", err=True)
-            if "torch.distributed" in sys.modules:
-                from genkit.launch import in_group, leave
-
-                if in_group():
-                    leave(2)
+            if launch.in_group():
+                launch.leave(2)
             raise typer.Exit(2) from None
 
 
@@ -106,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _log_to_terminal(*, debug: bool) -> None:
     # Of several processes only the first one speaks, unless something is wrong.
-    first = os.environ.get("RANK", "0") == "0"
+    first = launch.ranks().is_first
     logger = logging.getLogger("genkit")
     logger.setLevel(logging.DEBUG if debug else logging.INFO if first else logging.WARNING)
     logger.handlers = [_handler()]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genkit.errors import PipelineError
+from genkit.launch import ranks, refuse_within_launched
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,11 @@ class Ranks:
     @classmethod
     def seen(cls, asked: int) -> Ranks:
         """From --processes, or from the variables that `accelerate launch` sets."""
-        launched = int(os.environ.get("WORLD_SIZE", 1))
-        if launched == 1:
+        if not ranks().is_launched:
             return cls(0, asked, asked > 1)
         if asked > 1:
-            raise PipelineError(
-                f"--processes {asked}: this is already one of {launched} processes; "
-                "leave --processes out under a launcher"
-            )
-        return cls(int(os.environ.get("RANK", 0)), launched, False)
+            refuse_within_launched(asked)
+        return cls(ranks().rank, ranks().world, False)
 
     @property
     def is_first(self) -> bool:
@@ -216,7 +213,7 @@ def usable_device(asked: str | None, rank: int) -> str:
     import torch
 
     if asked is None:
-        local = int(os.environ.get("LOCAL_RANK", rank))
+        local = ranks().local if ranks().is_launched else rank
         cuda = torch.cuda.is_available()
         return f"cuda:{local % torch.cuda.device_count()}" if cuda else "cpu"
     try:

@@ -160,9 +160,9 @@ def evaluate(
         return
     request = {_ARGUMENTS.get(name, name): value for name, value in asked.items()}
     found = evaluate_samples(samples, reference, out=out, **chosen, **request)
-    if launch.is_main():
+    if launch.ranks().is_first:
         _show(found, as_json=as_json)
-    if launch.is_launched():
+    if launch.ranks().is_launched:
         launch.leave()
 
 

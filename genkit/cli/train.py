@@ -51,7 +51,7 @@ def train(
         processes=processes,
         overfit_batch=overfit_batch,
     )
-    if launch.is_main():
+    if launch.ranks().is_first:
         typer.echo(folder)
-    if launch.is_launched():
+    if launch.ranks().is_launched:
         launch.leave()

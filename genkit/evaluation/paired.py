@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genkit import launch
 from genkit.errors import EvaluationError
-from genkit.evaluation import processes
 from genkit.evaluation.intervals import interval, standard_error
 from genkit.evaluation.perceptual import BATCH, Lpips, Trunk
 from genkit.evaluation.results import Evaluation, Metric, identity, versions
@@ -65,7 +65,7 @@ def evaluate_pairs(
             f"weights of {spare[0]!r}, which these metrics don't use; leave them out, or ask for "
             "--lpips alex or vgg, whose weights are lpips-alex and lpips-vgg"
         )
-    where = device or processes.default_device()
+    where = device or launch.own_device()
     distances = [Lpips(t, files.get(f"lpips-{t}"), device=where) for t in lpips]
     found = _values(images, originals, distances, border)
     protocols: dict[str, dict[str, Any]] = {

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-import torch
 import torch.distributed as dist
 
 T = TypeVar("T")
@@ -22,14 +20,6 @@ def world() -> int:
 def rank() -> int:
     """Which of them this is."""
     return dist.get_rank() if _together() else 0
-
-
-def default_device() -> torch.device:
-    """This process's GPU if there is one and it was not asked for CPUs, else the CPU."""
-    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on")
-    if on_cpu or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
 
 
 def gathered(mine: T) -> list[T]:

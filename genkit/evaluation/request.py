@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from genkit import launch
 from genkit.errors import EvaluationError
 from genkit.evaluation import (
     accuracy,
@@ -20,7 +21,6 @@ from genkit.evaluation import (
     kid,
     modes,
     prdc,
-    processes,
     train_gap,
     two_sample,
 )
@@ -103,7 +103,7 @@ class Request:
 
     def load(self) -> list[Extractor]:
         """The extractors, in order."""
-        device = self.device or processes.default_device()
+        device = self.device or launch.own_device()
         return [
             each
             if isinstance(each, Extractor)
@@ -119,7 +119,7 @@ class Request:
 
     def load_lpips(self) -> list[Lpips]:
         """The distances behind `lpips`, in order."""
-        device = self.device or processes.default_device()
+        device = self.device or launch.own_device()
         return [
             Lpips(trunk, self.weights.get(f"lpips-{trunk}"), device=device) for trunk in self.lpips
         ]

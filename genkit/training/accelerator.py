@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
+from genkit import launch
 from genkit.errors import TrainingError
 
 
@@ -27,7 +27,7 @@ def make_accelerator(trackers: Sequence[str], run_dir: Path) -> Accelerator:
         log_with=list(trackers) or None,
         project_dir=run_dir,
     )
-    expected = int(os.environ.get("WORLD_SIZE", 1))
+    expected = launch.ranks().world
     if accelerator.num_processes != expected:
         raise TrainingError(
             f"{expected} processes were launched but {accelerator.num_processes} take part; "

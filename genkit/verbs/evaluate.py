@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
 from torch import Tensor
 
 from genkit import images, launch, random
@@ -114,21 +111,18 @@ def evaluate_samples(
             `accelerate launch sample/evaluate.py ...`.
         request: The attributes of `genkit.evaluation.request.Request`: extractors, metrics, ...
     """
-    from genkit.evaluation import Evaluation, ImageSet, nearest_pairs
+    from genkit.evaluation import ImageSet, nearest_pairs
     from genkit.evaluation import evaluate as measure
     from genkit.evaluation import processes as ranks
 
     target = out or _beside(samples)
-    if processes > 1 and launch.is_launched():
-        raise EvaluationError("--processes: accelerate launch starts the processes; leave it out")
     if processes > 1:
         named = {"samples": samples, "reference": reference, "train": train, "root": root,
                  "reference_count": reference_count, "out": target, **request}  # fmt: skip
-        _evaluate_together(named, processes)
-        return Evaluation.load(target)
-    if launch.is_launched():
+        return launch.run_together(evaluate_samples, named, processes)
+    if launch.ranks().is_launched:
         # Meets the other processes; while the first one computes the metrics, they wait.
-        PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=LONGEST_WAIT)
+        PartialState(cpu=launch.on_cpu(), timeout=LONGEST_WAIT)
     drawn = ImageSet.from_path(samples)
     against = _named(reference, drawn, root)
     if reference_count is not None:
@@ -164,13 +158,6 @@ def compare_pairs(
     with checkpoints.explained(str(target)):
         found.save(target)
     return found
-
-
-def _evaluate_together(arguments: Mapping[str, Any], processes: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "request.json"
-        file.write_text(json.dumps(arguments, default=str))
-        launch.launch(["genkit.worker", "evaluate", str(file)], processes)
 
 
 def named_set(
@@ -228,11 +215,10 @@ def _beside(samples: Path) -> Path:
 def _opened(path: Path, device: Any) -> Any:
     """A set of images, or the pipeline of a run or export folder."""
     from genkit.evaluation import ImageSet
-    from genkit.evaluation import processes as ranks
     from genkit.pipelines import load_pipeline
 
     if any((path / name).exists() for name in ("model_index.json", "config.yaml")):
-        return load_pipeline(path, device=str(device or ranks.default_device()))
+        return load_pipeline(path, device=str(device or launch.own_device()))
     return ImageSet.from_path(path)
 
 
@@ -375,7 +361,7 @@ def during_training(
     if config.data.kind == "custom":
         raise ConfigError("evaluation.every: a data set handed over in Python has no test part")
     asked = config.evaluation
-    extractor = load_extractor(asked.extractor, device=ranks.default_device())
+    extractor = load_extractor(asked.extractor, device=launch.own_device())
     metrics = quick_metrics(extractor)
     reference = image_set(open_source(config.data, "test"))
     wanted = asked.best_by or extractor.frechet_name

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
 
 from genkit import launch, run_folder
 from genkit.config import to_tree, to_yaml
@@ -71,13 +70,9 @@ def train(
     if overfit_batch:
         config, name = _of_one_batch(config), f"{name}-overfit"
     run_dir = Path(out) if out is not None else Path("runs") / f"{config.family}-{name}"
-    if processes > 1 and launch.is_launched():
-        raise ConfigError(
-            f"--processes {processes}: this is already one of several processes; "
-            "leave --processes out under a launcher"
-        )
     if processes == 1:
         return _train(config, run_dir, resume=resume, init=init, dataset=dataset)
+    launch.refuse_within_launched(processes)
     if dataset is not None:
         raise ConfigError(
             "processes: a data set handed over in Python trains in one process here; "
@@ -85,9 +80,8 @@ def train(
         )
     with run_folder.locked(run_dir):
         run_folder.prepare(config, run_dir, resume=resume)
-    options = ["--resume"] * resume + (["--init", init] if init else [])
-    launch.launch(["genkit.worker", "train", str(run_dir), *options], processes)
-    return run_dir
+    asked = {"config": run_dir / "config.yaml", "out": run_dir, "resume": resume, "init": init}
+    return launch.run_together(train, asked, processes)
 
 
 def _train(
@@ -100,8 +94,9 @@ def _train(
 ) -> Path:
     keep_freed_memory()
     family = load(config.family)
-    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU")
-    with PartialState(cpu=on_cpu).local_main_process_first():  # it fills the cache for the others
+    with PartialState(
+        cpu=launch.on_cpu()
+    ).local_main_process_first():  # it fills the cache for the others
         source = open_source(config.data, "train", dataset=dataset)
     check_needs(source, family.needs, config.family)
     info = describe(source)
@@ -166,7 +161,7 @@ def _of_one_batch(config: RunConfig) -> RunConfig:
 
 def _digits_classifier(info: DataInfo) -> Classify | None:
     """The shipped classifier where the classes are the ten digits: for the entropy of previews."""
-    if info.class_names != tuple("0123456789") or not launch.is_main():
+    if info.class_names != tuple("0123456789") or not launch.ranks().is_first:
         return None
     from genkit.evaluation.digits import load_digits
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from rank_at_work import work
 
 from genkit.config import to_tree
 from genkit.family import names
-from genkit.launch import launch
+from genkit.launch import run_together
 
 TESTS = Path(__file__).parent.parent
 
@@ -25,7 +24,7 @@ def ranks(folder: Path, config, processes: int, monkeypatch) -> list[dict]:
         work(folder, tree)
     else:
         monkeypatch.setenv("PYTHONPATH", str(TESTS))
-        launch(["rank_at_work", str(folder), json.dumps(tree)], processes)
+        run_together(work, {"folder": folder, "tree": tree}, processes)
     return [torch.load(folder / f"rank-{r}.pt") for r in range(processes)]
 
 

@@ -82,12 +82,11 @@ def test_more_processes_than_batches_leave_some_without_images(tmp_path):
     assert two["fd-digits"].value == pytest.approx(one["fd-digits"].value, rel=1e-9)
 
 
-def test_an_error_in_one_process_is_an_error_and_no_waiting(tmp_path, capfd):
+def test_an_error_in_one_process_is_an_error_and_no_waiting(tmp_path):
     fake, real = write(tmp_path / "fake", noise(300)), write(tmp_path / "real", noise(40, "r"))
     (fake / "00299.png").write_bytes(b"no picture")  # of the second process
-    with pytest.raises(genkit.errors.GenkitError):
+    with pytest.raises(genkit.errors.GenkitError, match="00299"):
         evaluate_samples(fake, str(real), out=tmp_path / "out.json", processes=2)
-    assert "00299.png" in capfd.readouterr().err
 
 
 # -- live pipelines --------------------------------------------------------------------------------
