@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 
 from genkit.rows.batch import Batch
-from genkit.training.trainer import Batches
+from genkit.training.loop import Batches
 
 GPU_LAP = 10  # steps
 

@@ -21,7 +21,7 @@ def work(folder: Path, tree: dict) -> None:
 
     def recorded(batches):
         result = step(batches)
-        if not run._rehearsing:
+        if not run.rehearsing:
             seen.extend((b["index"], b["position"], run.noise("latent", b, (8,))) for b in batches)
         return result
 

@@ -194,7 +194,7 @@ def test_genkits_fp32_step_is_the_plain_loops_to_rounding(tmp_path: Path):
     drawn: list[torch.Tensor] = []
     pairs[0][1].register_forward_pre_hook(lambda module, inputs: drawn.append(inputs[0]))
     for micro_batches in itertools.islice(loader.steps(), 3):
-        losses = trainer._train_step(micro_batches)
+        losses = trainer.train_step(micro_batches)
         critic, generator, *_ = loop.step(
             micro_batches[0]["image"], drawn[-1].view(batch, -1, 1, 1)
         )
@@ -228,7 +228,7 @@ def test_genkits_ddpm_step_is_the_example_loops_to_rounding(tmp_path: Path):
     ours.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
     for micro_batches in itertools.islice(loader.steps(), 4):
         batch = micro_batches[0]
-        loss = trainer._train_step(micro_batches)["loss/denoiser"].item()
+        loss = trainer.train_step(micro_batches)["loss/denoiser"].item()
         noise = trainer.noise("noise", batch, batch["image"].shape[1:])  # kept for the step
         assert loop.step(batch["image"], noise, seen[-1].long()) == pytest.approx(loss, rel=1e-5)
     assert (_weights([ours]) - _weights([theirs])).norm() < 1e-3 * (

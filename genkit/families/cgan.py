@@ -33,6 +33,7 @@ from genkit.nn.perceptrons import MaxoutCritic, PerceptronGenerator
 from genkit.pipelines.noise import NoiseToImage, latents
 from genkit.rows.batch import Batch
 from genkit.training.adversarial import AdversarialRunConfig, AdversarialTrainer
+from genkit.training.previews import Sheet, classes_on_sheet
 
 
 class ModelConfig(Section):
@@ -153,14 +154,14 @@ class CGANTrainer(AdversarialTrainer[Config]):
         loss = F.cross_entropy(verdict.classes.float(), batch["label"])
         return (self.config.model.auxiliary_weight or 1.0) * loss
 
-    def preview(self) -> Tensor:
+    def preview(self) -> list[Sheet]:
         """Images of the averaged generator for the run's seed: one row per class."""
         trainer, model = self.config.trainer, self.config.model
-        label = self.classes_to_preview(self.data.num_classes or 1)
+        label, columns = classes_on_sheet(self.data.num_classes or 1, trainer.preview_count)
         z = latents(trainer.seed, range(len(label)), self.latent_dim, model.noise)
         generator = self.averaged_network("generator")
         images: Tensor = generator(z.to(self.device), label.to(self.device))
-        return images
+        return [Sheet(images, columns=columns, labels=label)]
 
     def pipeline(self) -> NoiseToImage:
         """Noise and label to image by the averaged generator."""

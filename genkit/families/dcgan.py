@@ -25,6 +25,7 @@ from genkit.nn.pairs import Kind, make_pair, pair_problem
 from genkit.pipelines.noise import NoiseToImage, latents
 from genkit.rows.batch import Batch
 from genkit.training.adversarial import AdversarialRunConfig, AdversarialTrainer
+from genkit.training.previews import Sheet
 
 
 class ModelConfig(Section):
@@ -88,12 +89,12 @@ class DCGANTrainer(AdversarialTrainer[Config]):
         verdict: Verdict = critic(images)
         return verdict
 
-    def preview(self) -> Tensor:
+    def preview(self) -> list[Sheet]:
         """Images of the averaged generator for the first latents of the run's seed."""
         model, trainer = self.config.model, self.config.trainer
         z = latents(trainer.seed, range(trainer.preview_count), model.latent_dim, model.latent)
         images: Tensor = self.averaged_network("generator")(z.to(self.device))
-        return images
+        return [Sheet(images)]
 
     def pipeline(self) -> NoiseToImage:
         """Noise to image by the averaged generator."""

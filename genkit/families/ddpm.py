@@ -33,6 +33,7 @@ from genkit.rows.batch import Batch
 from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
 from genkit.training.muon import Muon
 from genkit.training.optimizers import adam
+from genkit.training.previews import Sheet, classes_on_sheet
 from genkit.training.trainer import Metrics, Trainer
 
 
@@ -248,19 +249,18 @@ class DDPMTrainer(Trainer[Config]):
         drawn = self.noise("label-drop", batch, (), kind="uniform")
         return torch.where(drawn < (0.1 if share is None else share), self.classes, batch["label"])
 
-    def preview(self) -> Tensor:
+    def preview(self) -> list[Sheet]:
         """Images of the averaged denoiser for the run's seed: one row per class."""
-        trainer, labels = self.config.trainer, None
+        trainer, labels, columns = self.config.trainer, None, None
         count = trainer.preview_count
         if self.classes is not None:
-            classes = self.classes_to_preview(self.classes)
-            labels, count = classes.tolist(), len(classes)
+            labels, columns = classes_on_sheet(self.classes, count)
+            count = len(labels)
+        asked = None if labels is None else labels.tolist()
         options = self.config.sampling_options
-        images = self.pipeline()(
-            count, seed=trainer.seed, labels=labels, output="tensor", **options
-        )
+        images = self.pipeline()(count, seed=trainer.seed, labels=asked, output="tensor", **options)
         assert isinstance(images, Tensor)
-        return images * 2 - 1
+        return [Sheet(images * 2 - 1, columns=columns, labels=labels)]
 
     def pipeline(self) -> Denoising:
         """Noise and label to image by the averaged denoiser."""

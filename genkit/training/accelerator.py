@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -12,7 +11,7 @@ from genkit import launch
 from genkit.errors import TrainingError
 
 
-def make_accelerator(trackers: Sequence[str], run_dir: Path) -> Accelerator:
+def make_accelerator(run_dir: Path) -> Accelerator:
     """The accelerator of a run.
 
     Raises:
@@ -24,7 +23,6 @@ def make_accelerator(trackers: Sequence[str], run_dir: Path) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision="no",  # autocast is ours: penalties leave it, see `full_precision`
         kwargs_handlers=[wrapping],
-        log_with=list(trackers) or None,
         project_dir=run_dir,
     )
     expected = launch.ranks().world

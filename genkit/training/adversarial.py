@@ -179,7 +179,7 @@ class AdversarialTrainer(Trainer[A]):
             self.fakes = Fakes(self.generate, keep=size == 1 and group is groups[-1])
             losses.append(self.phase("critic", group, self.critic_loss))
             self._clip_weights()
-        with self.frozen("critic"):
+        with self.lend("critic"):
             generator = self.phase("generator", groups[-1], self.generator_loss)
         accuracy, margin = torch.stack(self._judged).mean(0)
         return {

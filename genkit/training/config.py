@@ -49,6 +49,10 @@ class TrainerConfig(Section):
     overfit_batch: bool = False  # every step sees the batch of step 0: a first check
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()  # that get the metrics too
 
+    def is_logged(self, step: int) -> bool:
+        """Whether the numbers up to this step make a row of metrics."""
+        return step % self.log_every == 0 or step == self.steps
+
     @model_validator(mode="after")
     def _intervals_fit(self) -> TrainerConfig:
         if self.save_every % self.log_every:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 class EMA:
     """Averaged copies of networks: average <- d * average + (1 - d) * weight at every step.
 
-    Floating-point buffers (batch-norm statistics) are averaged too, integer ones copied. With
-    `warmup` the decay at step t is at most (1 + t) / (10 + t), so early averages forget the
-    initial weights.
+    Floating-point buffers (batch-norm statistics) are averaged too, integer ones copied; frozen
+    parameters are those of the network itself. With `warmup` the decay at step t is at most
+    (1 + t) / (10 + t), so early averages forget the initial weights.
 
     Args:
         networks: The bare networks, by name, before any wrapping.
@@ -25,10 +25,7 @@ class EMA:
     def __init__(self, networks: Mapping[str, nn.Module], decay: float, *, warmup: bool) -> None:
         self.decay = decay
         self.warmup = warmup
-        self.networks = {
-            name: copy.deepcopy(network).eval().requires_grad_(False)
-            for name, network in networks.items()
-        }
+        self.networks = {name: copied(network) for name, network in networks.items()}
         self._pairs: dict[str, _Pairs] = {}
 
     def decay_at(self, step: int) -> float:
@@ -56,7 +53,8 @@ class _Pairs:
 
     def __init__(self, average: nn.Module, network: nn.Module) -> None:
         self.network = network
-        pairs = list(zip(_tensors(average), _tensors(network), strict=True))
+        both = zip(_tensors(average), _tensors(network), strict=True)
+        pairs = [(a, b) for a, b in both if a is not b]  # what is frozen they share
         floating = [(a, b) for a, b in pairs if a.is_floating_point()]
         self._averages = side_by_side([a for a, _ in floating])
         self._weights = side_by_side([b for _, b in floating])
@@ -66,6 +64,12 @@ class _Pairs:
         torch._foreach_lerp_(self._averages, self._weights, share)
         for a, b in self._copied:
             a.copy_(b)
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """A copy of a network in eval mode, for whoever only reads it; what is frozen is shared."""
+    shared: dict[int, object] = {id(p): p for p in network.parameters() if not p.requires_grad}
+    return copy.deepcopy(network, shared).eval().requires_grad_(False)
 
 
 def side_by_side(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -119,11 +119,13 @@ class _Saved:
 
 
 def _state_bytes(trainer: Trainer[Any]) -> int:
-    weights = sum(
-        p.numel() * p.element_size() for n in trainer.bare_networks.values() for p in n.parameters()
-    )
+    """Weights once; of trained ones also gradient and two moments; averages, memory."""
+    networks, trained = trainer.bare_networks, trainer.learnt.trained
+    weights = [parameter for network in networks.values() for parameter in network.parameters()]
+    weights += 3 * [parameter for parameters in trained.values() for parameter in parameters]
     averages = trainer.ema.networks.values() if trainer.ema else ()
-    return 4 * weights + sum(p.numel() * p.element_size() for n in averages for p in n.parameters())
+    tensors = [*weights, *(p for n in averages for p in n.parameters()), *trainer.memory.values()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def choose_precision(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -45,7 +45,7 @@ class Monitor:
         self._gaps: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     @contextmanager
-    def update(self, name: str, network: nn.Module) -> Iterator[None]:
+    def update(self, name: str, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
         """Around the update of a network: its gradient before clipping, its relative change.
 
         Of several updates in one step the last is kept.
@@ -53,8 +53,8 @@ class Monitor:
         if not self.due:
             yield
             return
-        weights = _weights(network)
-        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        weights = [parameter.detach() for parameter in parameters]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         before = torch._foreach_add(weights, 0.0)  # copies
         if gradients:
             self._seen[f"gradient/{name}"] = norm(gradients)
@@ -71,10 +71,11 @@ class Monitor:
         if not self.due:
             yield
             return
-        before = {name: torch._foreach_add(_weights(a), 0.0) for name, a in ema.networks.items()}
+        pairs = {name: _pairs(a, networks[name]) for name, a in ema.networks.items()}
+        before = {name: torch._foreach_add(average, 0.0) for name, (average, _) in pairs.items()}
         yield
-        for name, average in ema.networks.items():
-            new, raw = _weights(average), _weights(networks[name])
+        for name in pairs:
+            new, raw = _pairs(ema.networks[name], networks[name])
             asked, size = (1 - ema.decay_at(step)) * distance(raw, before[name]), norm(raw)
             follow = distance(new, before[name]) / asked
             self._seen[f"ema/lag/{name}"] = distance(new, raw) / size
@@ -116,8 +117,11 @@ def _now() -> torch.cuda.Event:
     return event
 
 
-def _weights(network: nn.Module) -> list[Tensor]:
-    return [parameter.detach() for parameter in network.parameters()]
+def _pairs(average: nn.Module, network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The weights of an average and those that it follows, without the frozen ones they share."""
+    both = zip(average.parameters(), network.parameters(), strict=True)
+    pairs = [(a.detach(), b.detach()) for a, b in both if a is not b]
+    return [a for a, _ in pairs], [b for _, b in pairs]
 
 
 def norm(tensors: Tensors) -> Tensor:

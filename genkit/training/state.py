@@ -1,71 +1,185 @@
-"""What a run has learnt, as plain dictionaries: into a checkpoint and back, and from an export."""
+"""What a run learns: into a checkpoint and back, through a rehearsal, from an export."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from accelerate.utils import broadcast
+from torch import Tensor, nn
 
-from genkit.errors import CheckpointError
+from genkit.errors import CheckpointError, TrainingError
 from genkit.training.ema import EMA
 
 Networks = Mapping[str, nn.Module]
 Optimizers = Mapping[str, torch.optim.Optimizer]
 
 
-def collect(
-    networks: Networks, optimizers: Optimizers, ema: EMA | None, scaler: torch.amp.GradScaler
-) -> dict[str, Any]:
-    """Everything that the next step depends on besides the config and the step itself."""
-    return {
-        "networks": {name: network.state_dict() for name, network in networks.items()},
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
-        "ema": {name: net.state_dict() for name, net in ema.networks.items()} if ema else {},
-        "scaler": scaler.state_dict(),
-    }
+class Learnt:
+    """The tensors that the steps of a run may change: all that the next step depends on besides
+    the config and its own number.
 
+    What requires gradients at the start is trained. Parameters that require none are frozen: they
+    are neither saved nor averaged nor copied. Of a network that is frozen as a whole nothing is, so
+    it stays in eval mode; of any other the buffers are part of what is learnt.
 
-def restore(
-    state: Mapping[str, Any], networks: Networks, optimizers: Optimizers, ema: EMA | None
-) -> None:
-    """Put back what `collect` gave; the scaler is the caller's."""
-    for name, network in networks.items():
-        network.load_state_dict(state["networks"][name])
-    for name, optimizer in optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    for name, average in ema.networks.items() if ema else ():
-        average.load_state_dict(state["ema"][name])
-
-
-def not_finite(networks: Networks) -> str | None:
-    """The first network that holds a weight which is infinite or no number."""
-    for name, network in networks.items():
-        norms = torch._foreach_norm([p.detach() for p in network.parameters()])
-        if not bool(torch.stack(norms).isfinite().all()):
-            return name
-    return None
-
-
-def take_weights(pipeline: Any, networks: Networks, ema: EMA | None) -> None:
-    """Start networks and averages from a pipeline's components of the same names.
+    Args:
+        networks: The bare networks by name; some may be frozen or have no parameters.
+        optimizers: By the name of the network that each updates.
+        memory: What a family remembers besides its networks, the same on every process.
 
     Raises:
-        CheckpointError: There are none, or their shapes differ.
+        TrainingError: A network requires gradients and has no optimizer, or the reverse.
     """
-    found = [name for name in networks if hasattr(pipeline, name)]
-    if not found:
-        raise CheckpointError(f"--init: the export has none of the networks {', '.join(networks)}")
-    for name in found:
-        weights = getattr(pipeline, name).state_dict()
-        try:
-            networks[name].load_state_dict(weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:300]
+
+    def __init__(
+        self, networks: Networks, optimizers: Optimizers, memory: dict[str, Tensor]
+    ) -> None:
+        self.networks, self.optimizers, self.memory = networks, optimizers, memory
+        self.ema: EMA | None = None
+        self.trained = {name: _trainable(network) for name, network in networks.items()}
+        self.living = {n: net for n, net in networks.items() if self.trained[n] or not _count(net)}
+        for name in networks.keys() - self.living.keys():
+            networks[name].eval()
+        self._check()
+
+    def _check(self) -> None:
+        trained = {name for name, parameters in self.trained.items() if parameters}
+        for name in sorted(trained ^ self.optimizers.keys()):
+            raise TrainingError(
+                f"network {name!r} requires gradients but has no optimizer; give it one, or freeze "
+                "it in `build` with requires_grad_(False)"
+                if name in trained
+                else f"optimizer {name!r} has no network of that name with a weight to train"
+            )
+
+    def average(self, names: Iterable[str], decay: float | None, *, warmup: bool) -> None:
+        """Keep averages of these networks from now on; none with a decay of None."""
+        if decay:
+            self.ema = EMA({name: self.networks[name] for name in names}, decay, warmup=warmup)
+
+    def parameters(self, names: Iterable[str]) -> list[nn.Parameter]:
+        """The trained parameters of these networks, in order."""
+        return [parameter for name in names for parameter in self.trained[name]]
+
+    # -- checkpoints -------------------------------------------------------------------------------
+
+    def collect(self) -> dict[str, Any]:
+        """Everything as plain dictionaries, for a checkpoint."""
+        averages = self.ema.networks if self.ema else {}
+        return {
+            "networks": {name: self._state(name, net) for name, net in self.living.items()},
+            "optimizers": {name: each.state_dict() for name, each in self.optimizers.items()},
+            "ema": {name: self._state(name, net) for name, net in averages.items()},
+            "memory": dict(self.memory),
+        }
+
+    def restore(self, saved: Mapping[str, Any], device: torch.device) -> None:
+        """Put back what `collect` gave; older checkpoints have no memory.
+
+        Raises:
+            CheckpointError: It is of other networks.
+        """
+        for name, network in self.living.items():
+            self._load(name, network, saved["networks"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(saved["optimizers"][name])
+        for name, average in self.ema.networks.items() if self.ema else ():
+            self._load(name, average, saved["ema"])
+        remembered = saved.get("memory") or self.memory
+        moved = {name: value.to(device) for name, value in remembered.items()}
+        self.memory.clear()
+        self.memory.update(moved)
+
+    def _state(self, name: str, network: nn.Module) -> dict[str, Any]:
+        """The state of a network or of its average, without what is frozen."""
+        state: dict[str, Any] = network.state_dict()
+        for key in self._frozen_keys(name):
+            del state[key]
+        return state
+
+    def _load(self, name: str, network: nn.Module, saved: Mapping[str, Any]) -> None:
+        if name not in saved:
+            raise CheckpointError(f"the checkpoint has no network {name!r}; there are: {[*saved]}")
+        found = network.load_state_dict(saved[name], strict=False)
+        missing = sorted(set(found.missing_keys) - self._frozen_keys(name))
+        if missing or found.unexpected_keys:
             raise CheckpointError(
-                f"--init: {name} does not fit this config ({reason}); "
-                "give data and model the sizes of the export"
-            ) from None
-        if ema is not None and name in ema.networks:
-            ema.networks[name].load_state_dict(weights)
+                f"the checkpoint holds another network {name!r}: it lacks {missing[:3]} and has "
+                f"{found.unexpected_keys[:3]} besides; resume with the settings it was made with"
+            )
+
+    def _frozen_keys(self, name: str) -> set[str]:
+        network, trained = self.networks[name], {id(p) for p in self.trained[name]}
+        frozen = {id(p) for p in network.parameters()} - trained
+        state = network.state_dict(keep_vars=True)
+        return {key for key, value in state.items() if id(value) in frozen}
+
+    def not_finite(self) -> str | None:
+        """The first network that holds a trained weight which is infinite or no number."""
+        for name, parameters in self.trained.items():
+            norms = torch._foreach_norm([p.detach() for p in parameters]) if parameters else ()
+            if norms and not bool(torch.stack(norms).isfinite().all()):
+                return name
+        return None
+
+    # -- processes and rehearsals ------------------------------------------------------------------
+
+    def share_buffers(self, processes: int) -> None:
+        """Give rank 0's batch-norm statistics to all: each process has seen other images."""
+        if processes == 1:
+            return
+        averages = self.ema.networks.values() if self.ema else ()
+        for network in (*self.living.values(), *averages):
+            for buffer in network.buffers():
+                buffer.copy_(broadcast(buffer))
+
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Weights, buffers and memory are afterwards what they were."""
+        networks = self.living.values()
+        tensors: list[Tensor] = [p.detach() for p in self.parameters(self.living)]
+        tensors += [buffer for network in networks for buffer in network.buffers()]
+        memory = dict(self.memory)
+        tensors += memory.values()
+        kept = [tensor.clone() for tensor in tensors]
+        try:
+            yield
+        finally:
+            for tensor, value in zip(tensors, kept, strict=True):
+                tensor.copy_(value)
+            self.memory.clear()
+            self.memory.update(memory)
+
+    def take_weights(self, pipeline: Any) -> None:
+        """Start networks and averages from a pipeline's components of the same names.
+
+        Raises:
+            CheckpointError: There are none, or their shapes differ.
+        """
+        found = [name for name in self.living if hasattr(pipeline, name)]
+        if not found:
+            names = ", ".join(self.living)
+            raise CheckpointError(f"--init: the export has none of the networks {names}")
+        for name in found:
+            weights = getattr(pipeline, name).state_dict()
+            try:
+                self.networks[name].load_state_dict(weights)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())[:300]
+                raise CheckpointError(
+                    f"--init: {name} does not fit this config ({reason}); "
+                    "give data and model the sizes of the export"
+                ) from None
+            if self.ema is not None and name in self.ema.networks:
+                self.ema.networks[name].load_state_dict(weights)
+
+
+def _trainable(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _count(network: nn.Module) -> int:
+    return sum(1 for _ in network.parameters())

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import filter_trackers
 from torch import Tensor
 
 from genkit.errors import ConfigError
@@ -62,6 +63,7 @@ def start_trackers(
                 f"trainer.trackers: {name} is not installed; pip install 'genkit[{name}]'"
             )
     if names:
+        accelerator.log_with = filter_trackers(list(names), accelerator.logging_dir)
         scalars = {k: v for k, v in config.items() if isinstance(v, bool | int | float | str)}
         accelerator.init_trackers("genkit", config=scalars)
 

@@ -117,7 +117,7 @@ def _train(
         if init is not None:
             from genkit.pipelines import load_pipeline
 
-            trainer.warm_start(load_pipeline(init))
+            trainer.learnt.take_weights(load_pipeline(init))
         _resume(trainer, run_dir, asked=resume)
         record = _start_record(trainer, info)
         finished = trainer.fit()

@@ -61,9 +61,10 @@ def test_one_step_moves_every_trained_weight_and_leaves_no_gradient(name, tmp_pa
 def test_a_lent_network_collects_no_gradient(name, tmp_path):
     run = trainer(tiny(name), tmp_path)
     for network in run.bare_networks:
-        with run.frozen(network) as lent:
+        before = [p.requires_grad for p in run.bare_networks[network].parameters()]
+        with run.lend(network) as (lent,):
             assert not any(p.requires_grad for p in lent.parameters())
-        assert all(p.requires_grad for p in run.bare_networks[network].parameters())
+        assert [p.requires_grad for p in run.bare_networks[network].parameters()] == before
 
 
 @by_case
@@ -134,10 +135,12 @@ def _gradients(run) -> dict[str, torch.Tensor]:
     seen: dict[str, torch.Tensor] = {}
     update = run._update
 
-    def record(network: str) -> None:
-        for key, parameter in run.bare_networks[network].named_parameters():
-            seen[f"{network}.{key}"] = parameter.grad.clone()
-        update(network)
+    def record(names) -> None:
+        for network in names:
+            for key, parameter in run.bare_networks[network].named_parameters():
+                if parameter.requires_grad:
+                    seen[f"{network}.{key}"] = parameter.grad.clone()
+        update(names)
 
     run._update = record
     batches = next(run.loader.steps(accumulation=run.batches_per_step))
@@ -163,11 +166,13 @@ def test_an_export_gives_the_images_of_the_averaged_weights(name, tmp_path):
 @by_case
 def test_a_preview_is_a_sheet_of_images_of_the_run(name, tmp_path):
     run = trainer(tiny(name), tmp_path)
-    sheet = run.preview()
+    sheets, again = run.preview(), run.preview()
     data = run.config.data
-    assert sheet.shape[1:] == (data.channels, data.image_size, data.image_size)
-    assert sheet.abs().max() <= 1
-    assert torch.equal(sheet, run.preview())
+    for sheet, same in zip(sheets, again, strict=True):
+        assert sheet.images.shape[1:] == (data.channels, data.image_size, data.image_size)
+        assert sheet.images.abs().max() <= 1
+        assert torch.equal(sheet.images, same.images)
+    assert len({sheet.file_name(1) for sheet in sheets}) == len(sheets)
 
 
 @by_family

@@ -44,7 +44,7 @@ def test_the_generator_is_updated_once_a_step_whatever_critic_steps_is(tmp_path)
     many = run(tmp_path, adversarial__critic_steps=3)
     updates = []
     update = many._update
-    many._update = lambda name: updates.append(name) or update(name)
+    many._update = lambda names: updates.extend(names) or update(names)
     many.step(batches(many))
     assert updates == ["critic", "critic", "critic", "generator"]
 
@@ -182,6 +182,7 @@ def test_momentum_without_sgd_and_decay_without_its_schedule_are_refused():
 
 def test_a_preview_of_more_classes_than_images_shows_classes_evenly_spread(tmp_path):
     few = run(tmp_path, "cgan", trainer__preview_count=4)
-    assert len(few.preview()) == 4
-    assert few.preview_labels.tolist() == [0, 2, 5, 7]
-    assert few.preview_columns is None
+    (sheet,) = few.preview()
+    assert len(sheet.images) == 4
+    assert sheet.labels.tolist() == [0, 2, 5, 7]
+    assert sheet.columns is None

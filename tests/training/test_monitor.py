@@ -38,7 +38,7 @@ def test_the_update_of_plain_gradient_descent_is_rate_times_gradient_over_weight
     weights = torch.cat([p.detach().flatten() for p in network.parameters()]).norm()
     gradient = torch.cat([p.grad.flatten() for p in network.parameters()]).norm()
     watching = monitor()
-    with watching.update("critic", network):
+    with watching.update("critic", list(network.parameters())):
         torch.optim.SGD(network.parameters(), lr=0.01).step()
     found = watching.numbers()
     assert found["gradient/critic"] == pytest.approx(gradient.item())
@@ -92,7 +92,10 @@ def test_the_wait_is_a_share_of_the_time_since_the_last_row():
 
 def test_nothing_is_measured_where_nothing_is_due():
     (ema, network), watching = pair(), Monitor(CPU)
-    with watching.update("critic", network), watching.average(ema, {"generator": network}, 0):
+    with (
+        watching.update("critic", list(network.parameters())),
+        watching.average(ema, {"generator": network}, 0),
+    ):
         pass
     assert watching.numbers().keys() == {"loader/wait"}
 

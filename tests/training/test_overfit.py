@@ -19,7 +19,7 @@ def batches_of(run) -> list[list[dict]]:
     seen, step = [], run.step
 
     def noted(micro_batches):
-        if not run._rehearsing:
+        if not run.rehearsing:
             seen.append(micro_batches)
         return step(micro_batches)
 

@@ -65,7 +65,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_of_its_step(tmp_path, number):
     step = run.step
 
     def interrupted(batches):
-        if run.steps_done == 1 and not run._rehearsing:
+        if run.steps_done == 1 and not run.rehearsing:
             os.kill(os.getpid(), number)
         return step(batches)
 
@@ -173,12 +173,12 @@ def test_a_warm_start_takes_the_weights_of_an_export(tmp_path):
     first = trainer(tiny("dcgan"), tmp_path / "first")
     first.fit()
     second = trainer(tiny("dcgan", trainer__seed=5), tmp_path / "second")
-    second.warm_start(first.pipeline())
+    second.learnt.take_weights(first.pipeline())
     ours, theirs = second.bare_networks["generator"], first.ema.networks["generator"]
     assert_same_state(ours.state_dict(), theirs.state_dict())
     misfit = trainer(tiny("dcgan", model__width=8), tmp_path / "third")
     with pytest.raises(CheckpointError, match="does not fit this config"):
-        misfit.warm_start(first.pipeline())
+        misfit.learnt.take_weights(first.pipeline())
 
 
 def test_without_averages_the_raw_weights_are_exported(tmp_path):
@@ -209,7 +209,7 @@ def test_memory_that_runs_out_gives_advice(tmp_path):
     step = run.step
 
     def hungry(batches):
-        if run._rehearsing:
+        if run.rehearsing:
             return step(batches)
         return torch.empty(2**60)
 
