@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from benchmarks.step import Measured
 from genkit.evaluation import ImageSet
 from genkit.evaluation.engine import features_of
-from genkit.evaluation.extractors import Precision, load_extractor
+from genkit.evaluation.extractor import Precision
+from genkit.evaluation.extractors import load_extractor
 from genkit.evaluation.frechet import frechet_distance
-from genkit.evaluation.inception_network import SIZE, InceptionV3
 from genkit.evaluation.moments import Gaussian
 from genkit.images import png_bytes
 from genkit.machine import keep_freed_memory
+from genkit.nn.pretrained.inception import SIZE, InceptionV3
 from genkit.random import generator
 
 # -- what all arms get -----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from genkit.data import Loader, open_source
 from genkit.errors import TrainingError
-from genkit.evaluation.digits import load_digits
+from genkit.evaluation.extractors.digits import load_digits
 from genkit.family import load, load_config
 from genkit.machine import keep_freed_memory
 from genkit.rows.batch import Batch

@@ -35,3 +35,7 @@ class PipelineError(GenkitError):
 
 class EvaluationError(GenkitError):
     """A metric can't be computed from what was given."""
+
+
+class WeightsError(EvaluationError):
+    """Published weights can't be fetched, or a file holds others: put the right one there."""

@@ -8,8 +8,8 @@ import pytest
 import typer
 
 from genkit.cli import app
+from genkit.evaluation import metrics
 from genkit.evaluation.protocols import PRESETS
-from genkit.evaluation.request import COPIES, METRICS
 from genkit.family import load_config
 from genkit.pipelines.schedulers import SOLVERS
 
@@ -55,6 +55,6 @@ def test_a_command_parses_and_its_config_loads(command: str) -> None:
     assert given.get("scheduler") in (None, *SOLVERS)
     assert given.get("protocol") in (None, *PRESETS)
     if verb == "evaluate":
-        assert {*(given["metric"] or ())} <= {*METRICS, COPIES}
+        assert {*(given["metric"] or ())} <= {metric.name for metric in metrics.every()}
     if "overrides" in given:
         load_config(ROOT / given["config"], given["overrides"] or ())

@@ -23,7 +23,7 @@ MAY = {
     "machine": {"errors"},
     "family": {"config", "errors", "training"},
     "rows": {"errors", "images", "random", "files"},
-    "nn": {"errors", "random"},
+    "nn": {"errors", "random", "files"},
     "losses": {"errors"},
     "noise": {"config", "errors"},
     "data": {"rows", "config", "random", "errors", "images", "files"},
@@ -41,7 +41,7 @@ MAY = {
         "config", "nn", "losses", "noise", "random", "images", "files", "training", "pipelines",
         "rows", "family", "errors",
     },
-    "report": {"config", "errors", "files"},
+    "report": {"config", "errors", "files", "evaluation.metrics"},
 }  # fmt: skip
 # These put the parts together and may import any of them, but not the command line.
 TOP = {"verbs", "run_folder", "provenance"}

@@ -1,10 +1,10 @@
-"""Train the digits classifier that ships in genkit/evaluation/weights.
+"""Train the digits classifier that ships in genkit/nn/pretrained.
 
     python train/digits_classifier.py --mnist PATH --out digits.safetensors
 
 PATH holds the four IDX files of MNIST; the glyphs are drawn. Prints the accuracy on both test sets
-and the SHA-256 that belongs into genkit/evaluation/digits.py. The weights in the package are fixed:
-training them anew changes every `fd-digits`, so it is a new version of the metric.
+and the SHA-256 that belongs into genkit/nn/pretrained/digits.py. The weights in the package are
+fixed: training them anew changes every `fd-digits`, so it is a new version of the metric.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 from genkit.config import MnistData, SyntheticData
 from genkit.data import open_reference, open_source
 from genkit.data.sources import Source
-from genkit.evaluation.digits import DigitsNet, to_grey
+from genkit.nn.pretrained.digits import DigitsNet, to_grey
 from genkit.random import generator, permutation
 
 SEED = 0

@@ -1,22 +1,55 @@
-"""How good are the samples: metrics on features, with intervals, floors and protocols."""
+"""How good are the samples: metrics on features, with intervals, floors and protocols.
 
-from genkit.evaluation.extractor import Extractor
-from genkit.evaluation.extractors import load_extractor
-from genkit.evaluation.nearest import nearest_pairs, save_nearest
-from genkit.evaluation.paired import evaluate_pairs
-from genkit.evaluation.perceptual import Lpips
-from genkit.evaluation.results import Evaluation, Metric
-from genkit.evaluation.sets import ImageSet
-from genkit.evaluation.statistics import ReferenceStatistics, read_reference, save_statistics
-from genkit.evaluation.suite import evaluate
+Names are imported when they are first used: a report needs the words of metrics, not torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genkit.evaluation.extractor import Extractor
+    from genkit.evaluation.extractors import load_extractor
+    from genkit.evaluation.metric import Metric
+    from genkit.evaluation.nearest import nearest_pairs, save_nearest
+    from genkit.evaluation.paired import evaluate_pairs
+    from genkit.evaluation.perceptual import Lpips
+    from genkit.evaluation.results import Evaluation, Value
+    from genkit.evaluation.sets import ImageSet
+    from genkit.evaluation.statistics import ReferenceStatistics, read_reference, save_statistics
+    from genkit.evaluation.suite import evaluate
+    from genkit.evaluation.view import Found, View
+
+_HOMES = {
+    "Evaluation": "results",
+    "Extractor": "extractor",
+    "Found": "view",
+    "ImageSet": "sets",
+    "Lpips": "perceptual",
+    "Metric": "metric",
+    "ReferenceStatistics": "statistics",
+    "Value": "results",
+    "View": "view",
+    "evaluate": "suite",
+    "evaluate_pairs": "paired",
+    "load_extractor": "extractors",
+    "nearest_pairs": "nearest",
+    "read_reference": "statistics",
+    "save_nearest": "nearest",
+    "save_statistics": "statistics",
+}
 
 __all__ = [
     "Evaluation",
     "Extractor",
+    "Found",
     "ImageSet",
     "Lpips",
     "Metric",
     "ReferenceStatistics",
+    "Value",
+    "View",
     "evaluate",
     "evaluate_pairs",
     "load_extractor",
@@ -25,3 +58,9 @@ __all__ = [
     "save_nearest",
     "save_statistics",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'genkit.evaluation' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

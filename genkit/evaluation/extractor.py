@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+Precision = Literal["fp32", "bf16"]
+USUAL = ("fd", "kid", "prdc")  # metrics of an extractor that is not genkit's
+DEFAULTS: dict[str, Any] = {"how": "clean", "precision": "fp32"}
 
 
 @contextmanager
@@ -86,3 +92,22 @@ class Extractor(ABC):
         order = torch.tensor([place for same in places.values() for place in same])
         joined = torch.cat(parts)
         return joined if len(parts) == 1 else joined[order.argsort()]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a file of `genkit/evaluation/extractors/` offers, as `EXTRACTOR`.
+
+    Attributes:
+        load: Makes it from a path (None = the user's cache), a device and those of `how` (the
+            resize) and `precision` that it takes.
+        usual: The metrics that are measured by it unless others are asked for.
+    """
+
+    load: Callable[..., Extractor]
+    usual: tuple[str, ...] = USUAL
+
+    @property
+    def options(self) -> set[str]:
+        """Those of `DEFAULTS` that it takes."""
+        return set(inspect.signature(self.load).parameters) & DEFAULTS.keys()

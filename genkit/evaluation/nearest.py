@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genkit.errors import EvaluationError
-from genkit.evaluation.near_copies import nearest, pixels
+from genkit.evaluation.metrics.near_copies import nearest, pixels
 from genkit.evaluation.sets import ImageSet
 from genkit.files import write_whole
 from genkit.images import grid, png_bytes

@@ -22,9 +22,10 @@ from torch import Tensor
 from genkit import launch
 from genkit.errors import EvaluationError
 from genkit.evaluation.intervals import interval, standard_error
-from genkit.evaluation.perceptual import BATCH, Lpips, Trunk
-from genkit.evaluation.results import Evaluation, Metric, identity, versions
+from genkit.evaluation.perceptual import BATCH, Lpips
+from genkit.evaluation.results import Evaluation, Value, identity, versions
 from genkit.evaluation.sets import ImageSet
+from genkit.nn.pretrained.lpips import Trunk
 
 WINDOW, DEVIATION = 11, 1.5
 K1, K2 = 0.01, 0.03
@@ -76,7 +77,7 @@ def evaluate_pairs(
     equal = int((~found["psnr"].isfinite()).sum())
     notes = [f"{equal} of {len(images)} pairs are equal: PSNR is of the others"] if equal else []
     metrics = [
-        _metric(name, kept, protocols[name], originals)
+        _value(name, kept, protocols[name], originals)
         for name, all_values in found.items()
         if len(kept := all_values[all_values.isfinite()])
     ]
@@ -151,7 +152,7 @@ def _alike(images: ImageSet, originals: ImageSet, places: range) -> list[tuple[T
     return [(torch.stack([a for a, _ in pairs]), torch.stack([b for _, b in pairs]))]
 
 
-def _metric(name: str, values: Tensor, protocol: dict[str, Any], originals: ImageSet) -> Metric:
+def _value(name: str, values: Tensor, protocol: dict[str, Any], originals: ImageSet) -> Value:
     better: Literal["lower", "higher"] = "lower" if name.startswith("lpips") else "higher"
     value, error = values.double().mean().item(), standard_error(values)
     low, high = interval(value, error, least=-math.inf) if math.isfinite(error) else (None, None)
@@ -163,4 +164,4 @@ def _metric(name: str, values: Tensor, protocol: dict[str, Any], originals: Imag
         "reference_sha256": reference["sha256"],
         "interval": "95 %, standard error of the mean over pairs",
     }
-    return Metric(name, value, low, high, better, None, "", protocol | shared)
+    return Value(name, value, low, high, better, None, "", protocol | shared)

@@ -1,36 +1,21 @@
-"""LPIPS: distance of two images as people see it, and how far the samples of a set are apart by it.
-
-Zhang et al. 2018 (arXiv:1801.03924), version 0.1, by the authors' package `lpips`; its trunks are
-torchvision's AlexNet and VGG-16, fetched and checked as all weights here are.
-"""
+"""LPIPS as a measure: the distance of pairs, and how far the samples of a set are apart by it."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import vgg
+from genkit.evaluation.processes import fetched
 from genkit.evaluation.sets import ImageSet
 from genkit.evaluation.view import Found
-from genkit.evaluation.weights import Weights, read_state, sha256_of
+from genkit.nn.pretrained import lpips
+from genkit.nn.pretrained.lpips import SMALLEST, TRUNKS, Trunk
 from genkit.random import generator
 
-Trunk = Literal["alex", "vgg"]
-TRUNKS: dict[Trunk, Weights] = {
-    "alex": Weights(
-        "alexnet-owt-7be5be79.pth",
-        ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
-        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-    ),
-    "vgg": vgg.PUBLISHED,
-}
-SMALLEST = {"alex": 31, "vgg": 16}  # px, side of an image that reaches the last layer
 BATCH = 32
 PAIRS = 2000  # behind a set's diversity
 
@@ -54,21 +39,13 @@ class Lpips:
         *,
         device: torch.device | str = "cpu",
     ) -> None:
-        import lpips
-
         if trunk not in TRUNKS:
             raise EvaluationError(f"lpips: no trunk {trunk!r}; there are {', '.join(TRUNKS)}")
-        path = path or TRUNKS[trunk].fetched(f"lpips-{trunk}")
-        state = read_state(path)
-        self.trunk, self.sha256 = trunk, sha256_of(path)
-        known = self.sha256 == TRUNKS[trunk].sha256
+        found = lpips.load(trunk, path or fetched(TRUNKS[trunk], f"lpips-{trunk}"))
+        self.trunk, self.sha256 = trunk, found.sha256
+        known = found.is_published
         self.name = f"lpips-{trunk}" if known else f"lpips-{trunk}-{self.sha256[:8]}"
-        with warnings.catch_warnings():
-            # The package names torchvision's options as they were called before 0.13.
-            warnings.simplefilter("ignore", UserWarning)
-            network: Any = lpips.LPIPS(net=trunk, pnet_rand=True, verbose=False)
-        _put_trunk(network.net, state, path)
-        self._network = network.eval().requires_grad_(False).to(device)
+        self._network = found.network.to(device)
         self._device = device
 
     @torch.inference_mode()
@@ -86,18 +63,6 @@ class Lpips:
                 f"{self.name}: images of {side} px are too small for the network, which needs "
                 f"{SMALLEST[self.trunk]}; resize them first"
             )
-
-
-def _put_trunk(network: Any, state: dict[str, Tensor], path: Path) -> None:
-    """torchvision's `features.<n>` into the slices of the package, which keep the numbers."""
-    wanted = {name: name.split(".", 1)[1] for name in network.state_dict()}
-    try:
-        network.load_state_dict({name: state[f"features.{end}"] for name, end in wanted.items()})
-    except (KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise EvaluationError(
-            f"{path}: not torchvision's weights of that trunk ({reason})"
-        ) from None
 
 
 def _signed(images: Tensor) -> Tensor:

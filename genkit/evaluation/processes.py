@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch.distributed as dist
+
+from genkit.nn.pretrained.weights import Weights
 
 T = TypeVar("T")
 
@@ -47,6 +50,23 @@ def from_first(make: Callable[[], T]) -> T:
         raise held[1]
     found: T = held[0]
     return found
+
+
+def fetched(weights: Weights, name: str, *, elsewhere: bool = True) -> Path:
+    """The user's copy of published weights; the first process fills the cache for the others.
+
+    Args:
+        weights: Which.
+        name: What needs them.
+        elsewhere: Whether `--weights NAME=PATH` can name another copy.
+
+    Raises:
+        WeightsError: They can't be fetched, or the copy is another file.
+    """
+    hint = f"; genkit evaluate takes a copy from elsewhere: --weights {name}=PATH"
+    hint = hint if elsewhere else ""
+    from_first(lambda: weights.fetched(name, hint))
+    return weights.fetched(name, hint)  # on another machine it is not there yet
 
 
 @contextmanager

@@ -15,7 +15,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Metric:
+class Value:
     """One number and what is needed to judge it.
 
     Attributes:
@@ -66,13 +66,13 @@ class Evaluation:
     samples: dict[str, Any]
     reference: dict[str, Any]
     train: dict[str, Any] | None
-    metrics: tuple[Metric, ...]
+    metrics: tuple[Value, ...]
     classes: tuple[dict[str, Any], ...] | None
     notes: tuple[str, ...]
     seconds: float
     versions: dict[str, str]
 
-    def __getitem__(self, name: str) -> Metric:
+    def __getitem__(self, name: str) -> Value:
         """The metric of that name."""
         for metric in self.metrics:
             if metric.name == name:
@@ -91,7 +91,7 @@ class Evaluation:
     def load(cls, path: Path | str) -> Evaluation:
         """What `save` wrote."""
         tree = json.loads(Path(path).read_text(encoding="utf-8"))
-        tree["metrics"] = tuple(Metric(**metric) for metric in tree["metrics"])
+        tree["metrics"] = tuple(Value(**metric) for metric in tree["metrics"])
         for name in ("classes", "notes"):
             tree[name] = None if tree[name] is None else tuple(tree[name])
         return cls(**{field.name: tree[field.name] for field in fields(cls)})

@@ -4,38 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from genkit.errors import EvaluationError
-from genkit.evaluation import (
-    accuracy,
-    class_frechet,
-    clip_score,
-    frechet_infinity,
-    modes,
-    near_copies,
-    parzen,
-    prdc,
-    processes,
-    protocols,
-)
-from genkit.evaluation.clip import ClipExtractor
+from genkit.evaluation import metrics, processes, protocols
 from genkit.evaluation.engine import Features, extract
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.intervals import interval, standard_error
+from genkit.evaluation.metric import Metric
+from genkit.evaluation.metrics import prdc
 from genkit.evaluation.moments import Gaussian
 from genkit.evaluation.perceptual import Lpips, diversity
-from genkit.evaluation.request import COPIES, METRICS, NEEDS, Request, can_measure
-from genkit.evaluation.results import Evaluation, Metric, identity, identity_count, versions
+from genkit.evaluation.pixels import Pixels
+from genkit.evaluation.request import Request
+from genkit.evaluation.results import Evaluation, Value, identity, identity_count, versions
 from genkit.evaluation.sets import ImageSet
 from genkit.evaluation.statistics import ReferenceStatistics
-from genkit.evaluation.view import Found, View, as_many, gaussian_of
+from genkit.evaluation.view import Found, View, floor_set_of
 from genkit.machine import give_back_freed_memory
-from genkit.random import generator
 
 SMALLEST = max(prdc.K_MANIFOLD, prdc.K_DENSITY) + 1  # images of a set
 
@@ -78,18 +66,16 @@ def _check(samples: ImageSet, reference: Reference, train: ImageSet | None, aske
                 f"{images.name}: {len(images)} images, expected at least {SMALLEST} "
                 f"(the {SMALLEST - 1} nearest neighbours of each are looked at); use more images"
             )
-    if asked.parzen and not isinstance(reference, ImageSet):
-        raise EvaluationError(
-            f"{reference.name}: these are statistics; --parzen (parzen=True) scores real images, "
-            "so give a set of images as the reference"
-        )
-    if asked.parzen and train is None:
-        raise EvaluationError(
-            "--parzen (parzen=True) chooses sigma on images of the training set; give it too: "
-            "--train SET (train=...)"
-        )
-    if asked.metrics is not None and COPIES in asked.metrics and train is None:
-        raise EvaluationError(f"metric {COPIES}: needs the training images: --train SET")
+    for metric in asked.named:
+        if metric.on == "features":
+            continue  # left out with a note
+        if "train" in metric.needs and train is None:
+            raise EvaluationError(f"metric {metric.name}: needs the training images: --train SET")
+        if metric.on == "images" and not isinstance(reference, ImageSet):
+            raise EvaluationError(
+                f"{reference.name}: these are statistics; metric {metric.name} reads real images, "
+                "so give a set of images as the reference"
+            )
 
 
 def _check_extractors(
@@ -104,13 +90,12 @@ def _check_extractors(
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise EvaluationError(f"two extractors give a {twice}: evaluate by one of them at a time")
-    for metric in asked.metrics or ():
-        if metric != COPIES and not any(can_measure(extractor, metric) for extractor in extractors):
-            raise EvaluationError(f"metric {metric}: not by these extractors; {NEEDS[metric]}")
+    for metric in asked.named:
+        if metric.on == "features" and not any(map(metric.fits, extractors)):
+            raise EvaluationError(f"metric {metric.name}: not by these extractors; {metric.hint}")
     for extractor, named in zip(extractors, asked.extractors, strict=True):
-        wanted = "clip-score" in asked.metrics_of(extractor, named)
-        if wanted and isinstance(extractor, ClipExtractor):
-            clip_score.check(samples, extractor)
+        for metric in asked.metrics_of(extractor, named):
+            metric.check(samples, extractor)
     if isinstance(reference, ReferenceStatistics):
         for extractor in extractors:
             reference.gaussian_for(extractor)
@@ -148,12 +133,13 @@ class _Extraction:
     ) -> _Extraction:
         """Read every set once."""
         pairs = zip(extractors, asked.extractors, strict=True)
-        small = [set(asked.metrics_of(*pair)) <= {"fd"} for pair in pairs]
+        small = [all(m.takes_moments for m in asked.metrics_of(*pair)) for pair in pairs]
         real = reference if isinstance(reference, ImageSet) else None
         floor_set = None if train is None else floor_set_of(train, samples, asked.seed)
         pixels: list[Extractor] = []
-        if train is not None and real is not None and asked.copies:
-            pixels = [near_copies.Pixels()]  # they come last, after the extractors asked for
+        wanted = any(metric.on == "pixels" for metric in asked.on_images)
+        if wanted and train is not None and real is not None:
+            pixels = [Pixels()]  # they come last, after the extractors asked for
 
         def read(images: ImageSet, keep: bool, more: list[Extractor]) -> list[Features]:
             return extract(
@@ -177,29 +163,32 @@ class _Extraction:
             None if floor_set is None else read(floor_set, True, []),
         )
 
+    @property
+    def has_pixels(self) -> bool:
+        """Whether the images were read as pixels too, after the extractors."""
+        return len(self.of_samples) > len(self.extractors)
+
     def view(self, position: int) -> View:
-        """What one extractor sees."""
-        extractor = self.extractors[position]
+        """What one extractor sees; the pixels come after all of them."""
+        is_asked_for = position < len(self.extractors)
+        extractor = self.extractors[position] if is_asked_for else Pixels()
+        samples, known = self.of_samples[position], None
         if isinstance(self.reference, ReferenceStatistics):
-            real = self.reference.gaussian_for(extractor)
-            features = None
-        else:
-            assert self.of_reference is not None
-            features = self.of_reference[position]
-            real = gaussian_of(features)
-        samples = self.of_samples[position]
-        _refuse_width(self.reference.name, real, samples, extractor)
+            known = self.reference.gaussian_for(extractor)
+            _refuse_width(self.reference.name, known, samples, extractor)
         return View(
             extractor,
             samples,
-            features,
-            real,
-            None if self.of_floor is None else self.of_floor[position],
+            None if self.of_reference is None else self.of_reference[position],
+            known,
+            None if self.of_floor is None or not is_asked_for else self.of_floor[position],
             self.samples,
             self.reference if isinstance(self.reference, ImageSet) else None,
             identity(self.reference)["count"],
             self.asked.seed,
             self.floor_set,
+            self.train,
+            self.asked.metrics is not None,
         )
 
 
@@ -211,43 +200,29 @@ def _refuse_width(name: str, real: Gaussian, samples: Features, extractor: Extra
         )
 
 
-def floor_set_of(train: ImageSet, samples: ImageSet, seed: int) -> ImageSet:
-    """Training images to compute floors from."""
-    order = torch.randperm(len(train), generator=generator(seed, "floor"))
-    return train.pick(as_many(train, samples, order))
-
-
 # -- the metrics -----------------------------------------------------------------------------------
 
 
 def _measured(sets: _Extraction, start: float) -> Evaluation:
-    metrics: list[Metric] = []
+    values: list[Value] = []
     notes: list[str] = []
     classes: list[dict[str, Any]] | None = None
     for position, extractor in enumerate(sets.extractors):
         view = sets.view(position)
         asked = sets.asked.metrics_of(extractor, sets.asked.extractors[position])
-        for name in asked:
-            measured = METRICS[name](view)
-            give_back_freed_memory()  # of what the metric needed on its way
-            metrics += [_metric(found, sets, extractor) for found in measured]
-            if not measured:
-                notes.append(_left_out(view, name, asked_for=sets.asked.metrics is not None))
-        if modes.applies(view):
-            notes.append(
-                f"stacked digits: {extractor.frechet_name}, precision, recall, density, coverage "
-                "and near copies see the three digits laid over each other, as one grey image"
-            )
-        if "accuracy" in asked:
-            classes = _classes(view) or classes
-    metrics += [_metric(found, sets, None) for found in _of_images(sets, notes)]
+        for metric in asked:
+            values += [_value(found, sets, extractor) for found in _found(metric, view, notes)]
+        notes += [metric.remark(view) for metric in metrics.every()]
+        for metric in asked:
+            classes = metric.table(view) or classes
+    values += [_value(found, sets, None) for found in _of_images(sets, notes)]
     if sets.asked.protocol is not None:
         notes += protocols.notes(sets.asked.protocol, len(sets.samples), sets.reference.name)
     return Evaluation(
         samples=identity(sets.samples),
         reference=identity(sets.reference),
         train=None if sets.train is None else identity(sets.train),
-        metrics=tuple(metrics),
+        metrics=tuple(values),
         classes=None if classes is None else tuple(classes),
         notes=tuple(dict.fromkeys(note for note in notes if note)),
         seconds=round(time.monotonic() - start, 2),
@@ -255,7 +230,16 @@ def _measured(sets: _Extraction, start: float) -> Evaluation:
     )
 
 
-def _metric(found: Found, sets: _Extraction, extractor: Extractor | None) -> Metric:
+def _found(metric: Metric, view: View, notes: list[str]) -> Sequence[Found]:
+    """The values of a metric; without any a note says why."""
+    found = metric.measure(view)
+    give_back_freed_memory()  # of what the metric needed on its way
+    if not found:
+        notes.append(metric.left_out(view))
+    return found
+
+
+def _value(found: Found, sets: _Extraction, extractor: Extractor | None) -> Value:
     """One number with its interval and its whole protocol."""
     low = high = None
     how = found.protocol.get("interval", "")
@@ -284,7 +268,7 @@ def _metric(found: Found, sets: _Extraction, extractor: Extractor | None) -> Met
     }
     if sets.asked.protocol is not None:
         protocol["preset"] = sets.asked.protocol
-    return Metric(
+    return Value(
         found.name, found.value, low, high, found.better, found.floor, found.note, protocol
     )
 
@@ -299,35 +283,8 @@ def _by(extractor: Extractor) -> dict[str, Any]:
     }
 
 
-def _classes(view: View) -> list[dict[str, Any]] | None:
-    """Accuracy by class; no table of the 1,000 classes of stacked digits."""
-    found = accuracy.classes_of(view)
-    labels = view.sample_set.labels
-    if isinstance(found, str) or labels is None or view.reference_set is None:
-        return None
-    if view.reference_set.class_names == modes.NAMES:
-        return None
-    return accuracy.per_class(found[0], labels)
-
-
-def _left_out(view: View, metric: str, *, asked_for: bool) -> str:
-    """Why a metric was not measured; empty where nobody would expect it."""
-    no_modes = "the reference is not stacked digits: no modes" if asked_for else ""
-    reasons: dict[str, Callable[[], str]] = {
-        "accuracy": lambda: str(accuracy.classes_of(view)),
-        "modes": lambda: "the samples are grey: no modes" if modes.applies(view) else no_modes,
-        "fd-class": lambda: class_frechet.problem(view),
-        "fd-infinity": lambda: frechet_infinity.too_few(view),
-    }
-    if view.reference is None and metric not in ("fd-infinity", "is"):
-        return f"the reference is statistics only: no {metric}"
-    if metric == "train-gap" and view.floor is None:
-        return "needs the training images: no train-gap"
-    return reasons[metric]() if metric in reasons else ""
-
-
 def _of_images(sets: _Extraction, notes: list[str]) -> list[Found]:
-    """Metrics that need no extractor."""
+    """Metrics that need none of the extractors that were asked for."""
     found: list[Found] = []
     for distance in sets.distances:
         apart = diversity(sets.samples, distance, sets.asked.seed)
@@ -335,16 +292,9 @@ def _of_images(sets: _Extraction, notes: list[str]) -> list[Found]:
             real = diversity(sets.floor_set, distance, sets.asked.seed)
             apart = replace(apart, floor=real.value)
         found.append(apart)
-    if sets.train is None or sets.of_reference is None:
-        if sets.asked.copies:
-            notes.append("needs training and reference images: no near-copy rate")
-    elif sets.asked.copies:
-        pixels = (sets.of_samples[-1].rows, sets.of_reference[-1].rows)
-        found += near_copies.measure(*pixels, sets.train)
-    if sets.asked.parzen and sets.train is not None and isinstance(sets.reference, ImageSet):
-        validation, rest = parzen.split_train(sets.train)
-        others = floor_set_of(rest, sets.samples, sets.asked.seed)
-        found += parzen.measure(sets.samples, sets.reference, sets.train, validation, others)
+    for metric in sets.asked.on_images:
+        on_pixels = metric.on == "pixels" and sets.has_pixels
+        found += _found(metric, sets.view(len(sets.extractors) if on_pixels else 0), notes)
     if isinstance(sets.reference, ReferenceStatistics) and sets.reference.unknown:
         notes.append(sets.reference.unknown)
     return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -60,25 +60,37 @@ class View:
         extractor: Which.
         samples: Features of the samples.
         reference: Of the reference images; None where only its Gaussian is known.
-        real: Mean and covariance of the reference.
+        known: Mean and covariance of the reference, where its features are not known.
         floor: Features of as many training images, or None.
         sample_set: The samples.
         reference_set: The reference images, or None.
         reference_count: How many images are behind the reference; None = not known.
         seed: Keys every choice of subsets.
         floor_set: The training images behind `floor`.
+        train_set: All training images.
+        is_asked: Whether metrics were named, and not only what is usual is measured.
     """
 
     extractor: Extractor
     samples: Features
     reference: Features | None
-    real: Gaussian
+    known: Gaussian | None
     floor: Features | None
     sample_set: ImageSet
     reference_set: ImageSet | None
     reference_count: int | None
     seed: int
     floor_set: ImageSet | None = None
+    train_set: ImageSet | None = None
+    is_asked: bool = False
+
+    @cached_property
+    def real(self) -> Gaussian:
+        """Mean and covariance of the reference."""
+        if self.known is not None:
+            return self.known
+        assert self.reference is not None
+        return gaussian_of(self.reference)
 
     @property
     def sample_gaussian(self) -> Gaussian:
@@ -92,9 +104,6 @@ class View:
     def few(self, purpose: str, features: Features, most: int) -> Tensor:
         """Positions of at most `most` rows, chosen at random: (n,) rising."""
         return self.order(purpose, len(features.rows))[:most].sort().values
-
-
-Measure = Callable[[View], Sequence[Found]]
 
 
 def as_many(pool: ImageSet, samples: ImageSet, order: Tensor) -> Tensor:
@@ -113,6 +122,12 @@ def as_many(pool: ImageSet, samples: ImageSet, order: Tensor) -> Tensor:
     if 2 * len(alike) < min(len(samples), len(pool)):  # the two sets number classes differently
         alike = order[: len(samples)]
     return alike.sort().values
+
+
+def floor_set_of(train: ImageSet, samples: ImageSet, seed: int) -> ImageSet:
+    """Training images to compute floors from."""
+    order = torch.randperm(len(train), generator=generator(seed, "floor"))
+    return train.pick(as_many(train, samples, order))
 
 
 def gaussian_of(features: Features) -> Gaussian:

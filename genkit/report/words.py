@@ -3,44 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from genkit.evaluation.metrics import meanings
 from genkit.report.record import Evaluation, Finding, Metric, Provenance, Record
-
-# What a metric asks, by the name before its extractor.
-MEANINGS = {
-    "fid": "Fréchet distance on the Inception features of the original paper: how far the "
-    "distribution of the samples is from that of real images",
-    "fd": "Fréchet distance: how far the distribution of the samples is from that of real images",
-    "fid-infinity": "the FID that infinitely many samples would have",
-    "fd-infinity": "the Fréchet distance that infinitely many samples would have",
-    "fid-class": "the FID within each class, averaged",
-    "fd-class": "Fréchet distance within each class, averaged: sees classes that are confused or "
-    "collapsed",
-    "cmmd": "kernel distance of CLIP embeddings between samples and real images, times 1,000",
-    "clip-score": "how well images show what their captions say: 2.5 times the cosine of CLIP",
-    "detector-auc": "how often a linear detector tells a sample from a real image: 0.5 where it "
-    "can only guess, 1 where it always can",
-    "train-gap": "distance to unseen images minus distance to as many training images: about 0 "
-    "where nothing is learnt by heart",
-    "kid": "kernel distance: how far the distribution of the samples is from that of real images, "
-    "without the bias of few samples; may be a little below 0",
-    "is": "Inception Score: how sure single samples are of their class while all classes are there",
-    "precision": "share of samples that lie among real images",
-    "recall": "share of real images that lie among samples: variety",
-    "density": "how densely real images surround the samples; real images reach about 1",
-    "coverage": "share of real images with a sample in their neighbourhood",
-    "accuracy": "share of samples that show the class that was asked for",
-    "near-copy-rate": "share of samples nearer to a training image than 99 % of unseen real images",
-    "near-copy-half": "share of samples nearer to a training image than half of the unseen real "
-    "images; about 0.5 where nothing is copied",
-    "modes": "how many of the 1,000 classes of stacked digits the samples show: what a collapsed "
-    "model leaves out; more samples show more",
-    "modes-kl": "how unevenly the 1,000 classes of stacked digits are shown: KL divergence of "
-    "their shares from equal ones, in nats; falls with more samples",
-    "parzen-ll": "mean log-likelihood of real images under Gaussian windows on the samples, in "
-    "nats: biased and of high variance, only to compare with the tables of early papers",
-}
 
 # Parts of a protocol that change an interval or a floor, or are told, but don't change the value.
 BESIDE_THE_VALUE = frozenset({"interval", "floor_count", "preset", "versions"})
@@ -48,8 +15,11 @@ BESIDE_THE_VALUE = frozenset({"interval", "floor_count", "preset", "versions"})
 
 def meaning(name: str) -> str:
     """What a metric asks, or "" for one that this version doesn't know."""
-    known = [word for word in MEANINGS if name == word or name.startswith(f"{word}-")]
-    return MEANINGS[max(known, key=len)] if known else ""
+    known = [word for word in _meanings() if name == word or name.startswith(f"{word}-")]
+    return _meanings()[max(known, key=len)] if known else ""
+
+
+_meanings = lru_cache(1)(meanings)
 
 
 def duration(seconds: float) -> str:

@@ -356,13 +356,13 @@ def during_training(
     from genkit.evaluation import evaluate as measure
     from genkit.evaluation import load_extractor
     from genkit.evaluation import processes as ranks
-    from genkit.evaluation.request import quick_metrics
+    from genkit.evaluation.metrics import quick
 
     if config.data.kind == "custom":
         raise ConfigError("evaluation.every: a data set handed over in Python has no test part")
     asked = config.evaluation
     extractor = load_extractor(asked.extractor, device=launch.own_device())
-    metrics = quick_metrics(extractor)
+    metrics = quick(extractor)
     reference = image_set(open_source(config.data, "test"))
     wanted = asked.best_by or extractor.frechet_name
     possible = [extractor.frechet_name, "accuracy", "modes", "modes-kl"]

@@ -295,7 +295,7 @@ class _Sweep:
     def row(self, setting: Setting, seconds: Sequence[float]) -> Row:
         """One setting's row: its speed from the seconds of its batches, its quality measured."""
         from genkit.evaluation import ImageSet, evaluate
-        from genkit.evaluation.request import quick_metrics
+        from genkit.evaluation.metrics import quick
 
         batches = list(self._batches(setting, self.count))
         pixels = torch.cat([images for images, _ in batches])
@@ -303,7 +303,7 @@ class _Sweep:
         samples = ImageSet.from_arrays(
             setting.name, None, pixels, torch.cat(labels) if labels else None
         )
-        metrics = quick_metrics(self.extractor)
+        metrics = quick(self.extractor)
         found = evaluate(samples, self.real, extractors=(self.extractor,), metrics=metrics)
         row = {
             **asdict(setting),

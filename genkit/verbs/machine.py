@@ -20,11 +20,10 @@ import torch
 from packaging.requirements import Requirement
 
 from genkit.errors import GenkitError
-from genkit.evaluation import inception
-from genkit.evaluation.digits import load_digits
-from genkit.evaluation.weights import sha256_of
 from genkit.files import cache_folder
 from genkit.machine import free_memory, has_fast_bf16
+from genkit.nn.pretrained import digits, inception
+from genkit.nn.pretrained.weights import sha256_of
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -208,7 +207,7 @@ def _count(folder: Path) -> int:
 def digits_weights() -> Check:
     """The classifier behind `fd-digits`, recall and accuracy, which ships with genkit."""
     try:
-        load_digits()
+        digits.load()
     except (GenkitError, OSError) as error:
         return Check(
             "digits weights", "fail", str(error), "reinstall genkit: the file ships with it"

@@ -163,7 +163,7 @@ def _digits_classifier(info: DataInfo) -> Classify | None:
     """The shipped classifier where the classes are the ten digits: for the entropy of previews."""
     if info.class_names != tuple("0123456789") or not launch.ranks().is_first:
         return None
-    from genkit.evaluation.digits import load_digits
+    from genkit.evaluation.extractors.digits import load_digits
 
     digits = load_digits()
     return lambda pixels: digits.classify(digits.of(pixels))

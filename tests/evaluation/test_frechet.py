@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from genkit.evaluation.frechet import frechet_distance, frechet_influence, square_root_factor
-from genkit.evaluation.frechet_infinity import extrapolate, sizes
 from genkit.evaluation.intervals import interval, standard_error
+from genkit.evaluation.metrics.fd_infinity import extrapolate, sizes
 from genkit.evaluation.moments import Gaussian, Moments
 from genkit.random import generator
 

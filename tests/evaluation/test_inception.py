@@ -9,8 +9,9 @@ from networks_at_hand import save_torchscript, smooth_pictures
 from torch import nn
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet, evaluate, inception
+from genkit.evaluation import ImageSet, evaluate
 from genkit.evaluation.extractors import load_extractor
+from genkit.nn.pretrained import inception
 from genkit.random import generator
 
 

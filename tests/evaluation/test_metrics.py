@@ -7,14 +7,14 @@ import torch
 
 from genkit.errors import EvaluationError
 from genkit.evaluation import Extractor, ImageSet, evaluate
-from genkit.evaluation import cmmd as cmmd_module
-from genkit.evaluation import kid as kid_module
-from genkit.evaluation.cmmd import cmmd
 from genkit.evaluation.frechet import frechet_distance
-from genkit.evaluation.inception_score import inception_score
-from genkit.evaluation.kid import kernel_distance
+from genkit.evaluation.metrics import cmmd as cmmd_module
+from genkit.evaluation.metrics import kid as kid_module
+from genkit.evaluation.metrics.cmmd import cmmd
+from genkit.evaluation.metrics.detector_auc import detector_auc, ranked_above
+from genkit.evaluation.metrics.is_ import inception_score
+from genkit.evaluation.metrics.kid import kernel_distance
 from genkit.evaluation.moments import Gaussian
-from genkit.evaluation.two_sample import detector_auc, ranked_above
 from genkit.random import generator
 
 
@@ -243,11 +243,11 @@ def test_a_score_of_captions_needs_captions_and_a_network_that_reads(sets):
 
 
 def test_metrics_of_a_part_of_the_images_have_the_interval_of_that_part(sets, monkeypatch):
-    from genkit.evaluation import prdc, two_sample
+    from genkit.evaluation.metrics import detector_auc, prdc
 
     asked = {"extractors": (Pixels(),), "metrics": ["prdc", "detector-auc"]}
     whole = evaluate(sets["fake"], sets["real"], **asked)
-    for module in (prdc, two_sample):
+    for module in (prdc, detector_auc):
         monkeypatch.setattr(module, "LIMIT", 30)
     part = evaluate(sets["fake"], sets["real"], **asked)
     for name in ("density-pixels16", "detector-auc-pixels16"):

@@ -8,8 +8,9 @@ import torch
 from networks_at_hand import smooth_pictures
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet, Lpips, evaluate, evaluate_pairs, perceptual
+from genkit.evaluation import ImageSet, Lpips, evaluate, evaluate_pairs
 from genkit.evaluation.paired import psnr, ssim
+from genkit.nn.pretrained.lpips import TRUNKS
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +120,8 @@ def test_lpips_names_what_it_can_not_do(alex, tmp_path):
 
 def test_the_diversity_of_one_image_per_class_is_zero(alex, monkeypatch):
     digest = hashlib.sha256(alex.read_bytes()).hexdigest()
-    known = dataclasses.replace(perceptual.TRUNKS["alex"], sha256=digest)
-    monkeypatch.setitem(perceptual.TRUNKS, "alex", known)
+    known = dataclasses.replace(TRUNKS["alex"], sha256=digest)
+    monkeypatch.setitem(TRUNKS, "alex", known)
     images, labels = smooth_pictures(20, 32), torch.arange(20) % 2
     asked = {"lpips": ("alex",), "weights": {"lpips-alex": alex}, "metrics": ("fd",)}
     real = ImageSet.from_arrays("real", None, images, labels)

@@ -9,10 +9,10 @@ from PIL import Image
 from genkit.evaluation import ImageSet, load_extractor
 from genkit.evaluation.engine import features_of
 from genkit.evaluation.frechet import frechet_distance
-from genkit.evaluation.inception_score import inception_score
-from genkit.evaluation.kid import kernel_distance
+from genkit.evaluation.metrics.is_ import inception_score
+from genkit.evaluation.metrics.kid import kernel_distance
+from genkit.evaluation.metrics.prdc import prdc
 from genkit.evaluation.moments import Gaussian
-from genkit.evaluation.prdc import prdc
 
 torch_fidelity = pytest.importorskip("torch_fidelity")
 COUNT = 20

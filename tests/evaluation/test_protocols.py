@@ -5,17 +5,15 @@ import torch
 from networks_at_hand import smooth_pictures
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet, evaluate
-from genkit.evaluation.extractors import REGISTRY
+from genkit.evaluation import ImageSet, evaluate, extractors, metrics
 from genkit.evaluation.protocols import PRESETS, Preset, settings
-from genkit.evaluation.request import METRICS
 from genkit.evaluation.resize import RESIZES
 
 
 def test_every_preset_names_what_there_is():
     for preset in PRESETS.values():
-        assert set(preset.extractors) <= REGISTRY.keys()
-        assert set(preset.metrics) <= METRICS.keys()
+        assert set(preset.extractors) <= set(extractors.names())
+        assert set(preset.metrics) <= {metric.name for metric in metrics.every()}
         assert preset.resize in RESIZES
         assert preset.source
 

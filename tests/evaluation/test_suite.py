@@ -8,9 +8,9 @@ from genkit.config import StackedData, SyntheticData
 from genkit.data import open_source
 from genkit.errors import EvaluationError
 from genkit.evaluation import ImageSet, evaluate, load_extractor, nearest_pairs, save_nearest
-from genkit.evaluation.near_copies import closeness, nearer_than, nearest, pixels
+from genkit.evaluation.metrics.near_copies import closeness, nearer_than, nearest, pixels
 from genkit.evaluation.statistics import load_statistics, save_statistics
-from genkit.evaluation.suite import floor_set_of
+from genkit.evaluation.view import floor_set_of
 from genkit.random import generator
 
 COUNT = 300
@@ -255,11 +255,11 @@ def test_the_parzen_likelihood_is_measured_only_when_asked_for(glyphs, long_trai
 
 
 def test_parzen_windows_need_images_and_a_training_set(glyphs, tmp_path):
-    with pytest.raises(EvaluationError, match="give it too: --train SET"):
+    with pytest.raises(EvaluationError, match="needs the training images: --train SET"):
         evaluate(glyphs["samples"], glyphs["test"], parzen=True)
     save_statistics(tmp_path / "stats.npz", glyphs["test"], load_extractor("digits"))
     stored = load_statistics(tmp_path / "stats.npz")
-    with pytest.raises(EvaluationError, match="these are statistics; --parzen"):
+    with pytest.raises(EvaluationError, match="these are statistics; metric parzen reads"):
         evaluate(glyphs["samples"], stored, train=glyphs["train"], parzen=True)
 
 
@@ -288,7 +288,7 @@ def test_modes_of_images_that_are_not_stacked_say_so_only_to_who_asked():
 
 def test_nearest_streams_the_training_set_and_names_the_right_image(monkeypatch):
     train = noise(50)
-    monkeypatch.setattr("genkit.evaluation.near_copies.CHUNK", 7)
+    monkeypatch.setattr("genkit.evaluation.metrics.near_copies.CHUNK", 7)
     distances, indices = nearest(pixels(train), train, 3)
     assert torch.equal(indices[:, 0], torch.arange(50))
     whole, order = torch.cdist(pixels(train), pixels(train)).sort(1)

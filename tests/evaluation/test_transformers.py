@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from networks_at_hand import smooth_pictures
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet, clip, evaluate, load_extractor
-from genkit.evaluation.dinov2 import PUBLISHED, VisionTransformer
-from genkit.evaluation.vgg import MEAN, STD
+from genkit.evaluation import ImageSet, evaluate, load_extractor
 from genkit.images import png_bytes, to_pil
+from genkit.nn.pretrained import clip
+from genkit.nn.pretrained.dinov2 import PUBLISHED, VisionTransformer
+from genkit.nn.pretrained.vgg import MEAN, STD
 from genkit.random import generator
 
 

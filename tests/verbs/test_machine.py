@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genkit.evaluation import inception
+from genkit.nn.pretrained import inception
 from genkit.verbs import machine
 
 

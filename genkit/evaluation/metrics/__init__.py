@@ -1,0 +1,94 @@
+"""Metrics: one file each, with formula, source and `METRIC`. The folder is the registry.
+
+The text of the files is enough for `meanings`, so that a report need not import torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genkit.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from genkit.evaluation.extractor import Extractor
+    from genkit.evaluation.metric import Metric
+
+
+@lru_cache(1)
+def every() -> tuple[Metric, ...]:
+    """All metrics of genkit, in their order."""
+    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in _files()]
+    found: list[Metric] = [module.METRIC for module in modules]
+    return tuple(sorted(found, key=lambda metric: metric.order))
+
+
+def chosen(names: Iterable[str]) -> list[Metric]:
+    """The metrics of these names, each once, in their order.
+
+    Args:
+        names: Those of metrics of genkit, or "module:METRIC" for one's own.
+
+    Raises:
+        EvaluationError: There is no such metric.
+    """
+    known = {metric.name: metric for metric in every()}
+    found: dict[str, Metric] = {}
+    for name in names:
+        if ":" not in name and name not in known:
+            raise EvaluationError(
+                f"metric {name!r}: no such metric; there are: {', '.join(known)}, "
+                "and module:METRIC for your own"
+            )
+        metric = _own(name) if ":" in name else known[name]
+        found[metric.name] = metric
+    return sorted(found.values(), key=lambda metric: metric.order)
+
+
+def quick(extractor: Extractor) -> list[str]:
+    """Names of the metrics by an extractor that are measured often: during training, say."""
+    return [m.name for m in every() if m.is_quick and m.fits(extractor)]
+
+
+def meanings() -> dict[str, str]:
+    """What each value asks, by the beginning of its name; nothing is imported for it."""
+    found: dict[str, str] = {}
+    for module in _files():
+        tree = ast.parse((Path(__file__).parent / f"{module.name}.py").read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MEANING":
+                found |= ast.literal_eval(node.value)
+    return found
+
+
+def _files() -> list[pkgutil.ModuleInfo]:
+    return list(pkgutil.iter_modules(__path__))
+
+
+def _own(name: str) -> Metric:
+    """A metric of one's own; the module may lie in the current folder."""
+    from genkit.evaluation.metric import Metric
+
+    module, _, attribute = name.partition(":")
+    try:
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.insert(0, here)
+        found = getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        raise EvaluationError(f"metric {name}: can't be imported: {error}") from None
+    if not isinstance(found, Metric):
+        raise EvaluationError(
+            f"metric {name}: a {type(found).__name__}, expected a genkit.evaluation.Metric"
+        )
+    if any(found.name == metric.name for metric in every()):
+        raise EvaluationError(
+            f"metric {name}: it calls itself {found.name!r}, which is one of genkit's; give it "
+            "another name"
+        )
+    return found

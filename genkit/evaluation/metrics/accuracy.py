@@ -1,0 +1,100 @@
+"""Class accuracy: does a sample show the class it was asked for?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from genkit.evaluation.extractors.digits import DigitsExtractor
+from genkit.evaluation.metric import Metric
+from genkit.evaluation.metrics import modes
+from genkit.evaluation.view import Found, View
+
+MEANING = {
+    "accuracy": "share of samples that show the class that was asked for",
+}
+KNOWN_DIGITS = 0.9  # accuracy on the reference below which its classes are not digits
+
+
+def classes_of(view: View) -> tuple[Tensor, Tensor] | str:
+    """The class that samples and reference images show, or why there is none."""
+    if not isinstance(view.extractor, DigitsExtractor) or view.reference is None:
+        return "needs the digits classifier and reference images: no class accuracy"
+    if view.sample_set.labels is None:
+        return "the samples have no labels: no class accuracy"
+    if view.reference_set is None or view.reference_set.labels is None:
+        return "the reference has no labels: no class accuracy"
+    if view.reference_set.class_names == modes.NAMES:
+        if view.sample_set.shape[0] != 3:
+            return "the samples are grey: no modes and no class accuracy"
+        named = modes.modes_shown(view.sample_set, view.extractor)
+        return named, modes.modes_shown(view.reference_set, view.extractor, keep=True)
+    shown = view.extractor.classify(view.samples.rows)
+    real = view.extractor.classify(view.reference.rows)
+    right = hits(real, view.reference_set.labels).mean().item()
+    if right < KNOWN_DIGITS:
+        return (
+            f"the digits classifier names {right:.0%} of the reference rightly, so its classes "
+            "are not the ten digits: no class accuracy"
+        )
+    return shown, real
+
+
+def measure(view: View) -> list[Found]:
+    """The accuracy of the samples; its floor is that of the reference images."""
+    found = classes_of(view)
+    if isinstance(found, str) or view.sample_set.labels is None:
+        return []
+    assert view.reference_set is not None
+    assert view.reference_set.labels is not None
+    named, real_named = found
+    right = hits(named, view.sample_set.labels)
+    return [
+        Found(
+            "accuracy",
+            right.mean().item(),
+            "higher",
+            right,
+            floor=hits(real_named, view.reference_set.labels).mean().item(),
+            protocol={"interval": "samples drawn again"},
+            most=1.0,
+        )
+    ]
+
+
+def table(view: View) -> list[dict[str, Any]] | None:
+    """Accuracy by class; no table of the 1,000 classes of stacked digits."""
+    found, labels = classes_of(view), view.sample_set.labels
+    if isinstance(found, str) or labels is None or modes.applies(view):
+        return None
+    return per_class(found[0], labels)
+
+
+def hits(named: Tensor, labels: Tensor) -> Tensor:
+    """(N,) float64, 1 where the named class (N,) is the label (N,)."""
+    return (named == labels).double()
+
+
+def per_class(named: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+    """For each class that occurs: its accuracy and how many images ask for it."""
+    right = hits(named, labels)
+    rows = []
+    for label in sorted(set(labels.tolist())):
+        mine = right[labels == label]
+        rows.append({"class": str(label), "accuracy": mine.mean().item(), "count": len(mine)})
+    return rows
+
+
+METRIC = Metric(
+    "accuracy",
+    measure,
+    MEANING,
+    order=120,
+    needs=frozenset({"reference"}),
+    fits=lambda extractor: isinstance(extractor, DigitsExtractor),
+    hint="give --extractor digits",
+    is_quick=True,
+    why=lambda view: str(classes_of(view)),
+    table=table,
+)

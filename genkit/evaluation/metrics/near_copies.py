@@ -1,0 +1,130 @@
+"""Near copies: are samples nearer to a training image than unseen real images are?
+
+The plain distance to the nearest training image can't tell: typical images have near neighbours and
+odd ones have not, copied or not. So the distance is measured against the image's own neighbourhood:
+
+    closeness(x) = |x - first neighbour| / mean over its 50 nearest training images of |x - t|
+
+which is near 1 for an image among many and near 0 for a copy (Carlini et al. 2023,
+arXiv:2301.13188, section 5.1, without their constant factor). Distances are Euclidean between the
+grey 32 px images of `digits.to_grey`: no network that might overlook a copy.
+A copy with noise on it is found; one that is moved by a pixel or more is not.
+
+Near-copy rate: share of samples whose closeness is below the 1 % quantile of the test images'.
+Real images that were not trained on give 0.01 by construction; that is its floor. `near-copy-half`
+is the same with the median, 0.5 for unseen real images: it sees a model that leans towards its
+training images without copying any.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genkit.errors import EvaluationError
+from genkit.evaluation.metric import Metric
+from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.view import Found, View
+from genkit.nn.pretrained.digits import to_grey
+
+MEANING = {
+    "near-copy-rate": "share of samples nearer to a training image than 99 % of unseen real images",
+    "near-copy-half": "share of samples nearer to a training image than half of the unseen real "
+    "images; about 0.5 where nothing is copied",
+}
+NEIGHBOURS = 50
+RATES = {"near-copy-rate": 0.01, "near-copy-half": 0.5}  # name: quantile of the test images
+CHUNK = 2048
+
+
+def measure(view: View) -> list[Found]:
+    """Both rates, through the pixels of samples and unseen real images."""
+    train = view.train_set
+    if train is None or view.reference is None:
+        return []
+    mine, unseen = closeness(view.samples.rows, train), closeness(view.reference.rows, train)
+    found = []
+    for name, quantile in RATES.items():
+        near, floor = nearer_than(mine, unseen, quantile)
+        found.append(
+            Found(
+                name,
+                near.mean().item(),
+                "lower",
+                near,
+                floor=floor,
+                note=f"{quantile:g} for unseen real images, by construction",
+                protocol={
+                    "distance": "Euclidean between grey 32 px images, over the mean distance to "
+                    f"the {NEIGHBOURS} nearest training images",
+                    "threshold": f"{quantile:.0%} quantile of the reference images",
+                    "train": train.name,
+                    "train_count": len(train),
+                    "interval": "samples drawn again",
+                },
+                most=1.0,
+            )
+        )
+    return found
+
+
+def pixels(images: ImageSet) -> Tensor:
+    """The grey 32 px images of a set as rows: (N, 1024) float32 in [0, 1]."""
+    return torch.cat([to_grey(batch).flatten(1) for batch, _ in images.batches(CHUNK)])
+
+
+def nearest(rows: Tensor, train: ImageSet, count: int) -> tuple[Tensor, Tensor]:
+    """The nearest training images of each row: distances and indices, (N, count), rising.
+
+    The training set is streamed and looked at by some rows at a time; `count` is cut to its size.
+    """
+    count = min(count, len(train))
+    distances = torch.full((len(rows), count), torch.inf)
+    indices = torch.zeros(len(rows), count, dtype=torch.int64)
+    start = 0
+    for batch, _ in train.batches(CHUNK):
+        images = to_grey(batch).flatten(1)
+        numbers = torch.arange(start, start + len(batch))
+        for first in range(0, len(rows), CHUNK):
+            part = slice(first, first + CHUNK)
+            found = torch.cat([distances[part], torch.cdist(rows[part], images)], 1)
+            places = torch.cat([indices[part], numbers.expand(len(found), -1)], 1)
+            distances[part], order = found.topk(count, dim=1, largest=False)
+            indices[part] = places.gather(1, order)
+        start += len(batch)
+    return distances, indices
+
+
+def closeness(rows: Tensor, train: ImageSet) -> Tensor:
+    """Of pixels (N, 1024), (N,) in [0, 1]: 0 for an exact copy, 1 where no image stands out."""
+    if len(train) < 2:
+        raise EvaluationError(f"{train.name}: near copies need at least 2 training images")
+    distances, _ = nearest(rows, train, NEIGHBOURS)
+    return (distances[:, 0] / distances.mean(1)).nan_to_num(0.0).double()  # 0/0: copies only
+
+
+def nearer_than(samples: Tensor, reference: Tensor, quantile: float) -> tuple[Tensor, float]:
+    """Which samples are closer than that quantile of the reference, and its own share.
+
+    Args:
+        samples: (M,) closeness of the samples.
+        reference: (N,) closeness of real images that were not trained on.
+        quantile: In (0, 1).
+
+    Returns:
+        (M,) float64 of 0 and 1, and the share of the reference below its own quantile.
+    """
+    threshold = reference.quantile(quantile)
+    return (samples < threshold).double(), (reference < threshold).double().mean().item()
+
+
+METRIC = Metric(
+    "near-copies",
+    measure,
+    MEANING,
+    order=130,
+    on="pixels",
+    needs=frozenset({"reference", "train"}),
+    is_usual=True,
+    why=lambda view: "needs training and reference images: no near-copy rate",
+)
