@@ -11,7 +11,7 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 GROUP = "genkit.families"  # our own package, and the entry points of others
 
 
+def image_alone(config: RunConfig) -> frozenset[str]:
+    """What a family needs whose step reads pictures only."""
+    return frozenset({"image"})
+
+
+def image_and_label(config: RunConfig) -> frozenset[str]:
+    """What a family needs whose step reads pictures and their classes."""
+    return frozenset({"image", "label"})
+
+
 @dataclass(frozen=True)
 class Family:
     """What a family module offers to the rest of genkit.
@@ -34,13 +44,17 @@ class Family:
     Attributes:
         config: Its settings, a subclass of `RunConfig`.
         trainer: Its trainer, a subclass of `Trainer`.
-        needs: Keys of the batch contract that its step reads, checked before the first batch.
+        needs: Tells of a config which columns of the data set its step reads; checked before the
+            first batch.
+        task: What its models are measured at: a file of `genkit/evaluation/tasks/`, or
+            "module:TASK" of another package.
         tiny: Settings of a run that takes seconds; the contract tests over all families use it.
     """
 
     config: type[RunConfig]
     trainer: type[Trainer[Any]]
-    needs: frozenset[str] = frozenset({"image"})
+    needs: Callable[[Any], frozenset[str]] = image_alone
+    task: str = "samples"
     tiny: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -128,9 +128,9 @@ def trainer(config: RunConfig, folder: Path, **options: Any) -> Trainer[Any]:
 
 
 def state(trainer: Trainer[Any]) -> dict[str, torch.Tensor]:
-    """Every tensor that a run has learnt: networks and averages."""
+    """Every tensor that a run has learnt: networks, averages and memory."""
     averages = trainer.ema.networks if trainer.ema else {}
-    return {
+    return {f"memory/{name}": value for name, value in trainer.memory.items()} | {
         f"{kind}/{name}/{key}": value
         for kind, networks in (("raw", trainer.bare_networks), ("ema", averages))
         for name, network in networks.items()

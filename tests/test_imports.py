@@ -29,7 +29,7 @@ MAY = {
     "data": {"rows", "config", "random", "errors", "images", "files"},
     "training": {
         "rows", "config", "random", "errors", "images", "files", "machine", "launch", "losses",
-        "nn",
+        "nn", "noise",
     },
     "pipelines": {
         "rows", "nn", "noise", "machine", "random", "config", "errors", "images", "files",

@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genkit.config import Positive, Section
-from genkit.family import Family
+from genkit.family import Family, image_and_label
 from genkit.nn.critics import Conditioning, Norm, Verdict
 from genkit.nn.generators import Norm as GeneratorNorm
 from genkit.nn.pairs import make_pair, pair_problem
@@ -195,4 +195,4 @@ TINY: dict[str, Any] = {
     },
 }
 
-FAMILY = Family(config=Config, trainer=CGANTrainer, needs=frozenset({"image", "label"}), tiny=TINY)
+FAMILY = Family(config=Config, trainer=CGANTrainer, needs=image_and_label, tiny=TINY)

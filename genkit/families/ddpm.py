@@ -26,11 +26,11 @@ from genkit.errors import DataError, PipelineError
 from genkit.family import Family
 from genkit.nn.denoisers import denoise, hidden_matrices, make_dit, make_unet, unet_problem
 from genkit.noise.config import NoiseConfig
-from genkit.noise.levels import low_discrepancy
 from genkit.pipelines.denoising import Denoising
 from genkit.pipelines.sampling import complete
 from genkit.rows.batch import Batch
 from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
+from genkit.training.diffusion import Diffusion
 from genkit.training.muon import Muon
 from genkit.training.optimizers import adam
 from genkit.training.previews import Sheet, classes_on_sheet
@@ -205,7 +205,9 @@ class DDPMTrainer(Trainer[Config]):
 
     def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
         """The denoiser and its optimizer."""
-        self.process = self.config.noise.process()
+        noise = self.config.noise
+        process = noise.process()
+        self.diffusion = Diffusion(self, process, evenly=noise.low_discrepancy)
         data, model = self.data, self.config.model
         if model.conditional and data.num_classes is None:
             raise DataError(
@@ -213,7 +215,7 @@ class DDPMTrainer(Trainer[Config]):
                 "(one sub-folder per class, or metadata.jsonl with data.label)"
             )
         self.classes = data.num_classes if model.conditional else None
-        out = data.channels * (2 if self.process.learned_variance else 1)
+        out = data.channels * (2 if process.learned_variance else 1)
         denoiser = model.make(data.image_size, data.channels, out, self.classes)
         return {"denoiser": denoiser}, {"denoiser": self.config.optim.make(denoiser)}
 
@@ -228,26 +230,15 @@ class DDPMTrainer(Trainer[Config]):
         def network(x: Tensor, time: Tensor) -> Tensor:
             return denoise(self.networks["denoiser"], x, time, labels, patch_size)
 
-        x0 = batch["image"]
-        eps = self.noise("noise", batch, x0.shape[1:])
-        return self.process.loss(network, x0, eps, self._u(batch))
-
-    def _u(self, batch: Batch) -> Tensor:
-        """(B,) in [0, 1): chooses each image's noise level."""
-        if not self.config.noise.low_discrepancy:
-            return self.noise("level", batch, (), kind="uniform")
-        position = batch["position"]
-        one_for_all = batch | {"position": torch.zeros_like(position)}
-        first = self.noise("level", one_for_all, (), kind="uniform")
-        return low_discrepancy(first, position.to(self.device), self.global_batch)
+        return self.diffusion.loss(batch, batch["image"], network)
 
     def _labels(self, batch: Batch) -> Tensor | None:
         """Labels (B,) with some hidden, each image by a draw of its own."""
         if self.classes is None:
             return None
         share = self.config.model.label_drop
-        drawn = self.noise("label-drop", batch, (), kind="uniform")
-        return torch.where(drawn < (0.1 if share is None else share), self.classes, batch["label"])
+        hidden = self.diffusion.hidden(batch, 0.1 if share is None else share)
+        return torch.where(hidden, self.classes, batch["label"])
 
     def preview(self) -> list[Sheet]:
         """Images of the averaged denoiser for the run's seed: one row per class."""
@@ -268,7 +259,7 @@ class DDPMTrainer(Trainer[Config]):
         network = self.averaged_network("denoiser")
         is_unet = self.config.model.kind == "unet"
         return Denoising(
-            scheduler=self.process.scheduler(),
+            scheduler=self.diffusion.process.scheduler(),
             unet=network if is_unet else None,
             transformer=None if is_unet else network,
             num_classes=self.classes,
@@ -300,4 +291,10 @@ TINY: dict[str, Any] = {
     },
 }
 
-FAMILY = Family(config=Config, trainer=DDPMTrainer, tiny=TINY)
+
+def needs(config: Config) -> frozenset[str]:
+    """What a step reads: labels only where the network is told them."""
+    return frozenset({"image", "label"} if config.model.conditional else {"image"})
+
+
+FAMILY = Family(config=Config, trainer=DDPMTrainer, needs=needs, tiny=TINY)

@@ -69,6 +69,12 @@ class History:
         """What follows the prefix in the names of numbers."""
         return [name.removeprefix(prefix) for name in self._series if name.startswith(prefix)]
 
+    @property
+    def critics(self) -> list[str]:
+        """The names of the critics, each of which has an accuracy."""
+        suffix = "/accuracy"
+        return [name.removesuffix(suffix) for name in self._series if name.endswith(suffix)]
+
 
 def diagnose(history: History) -> list[Finding]:
     """What is wrong after the last row."""
@@ -134,7 +140,7 @@ def learning_rate(history: History) -> Iterator[Finding]:
     too_far = {n: mean for n, mean in means.items() if mean > TOO_FAR}
     if too_far:
         seen = " and ".join(f"those of the {n} by {_percent(v)}" for n, v in too_far.items())
-        key = "optim.critic_lr" if too_far.keys() == {"critic"} else "optim.lr"
+        key = "optim.critic_lr" if too_far.keys() <= {*history.critics, "critic"} else "optim.lr"
         yield Finding(
             "learning-rate",
             f"each update changes the weights by much of their size, {seen}; in sound runs it is "
@@ -145,31 +151,38 @@ def learning_rate(history: History) -> Iterator[Finding]:
 
 def vanishing_gradients(history: History) -> Iterator[Finding]:
     """A generator that learns nothing from a critic that is always right."""
-    gradients = history.last("gradient/generator", LOOKS)
-    accuracy = history.last("critic/accuracy", LOOKS)
-    if not gradients or not accuracy or min(accuracy) < SEPARATES:
+    critics = history.critics
+    accuracies = [history.last(f"{critic}/accuracy", LOOKS) for critic in critics]
+    if not critics or any(not each or min(each) < SEPARATES for each in accuracies):
         return
-    if max(gradients) < max(FLAT, VANISHED * history.largest("gradient/generator")):
+    for name in history.networks("gradient/"):
+        gradients = history.last(f"gradient/{name}", LOOKS)
+        if name in critics or not gradients:
+            continue
+        if max(gradients) >= max(FLAT, VANISHED * history.largest(f"gradient/{name}")):
+            continue
         yield Finding(
             "vanishing-gradients",
-            f"the generator's gradient has a norm of {gradients[-1]:.0e} while the critic is right "
-            f"in {_percent(accuracy[-1])} of pairs: its objective is flat where the samples are, "
-            "so the generator stands still. Set adversarial.objective=non-saturating, bound the "
-            "critic (adversarial.r1_weight=1 or adversarial.spectral_norm=true, each with "
-            "model.critic_norm=none), or lower optim.critic_lr and adversarial.critic_steps",
+            f"the {name}'s gradient has a norm of {gradients[-1]:.0e} while the {critics[0]} is "
+            f"right in {_percent(accuracies[0][-1])} of pairs: its objective is flat where the "
+            f"samples are, so the {name} stands still. Set adversarial.objective=non-saturating, "
+            "bound the critic (adversarial.r1_weight=1 or adversarial.spectral_norm=true, each "
+            "with model.critic_norm=none), or lower optim.critic_lr and adversarial.critic_steps",
         )
 
 
 def overwhelming_critic(history: History) -> Iterator[Finding]:
     """A critic so far ahead that its slope says little about where to go."""
-    accuracy = history.last("critic/accuracy", LOOKS)
-    margin = history.last("critic/margin", LOOKS)
     if history.last("overfit/nearness", 1, after=0):
         return  # of one batch a critic knows every image, and should
-    if accuracy and margin and min(accuracy) > SEPARATES and min(margin) > OVERWHELMS:
+    for critic in history.critics:
+        accuracy = history.last(f"{critic}/accuracy", LOOKS)
+        margin = history.last(f"{critic}/margin", LOOKS)
+        if not (accuracy and margin and min(accuracy) > SEPARATES and min(margin) > OVERWHELMS):
+            continue
         yield Finding(
             "overwhelming-critic",
-            f"the critic is right in {_percent(accuracy[-1])} of pairs, with real and generated "
+            f"the {critic} is right in {_percent(accuracy[-1])} of pairs, with real and generated "
             f"images {margin[-1]:.1f} spreads apart (sound runs stay below {OVERWHELMS:g}): it is "
             "too far ahead for the generator to follow. Lower optim.critic_lr or "
             "adversarial.critic_steps, set adversarial.r1_weight=1 or spectral_norm=true (each "
@@ -179,16 +192,19 @@ def overwhelming_critic(history: History) -> Iterator[Finding]:
 
 def overwhelmed_critic(history: History) -> Iterator[Finding]:
     """A critic that guesses although the samples are not like real images."""
-    accuracy = history.last("critic/accuracy", LOOKS)
     diversity = history.last("diversity/overall", 1)
-    guessing = accuracy and max(abs(a - 0.5) for a in accuracy) < GUESSES
-    if guessing and diversity and not 0.5 < diversity[0] < 2:
+    if not diversity or 0.5 < diversity[0] < 2:
+        return
+    for critic in history.critics:
+        accuracy = history.last(f"{critic}/accuracy", LOOKS)
+        if not accuracy or max(abs(a - 0.5) for a in accuracy) >= GUESSES:
+            continue
         yield Finding(
             "overwhelmed-critic",
-            f"the critic is right in {_percent(accuracy[-1])} of pairs, which is guessing, though "
-            f"samples are {diversity[0]:.2f} times as varied as real images: it has nothing to "
-            "teach. Raise optim.critic_lr, adversarial.critic_steps or its model.width, and lower "
-            "its penalties and model.critic_dropout",
+            f"the {critic} is right in {_percent(accuracy[-1])} of pairs, which is guessing, "
+            f"though samples are {diversity[0]:.2f} times as varied as real images: it has nothing "
+            "to teach. Raise optim.critic_lr, adversarial.critic_steps or its model.width, and "
+            "lower its penalties and model.critic_dropout",
         )
 
 

@@ -98,7 +98,7 @@ def _train(
         cpu=launch.on_cpu()
     ).local_main_process_first():  # it fills the cache for the others
         source = open_source(config.data, "train", dataset=dataset)
-    check_needs(source, family.needs, config.family)
+    check_needs(source, family.needs(config), config.family)
     info = describe(source)
     with run_folder.locked(run_dir):
         run_folder.prepare(config, run_dir, resume=resume)

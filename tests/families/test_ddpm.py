@@ -5,6 +5,7 @@ import torch
 from families_at_hand import tiny, trainer
 
 from genkit.errors import ConfigError, DataError, PipelineError
+from genkit.family import load
 from genkit.noise.config import NoiseConfig
 from genkit.noise.process import NoiseProcess
 from genkit.noise.schedules import alpha_bars
@@ -104,7 +105,7 @@ def test_labels_are_hidden_image_by_image_at_the_share_asked_for(tmp_path):
 def test_levels_spread_evenly_over_the_global_batch_when_asked(tmp_path):
     run = trainer(tiny("ddpm v"), tmp_path)
     (batch,) = next(run.loader.steps())
-    u = run._u(batch).sort().values
+    u = run.diffusion.levels(batch).sort().values
     torch.testing.assert_close(u.diff(), torch.full((7,), 1 / 8))
 
 
@@ -157,3 +158,9 @@ def test_a_model_that_always_saw_its_labels_is_not_guided(tmp_path):
     assert len(pipeline(2, labels=[0, 9], steps=1)) == 2
     with pytest.raises(PipelineError, match="never trained without its labels"):
         pipeline(2, labels=[0, 9], steps=1, guidance=2.0)
+
+
+def test_labels_are_needed_only_where_the_network_is_told_them():
+    needs = load("ddpm").needs
+    assert needs(tiny("ddpm")) == {"image"}
+    assert needs(tiny("ddpm conditional")) == {"image", "label"}

@@ -55,8 +55,8 @@ def test_a_norm_for_the_28_px_critic_is_refused():
 
 
 def test_the_conditional_family_needs_labels_and_the_other_does_not():
-    assert load("cgan").needs == {"image", "label"}
-    assert load("dcgan").needs == {"image"}
+    assert load("cgan").needs(config("cgan")) == {"image", "label"}
+    assert load("dcgan").needs(config("dcgan")) == {"image"}
 
 
 def test_a_family_with_a_typo_is_named_with_the_nearest():

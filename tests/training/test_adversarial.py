@@ -80,8 +80,7 @@ def test_momentum_rises_linearly_and_then_rests(tmp_path):
     moved = run(tmp_path, "cgan mlp", optim__momentum=[0.5, 0.7], optim__momentum_steps=2)
     seen = []
     for step in range(4):
-        moved.steps_done = step
-        moved._set_momentum()
+        moved.config.optim.set_momentum(moved.optimizers.values(), step)
         seen.append(moved.optimizers["critic"].param_groups[0]["momentum"])
     assert seen == pytest.approx([0.5, 0.6, 0.7, 0.7])
 
@@ -110,20 +109,26 @@ def test_a_spaced_penalty_falls_on_every_nth_step_and_weighs_as_much_more(tmp_pa
     found = []
     for step in range(5):
         spaced.steps_done = step
-        found.append(spaced._penalties(batch, batch["image"], fake).item())
+        arguments = batch, batch["image"], fake
+        found.append(spaced.adversary.penalties(*arguments, spaced.judge).item())
     assert found[1:4] == [0, 0, 0]
     assert found[0] == found[4] > 0
     every = run(tmp_path / "b", adversarial__r1_weight=2.0, model__critic_norm="none")
-    assert every._penalties(batch, batch["image"], fake).item() == pytest.approx(found[0] / 4)
+    penalty = every.adversary.penalties(batch, batch["image"], fake, every.judge)
+    assert penalty.item() == pytest.approx(found[0] / 4)
 
 
 def test_accuracy_is_the_share_of_pairs_ranked_rightly_and_margin_is_in_spreads(tmp_path):
-    judged = run(tmp_path)
-    judged._judged = []
-    judged._note(torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 1.0]))
-    accuracy, margin = judged._judged[0].tolist()
-    assert accuracy == (3 + 0.5) / 4  # one tie
-    assert margin == pytest.approx(2.0)  # means 2 and 0, both with a standard deviation of 1
+    judged = run(tmp_path).adversary
+    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 1.0])
+    judged.note(real, fake)
+    numbers = judged.numbers()
+    assert numbers["critic/accuracy"] == (3 + 0.5) / 4  # one tie
+    # Means 2 and 0, both with a standard deviation of 1.
+    assert float(numbers["critic/margin"]) == pytest.approx(2.0)
+    patches = [x[:, None, None, None] + torch.tensor([[-1.0, 1.0]]) for x in (real, fake)]
+    judged.note(*patches)  # two patches an image, whose mean is its logit
+    assert judged.numbers() == numbers
 
 
 def test_an_auxiliary_critic_adds_its_cross_entropy_as_weighted(tmp_path):

@@ -167,3 +167,15 @@ def test_rows_of_an_evaluation_are_no_looks_for_a_resumed_run_either():
     ill = rows(ILL["learning-rate"], 6)
     scored = [entry for each in ill for entry in (each, {"step": each["step"], "eval/fd": 1.0})]
     assert Doctor(scored)._absent == Doctor(ill)._absent
+
+
+def test_critics_of_any_name_are_judged_and_named():
+    sound = {"critic_a/accuracy": 0.9, "critic_a/margin": 1.0, "gradient/a_to_b": 1.0}
+    ill = sound | {"critic_b/accuracy": 1.0, "critic_b/margin": 40.0}
+    rows = [{"step": 1000 + i, **ill} for i in range(5)]
+    (finding,) = diagnose(History(rows))
+    assert finding.name == "overwhelming-critic"
+    assert finding.text.startswith("the critic_b is right")
+    still = ill | {"critic_a/accuracy": 1.0, "gradient/a_to_b": 1e-5}
+    found = diagnose(History([*rows, *({"step": 2000 + i, **still} for i in range(5))]))
+    assert "the a_to_b stands still" in found[0].text
