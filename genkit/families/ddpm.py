@@ -249,7 +249,7 @@ class DDPMTrainer(Trainer[Config]):
             count = len(labels)
         asked = None if labels is None else labels.tolist()
         options = self.config.sampling_options
-        images = self.pipeline()(count, seed=trainer.seed, labels=asked, output="tensor", **options)
+        images = self.pipeline()(count, seed=trainer.seed, label=asked, output="tensor", **options)
         assert isinstance(images, Tensor)
         return [Sheet(images * 2 - 1, columns=columns, labels=labels)]
 

@@ -247,7 +247,7 @@ def _samples(
         if prompts is not None:
             raise EvaluationError(
                 f"prompts: a {type(given).__name__} takes no text; leave them out, or name its "
-                'classes by options={"labels": ...}'
+                'classes by options={"label": ...}'
             )
         return pipeline_set(given, count, seed=seed, batch_size=batch_size, **options)
     if not (callable(given) and hasattr(given, "components")):
@@ -269,9 +269,10 @@ def pipeline_set(
 
     def draw(places: Sequence[int]) -> Tensor:
         parts = pipeline.stream(places, seed=seed, batch_size=batch_size, **options)
-        return torch.cat([pixels for _, pixels, _ in parts])
+        return torch.cat([torch.as_tensor(made["image"]) for _, made in parts])
 
-    labels = pipeline.labels_of(range(count), options.get("labels"))
+    given, _ = pipeline.asked(**options)
+    labels = given.read(range(count)).get("label") if "label" in given.taken else None
     return _drawn(pipeline, draw, count, f"{seed} {options}", labels)
 
 
