@@ -15,8 +15,8 @@ from torch import Tensor
 
 from genkit.errors import PipelineError
 from genkit.images import to_numpy, to_pil, to_uint8, to_unit
-from genkit.rows.base import stacked
-from genkit.rows.columns import Column, Columns, Image, Mask, Raw
+from genkit.rows.columns import Column, Columns, Image, Mask
+from genkit.rows.drawn import joined
 
 Output = Literal["pil", "tensor", "np"]
 Images = list[Pillow.Image] | Tensor | NDArray[Any]
@@ -71,12 +71,3 @@ def _in_form(column: Column, batches: Sequence[Tensor], output: Output) -> Any:
         return to_unit(values)
     pixels = to_uint8(values)
     return to_numpy(pixels) if output == "np" else [to_pil(image) for image in pixels]
-
-
-def joined(batches: Sequence[Raw]) -> Raw:
-    """Batches one after the other: one tensor where the shapes agree, else a list of rows."""
-    if len({batch.shape[1:] for batch in batches if isinstance(batch, Tensor)}) == 1:
-        tensors = [batch for batch in batches if isinstance(batch, Tensor)]
-        if len(tensors) == len(batches):
-            return torch.cat(tensors)
-    return stacked([row for batch in batches for row in batch])
