@@ -208,7 +208,7 @@ def _real(
     run: Path, pipeline: Any, reference: str | None, root: Path | None
 ) -> ImageSet | ReferenceStatistics:
     """The images to measure against."""
-    from genkit.data import open_source
+    from genkit.data import open_data
     from genkit.run_folder import open_run
     from genkit.verbs.evaluate import image_set, named_set
 
@@ -222,7 +222,7 @@ def _real(
         raise EvaluationError(f"{run}: its data was handed over in Python; give --reference")
     if root is not None and "root" in type(data).model_fields:
         data = data.model_copy(update={"root": root})
-    return image_set(open_source(data, "test"))
+    return image_set(open_data(data, "test"))
 
 
 # -- measuring -------------------------------------------------------------------------------------
