@@ -24,13 +24,13 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from genkit import pipelines
 from genkit.config import Positive, Section
 from genkit.family import Family, image_and_label
 from genkit.nn.critics import Conditioning, Norm, Verdict
 from genkit.nn.generators import Norm as GeneratorNorm
 from genkit.nn.pairs import make_pair, pair_problem
 from genkit.nn.perceptrons import MaxoutCritic, PerceptronGenerator
-from genkit.pipelines.noise import NoiseToImage, latents
 from genkit.rows.batch import Batch
 from genkit.training.adversarial import AdversarialRunConfig, AdversarialTrainer
 from genkit.training.previews import Sheet, classes_on_sheet
@@ -98,7 +98,7 @@ class Config(AdversarialRunConfig):
             raise ValueError("data.batch_size=1: batch norm needs 2 or more images")
         problem = pair_problem(
             model.kind,
-            self.data.side,
+            self.data.image_size,
             critic_norm=model.critic_norm,
             critic_dropout=model.critic_dropout,
             penalty=self.adversarial.penalized,
@@ -117,6 +117,7 @@ class CGANTrainer(AdversarialTrainer[Config]):
         model, data = self.config.model, self.data
         self.latent_dim = model.latent_dim
         if model.kind == "mlp":
+            assert data.num_classes is not None  # its config says that it needs labels
             shape = (data.channels, data.image_size, data.num_classes)
             perceptron = PerceptronGenerator(model.latent_dim, *shape)
             self.latent_dim = perceptron.noise_dim  # what it drops is drawn with z
@@ -158,14 +159,14 @@ class CGANTrainer(AdversarialTrainer[Config]):
         """Images of the averaged generator for the run's seed: one row per class."""
         trainer, model = self.config.trainer, self.config.model
         label, columns = classes_on_sheet(self.data.num_classes or 1, trainer.preview_count)
-        z = latents(trainer.seed, range(len(label)), self.latent_dim, model.noise)
+        z = pipelines.latents(trainer.seed, range(len(label)), self.latent_dim, model.noise)
         generator = self.averaged_network("generator")
         images: Tensor = generator(z.to(self.device), label.to(self.device))
         return [Sheet(images, columns=columns, labels=label)]
 
-    def pipeline(self) -> NoiseToImage:
+    def pipeline(self) -> pipelines.NoiseToImage:
         """Noise and label to image by the averaged generator."""
-        return NoiseToImage(
+        return pipelines.NoiseToImage(
             generator=self.averaged_network("generator"),
             latent_dim=self.latent_dim,
             image_size=self.data.image_size,
@@ -179,7 +180,7 @@ class CGANTrainer(AdversarialTrainer[Config]):
 TINY: dict[str, Any] = {
     "family": "cgan",
     "data": {
-        "kind": "glyphs",
+        "kind": "synthetic",
         "image_size": 32,
         "train_count": 64,
         "test_count": 32,

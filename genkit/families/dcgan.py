@@ -18,11 +18,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from genkit import pipelines
 from genkit.config import Positive, Section
 from genkit.family import Family
 from genkit.nn.critics import Norm, Verdict
 from genkit.nn.pairs import Kind, make_pair, pair_problem
-from genkit.pipelines.noise import NoiseToImage, latents
 from genkit.rows.batch import Batch
 from genkit.training.adversarial import AdversarialRunConfig, AdversarialTrainer
 from genkit.training.previews import Sheet
@@ -50,7 +50,7 @@ class Config(AdversarialRunConfig):
             raise ValueError("data.batch_size=1: batch norm needs 2 or more images")
         problem = pair_problem(
             self.model.kind,
-            self.data.side,
+            self.data.image_size,
             critic_norm=self.model.critic_norm,
             critic_dropout=self.model.critic_dropout,
             penalty=self.adversarial.penalized,
@@ -92,13 +92,15 @@ class DCGANTrainer(AdversarialTrainer[Config]):
     def preview(self) -> list[Sheet]:
         """Images of the averaged generator for the first latents of the run's seed."""
         model, trainer = self.config.model, self.config.trainer
-        z = latents(trainer.seed, range(trainer.preview_count), model.latent_dim, model.latent)
+        z = pipelines.latents(
+            trainer.seed, range(trainer.preview_count), model.latent_dim, model.latent
+        )
         images: Tensor = self.averaged_network("generator")(z.to(self.device))
         return [Sheet(images)]
 
-    def pipeline(self) -> NoiseToImage:
+    def pipeline(self) -> pipelines.NoiseToImage:
         """Noise to image by the averaged generator."""
-        return NoiseToImage(
+        return pipelines.NoiseToImage(
             generator=self.averaged_network("generator"),
             latent_dim=self.config.model.latent_dim,
             image_size=self.data.image_size,
@@ -110,7 +112,7 @@ class DCGANTrainer(AdversarialTrainer[Config]):
 TINY: dict[str, Any] = {
     "family": "dcgan",
     "data": {
-        "kind": "glyphs",
+        "kind": "synthetic",
         "image_size": 32,
         "train_count": 64,
         "test_count": 32,

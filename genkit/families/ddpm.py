@@ -21,13 +21,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from genkit import pipelines
 from genkit.config import Fraction, NonNegative, Positive, Section
 from genkit.errors import DataError, PipelineError
 from genkit.family import Family
 from genkit.nn.denoisers import denoise, hidden_matrices, make_dit, make_unet, unet_problem
 from genkit.noise.config import NoiseConfig
-from genkit.pipelines.denoising import Denoising
-from genkit.pipelines.sampling import complete
+from genkit.pipelines.sampling import complete, settle
 from genkit.rows.batch import Batch
 from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
 from genkit.training.diffusion import Diffusion
@@ -176,7 +176,7 @@ class Config(RunConfig):
 
     @model_validator(mode="after")
     def _network_fits(self) -> Config:
-        problem = self.model.problem(self.data.side)
+        problem = self.model.problem(self.data.image_size)
         if problem:
             raise ValueError(f"model.{problem}")
         if self.preview.guidance != 1 and not self.model.conditional:
@@ -187,7 +187,9 @@ class Config(RunConfig):
             )
         try:
             classes = 1 if self.model.conditional else None
-            complete(self.sampling_options, self.noise.process().scheduler(), classes)
+            settle(self.sampling_options, self.noise.kind, self.noise.steps, classes)
+            if self.preview.scheduler is not None:  # the default fits, whatever is predicted
+                complete(self.sampling_options, self.noise.process().scheduler(), classes)
         except PipelineError as error:
             raise ValueError(f"preview.{error}") from None
         return self
@@ -249,16 +251,16 @@ class DDPMTrainer(Trainer[Config]):
             count = len(labels)
         asked = None if labels is None else labels.tolist()
         options = self.config.sampling_options
-        images = self.pipeline()(count, seed=trainer.seed, label=asked, output="tensor", **options)
+        images = self.pipeline()(count, seed=trainer.seed, labels=asked, output="tensor", **options)
         assert isinstance(images, Tensor)
         return [Sheet(images * 2 - 1, columns=columns, labels=labels)]
 
-    def pipeline(self) -> Denoising:
+    def pipeline(self) -> pipelines.Denoising:
         """Noise and label to image by the averaged denoiser."""
         names = self.data.class_names if self.config.model.conditional else None
         network = self.averaged_network("denoiser")
         is_unet = self.config.model.kind == "unet"
-        return Denoising(
+        return pipelines.Denoising(
             scheduler=self.diffusion.process.scheduler(),
             unet=network if is_unet else None,
             transformer=None if is_unet else network,
@@ -272,7 +274,7 @@ class DDPMTrainer(Trainer[Config]):
 TINY: dict[str, Any] = {
     "family": "ddpm",
     "data": {
-        "kind": "glyphs",
+        "kind": "synthetic",
         "image_size": 16,
         "train_count": 64,
         "test_count": 32,

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
 _VECTOR = 16  # float32 numbers that AVX-512 takes at once
@@ -41,7 +40,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(query, key, value)
 
 
-class QuickAttention(AttnProcessor2_0):
+class QuickAttention:
     """What a diffusers `Attention` calls to attend to itself; other attention stays diffusers'."""
 
     def __call__(  # noqa: D102  (diffusers' signature)
@@ -53,10 +52,10 @@ class QuickAttention(AttnProcessor2_0):
         temb: Tensor | None = None,
     ) -> Tensor:
         if encoder_hidden_states is not None or attention_mask is not None:
-            other: Tensor = super().__call__(
-                attn, hidden_states, encoder_hidden_states, attention_mask, temb
-            )
-            return other
+            from diffusers.models.attention_processor import AttnProcessor2_0
+
+            usual: Any = AttnProcessor2_0()
+            return usual(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         image = hidden_states.ndim == 4
         tokens = hidden_states.flatten(2).mT if image else hidden_states
         if attn.group_norm is not None:
@@ -77,6 +76,8 @@ class QuickAttention(AttnProcessor2_0):
 
 def quicken(network: Any) -> None:
     """Let every plain self-attention of a diffusers network be computed by `QuickAttention`."""
+    from diffusers.models.attention_processor import Attention
+
     quick: Any = QuickAttention
     for module in network.modules():
         if isinstance(module, Attention) and _is_plain(module):
@@ -85,5 +86,7 @@ def quicken(network: Any) -> None:
 
 def _is_plain(attention: Any) -> bool:
     """Whether nothing lies between its projections and its scores."""
+    from diffusers.models.attention_processor import AttnProcessor2_0
+
     own = type(attention.processor) is AttnProcessor2_0
     return own and not any((attention.spatial_norm, attention.norm_q, attention.norm_k))

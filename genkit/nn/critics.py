@@ -9,11 +9,10 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from genkit.nn.generators import init_dcgan
+from genkit.nn.network import Network
 
 Norm = Literal["batch", "layer", "none"]
 Conditioning = Literal["channels", "projection", "auxiliary"]
@@ -87,7 +86,7 @@ def with_label(image: Tensor, label: Tensor | None, num_classes: int | None) -> 
     return torch.cat([image, planes.expand(-1, -1, *image.shape[2:])], dim=1)
 
 
-class DCGANCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class DCGANCritic(Network):
     """The deep convolutional critic: (B, C, S, S) in [-1, 1] -> `Verdict`.
 
     Radford et al. 2016 (arXiv:1511.06434): strided convolutions, LeakyReLU 0.2, batch norm but at
@@ -106,7 +105,6 @@ class DCGANCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
         dropout: Share of activations dropped after each layer.
     """
 
-    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         channels: int = 3,
@@ -117,7 +115,7 @@ class DCGANCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
         norm: Norm | None = None,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         inputs = input_channels(channels, num_classes, conditioning)
         self.planes = num_classes if conditioning == "channels" else None
         if image_size == 28:

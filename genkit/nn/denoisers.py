@@ -17,9 +17,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import DiTTransformer2DModel, UNet2DModel
-from diffusers.models.attention_processor import Attention
-from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from genkit.nn.attention import quicken
@@ -56,6 +53,8 @@ def make_unet(
         patch_size: P; above 1, call it through `denoise` with the same.
         num_classes: K; None = unconditional.
     """
+    from diffusers import UNet2DModel
+
     side = image_size // patch_size
     sides = [side >> i for i in range(len(channels))]
     down = ["AttnDownBlock2D" if side in attention else "DownBlock2D" for side in sides]
@@ -135,6 +134,8 @@ def make_dit(
 
     An unconditional one is a network of one class that is never named.
     """
+    from diffusers import DiTTransformer2DModel
+
     dit: Any = DiTTransformer2DModel(
         sample_size=image_size,
         in_channels=in_channels,
@@ -169,7 +170,7 @@ def denoise(
     """
     bare = getattr(network, "module", network)
     bare = getattr(bare, "_orig_mod", bare)
-    if labels is None and isinstance(bare, DiTTransformer2DModel):
+    if labels is None and _is_dit(bare):
         labels = torch.full((len(x),), null_label(bare), device=x.device)
     patches = F.pixel_unshuffle(x, patch_size)
     output: Tensor = network(patches, time, class_labels=labels, return_dict=False)[0]
@@ -179,9 +180,15 @@ def denoise(
 def null_label(network: Any) -> int:
     """K: the label that means none."""
     config = network.config
-    if isinstance(network, DiTTransformer2DModel):
+    if _is_dit(network):
         return int(config["num_embeds_ada_norm"])
     return int(config["num_class_embeds"]) - 1
+
+
+def _is_dit(network: Any) -> bool:
+    from diffusers import DiTTransformer2DModel
+
+    return isinstance(network, DiTTransformer2DModel)
 
 
 def hidden_matrices(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -190,8 +197,7 @@ def hidden_matrices(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter
     Neither biases nor norms nor the label's embedding are among the first: these are what Muon
     makes orthogonal. See genkit/training/muon.py.
     """
-    is_dit = isinstance(network, DiTTransformer2DModel)
-    names = ("pos_embed.proj", "proj_out_2") if is_dit else ("conv_in", "conv_out")
+    names = ("pos_embed.proj", "proj_out_2") if _is_dit(network) else ("conv_in", "conv_out")
     ends = [network.get_submodule(name) for name in names]
     hidden = {
         id(module.weight)
@@ -211,6 +217,9 @@ def _quiet_ends(unet: Any) -> None:
     Ho et al. 2020 make these layers' first weights 1e-5 of what others have; with a hundredth each
     gradient is still large enough for Adam to move every weight in the first step.
     """
+    from diffusers.models.attention_processor import Attention
+    from diffusers.models.resnet import ResnetBlock2D
+
     ends: list[Any] = [unet.conv_out]
     for module in unet.modules():
         if isinstance(module, ResnetBlock2D):

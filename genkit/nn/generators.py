@@ -7,16 +7,15 @@ import math
 from typing import Literal
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from genkit.nn.network import Network
 from genkit.nn.norms import ConditionalBatchNorm1d, LabelledSequential, batch_norm
 
 Norm = Literal["batch", "conditional"]
 
 
-class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class DCGANGenerator(Network):
     """The deep convolutional generator: z (B, Z) -> (B, C, S, S) in [-1, 1].
 
     Radford et al. 2016 (arXiv:1511.06434): strided transposed convolutions, batch norm everywhere
@@ -37,7 +36,6 @@ class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
             `ConditionalBatchNorm2d`, and through nothing else; needs classes.
     """
 
-    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         latent_dim: int = 100,
@@ -48,7 +46,7 @@ class DCGANGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         embed_dim: int = 50,
         norm: Norm = "batch",
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         if norm == "conditional" and num_classes is None:
             raise ValueError("norm='conditional' needs num_classes")
         joined = num_classes is not None and norm == "batch"

@@ -9,16 +9,15 @@ Legend: B batch, Z latent size, N noise size, K classes, C image channels, S siz
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from genkit.nn.critics import Verdict
+from genkit.nn.network import Network
 
 HIDDEN = (200, 1000, 1200)  # units of the generator: of z, of the label, of both joined
 
 
-class PerceptronGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class PerceptronGenerator(Network):
     """Noise (B, N), label (B,) -> (B, C, S, S) in [-1, 1].
 
     z to 200 and the one-hot label to 1000 units, joined to 1200, all ReLU; a sigmoid per pixel,
@@ -37,7 +36,6 @@ class PerceptronGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         dropout: Share of hidden units dropped.
     """
 
-    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         latent_dim: int = 100,
@@ -46,7 +44,7 @@ class PerceptronGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         num_classes: int = 10,
         dropout: float = 0.5,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.num_classes = num_classes
         self.dropout = dropout
         self.parts = (latent_dim, HIDDEN[0] + HIDDEN[1], HIDDEN[2])
@@ -79,7 +77,7 @@ class PerceptronGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return hidden * (draws >= self.dropout) / (1 - self.dropout)
 
 
-class MaxoutCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class MaxoutCritic(Network):
     """(B, C, S, S) in [-1, 1], label (B,) -> `Verdict`.
 
     Pixels in [0, 1] to 240 maxout units of 5 pieces and the one-hot label to 50 of 5, joined to 240
@@ -93,7 +91,6 @@ class MaxoutCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
         input_dropout: Share of pixels dropped in training.
     """
 
-    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         channels: int = 1,
@@ -102,7 +99,7 @@ class MaxoutCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
         dropout: float = 0.5,
         input_dropout: float = 0.2,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.num_classes = num_classes
         self.of_image = nn.Sequential(
             nn.Flatten(),

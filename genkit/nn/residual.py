@@ -13,17 +13,16 @@ from functools import partial
 from itertools import pairwise
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from genkit.nn.critics import Conditioning, Head, Verdict, input_channels, sum_pool, with_label
+from genkit.nn.network import Network
 from genkit.nn.norms import Labelled, LabelledSequential, batch_norm
 
 WIDTHS = {32: 256, 64: 64}  # the published ones
 
 
-class ResidualGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class ResidualGenerator(Network):
     """The residual generator: z (B, Z) -> (B, C, S, S) in [-1, 1].
 
     Dense to 4 x 4, then blocks that double the size: 32 px 256 -> 256, 256, 256; 64 px
@@ -40,7 +39,6 @@ class ResidualGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         num_classes: K, or None for an unconditional generator.
     """
 
-    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         latent_dim: int = 128,
@@ -49,7 +47,7 @@ class ResidualGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         width: int | None = None,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         width = width or WIDTHS[image_size]
         levels = [1, 1, 1, 1] if image_size == 32 else [16, 8, 4, 2, 1]
         features = [width * level for level in levels]
@@ -68,7 +66,7 @@ class ResidualGenerator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return torch.tanh(self.body(z, label))
 
 
-class ResidualCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class ResidualCritic(Network):
     """The residual critic: (B, C, S, S) in [-1, 1] -> `Verdict`.
 
     Blocks, no norms: 32 px two that halve the size and two that keep it, all of 128; 64 px five
@@ -84,7 +82,6 @@ class ResidualCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
             (`with_label`), or in the `Head`; published is "projection".
     """
 
-    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         channels: int = 3,
@@ -93,7 +90,7 @@ class ResidualCritic(ModelMixin, ConfigMixin):  # type: ignore[misc]
         num_classes: int | None = None,
         conditioning: Conditioning = "channels",
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         width = width or WIDTHS[image_size]
         inputs = input_channels(channels, num_classes, conditioning)
         self.planes = num_classes if conditioning == "channels" else None

@@ -130,6 +130,12 @@ class NoiseConfig(Section):
             last if self.beta_end is None else self.beta_end,
         )
 
+    @property
+    def kind(self) -> Literal["timesteps", "edm", "flow"]:
+        """What the network is trained on: the timesteps of a schedule, or continuous levels."""
+        continuous: dict[str, Literal["edm", "flow"]] = {"edm": "edm", "flow": "flow"}
+        return continuous.get(self.prediction, "timesteps")
+
     def process(self) -> NoiseProcess:
         """The process of these settings."""
         draws = self.draws or ("log-normal" if self.prediction == "edm" else "uniform")

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
-from diffusers import DDPMScheduler, EDMDPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from genkit.noise import levels, predictions, schedules, variational
@@ -130,6 +129,12 @@ class NoiseProcess:
 
     def scheduler(self) -> Any:
         """The diffusers scheduler of this process: what an export holds."""
+        from diffusers import (
+            DDPMScheduler,
+            EDMDPMSolverMultistepScheduler,
+            FlowMatchEulerDiscreteScheduler,
+        )
+
         if self.prediction == "edm":
             return EDMDPMSolverMultistepScheduler(sigma_data=self.data_std)
         if self.prediction == "flow":

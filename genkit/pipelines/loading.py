@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from genkit.errors import GenkitError, PipelineError
+from genkit.nn.network import complete
 from genkit.pipelines.base import FORMAT_VERSION
 
 INDEX = "model_index.json"
@@ -217,6 +218,7 @@ def _load_component(folder: Path, name: str, entry: Any) -> Any:
 def _is_diffusers(kind: type) -> bool:
     from diffusers import ModelMixin
 
+    complete()
     return issubclass(kind, ModelMixin)
 
 

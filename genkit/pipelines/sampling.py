@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from genkit.errors import PipelineError
@@ -34,8 +34,6 @@ class Sampling:
         precision: "bf16" for the network's forward pass; "auto" = bf16 where the hardware has it
             and the network is large enough to gain.
         eta: Of ddim: 0 no noise, 1 as much as DDPM's.
-        strength: In (0, 1], of a picture that is given: the share of the steps that are taken from
-            it under noise; 1 begins at pure noise.
     """
 
     scheduler: str | None = None
@@ -46,29 +44,6 @@ class Sampling:
     options: Mapping[str, Any] | None = None
     precision: Precision = "auto"
     eta: float = 0.0
-    strength: float = 0.6
-
-    def make(self, exported: Any) -> Any:
-        """A scheduler that runs the process of the exported one as asked here."""
-        assert self.scheduler is not None
-        return schedulers.make(self.scheduler, exported, self.options or {})
-
-    def to_tree(self, *, with_picture: bool) -> dict[str, Any]:
-        """These options as JSON gives them back; without a picture nothing of its strength."""
-        interval = [float(end) for end in self.guidance_interval]
-        tree = asdict(self) | {"options": dict(self.options or {}), "guidance_interval": interval}
-        return tree if with_picture else {k: v for k, v in tree.items() if k != "strength"}
-
-    @property
-    def guiding(self) -> dict[str, Any]:
-        """Arguments of `denoise.guided`."""
-        scale, interval = self.guidance, self.guidance_interval
-        return {"scale": scale, "interval": interval, "rescale": self.guidance_rescale}
-
-    @property
-    def step_eta(self) -> float | None:
-        """Eta of the scheduler's step; None where the scheduler takes none."""
-        return self.eta if self.scheduler == "ddim" else None
 
     def problems(
         self, timesteps: int | None, num_classes: int | None, *, null_label: bool = True
@@ -99,8 +74,6 @@ class Sampling:
             yield f"eta: is for ddim; with {self.scheduler} leave it out"
         if not 0 <= self.eta <= 1:
             yield f"eta: must be in 0 to 1, got {self.eta}"
-        if not 0 < self.strength <= 1:
-            yield f"strength: must be above 0 and at most 1, got {self.strength}"
 
     def _problems_of_guidance(self, num_classes: int | None) -> Iterator[str]:
         if len(self.guidance_interval) != 2:
@@ -132,12 +105,35 @@ def complete(
     Raises:
         PipelineError: An option is unknown, out of range, or does not fit the model.
     """
+    kind = schedulers.kind_of(exported)
+    timesteps = exported.config["num_train_timesteps"] if kind == "timesteps" else 0
+    asked = settle(options, kind, timesteps, num_classes, null_label=null_label)
+    schedulers.make(asked.scheduler or schedulers.DEFAULTS[kind], exported, asked.options or {})
+    return asked
+
+
+def settle(
+    options: Mapping[str, Any],
+    kind: schedulers.Kind,
+    steps: int,
+    num_classes: int | None,
+    *,
+    null_label: bool = True,
+) -> Sampling:
+    """As `complete`, but for whether the scheduler that is named fits: its class is not imported.
+
+    Args:
+        options: Attributes of `Sampling`; None = left out.
+        kind: What the model was trained on.
+        steps: T, if these are timesteps.
+        num_classes: K; None = unconditional.
+        null_label: Whether the model was trained without labels too.
+    """
     known = [f.name for f in fields(Sampling)]
     for name in options:
         if name not in known:
             raise PipelineError(f"{name}: no such option; {schedulers.nearest(name, known)}")
-    kind = schedulers.kind_of(exported)
-    timesteps = exported.config["num_train_timesteps"] if kind == "timesteps" else None
+    timesteps = steps if kind == "timesteps" else None
     given = {name: value for name, value in options.items() if value is not None}
     scheduler = given.setdefault("scheduler", schedulers.DEFAULTS[kind])
     if timesteps is not None:
@@ -148,5 +144,4 @@ def complete(
     problem = next(asked.problems(timesteps, num_classes, null_label=null_label), None)
     if problem is not None:
         raise PipelineError(problem)
-    schedulers.make(scheduler, exported, asked.options or {})
     return asked

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from typing import TYPE_CHECKING
 
 from genkit import launch
 from genkit.errors import TrainingError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def make_accelerator(run_dir: Path) -> Accelerator:
@@ -17,6 +18,9 @@ def make_accelerator(run_dir: Path) -> Accelerator:
     Raises:
         TrainingError: Other than the launched number of processes take part.
     """
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs
+
     # Buffers are shared when they are needed (`_share_buffers`), not at each forward pass, where
     # it would overwrite batch-norm statistics between the critic's two passes.
     wrapping = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from genkit.errors import CheckpointError, TrainingError
@@ -131,6 +130,8 @@ class Learnt:
         """Give rank 0's batch-norm statistics to all: each process has seen other images."""
         if processes == 1:
             return
+        from accelerate.utils import broadcast
+
         averages = self.ema.networks.values() if self.ema else ()
         for network in (*self.living.values(), *averages):
             for buffer in network.buffers():

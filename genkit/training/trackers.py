@@ -7,16 +7,17 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.tracking import filter_trackers
 from torch import Tensor
 
 from genkit.errors import ConfigError
 from genkit.files import write_whole
 from genkit.training.checkpoints import explained
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 class MetricsFile:
@@ -63,6 +64,8 @@ def start_trackers(
                 f"trainer.trackers: {name} is not installed; pip install 'genkit[{name}]'"
             )
     if names:
+        from accelerate.tracking import filter_trackers
+
         accelerator.log_with = filter_trackers(list(names), accelerator.logging_dir)
         scalars = {k: v for k, v in config.items() if isinstance(v, bool | int | float | str)}
         accelerator.init_trackers("genkit", config=scalars)

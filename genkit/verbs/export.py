@@ -28,7 +28,8 @@ def export(
     """
     run = Path(run)
     config, record = run_folder.open_run(run)
-    info = DataInfo.from_tree(record["data"])
+    data = record["data"]
+    info = DataInfo(**{**data, "class_names": data["class_names"] and tuple(data["class_names"])})
     trainer = load(config.family).trainer(config, info, run)
     trainer.resume(step)
     record |= {"steps": trainer.steps_done}

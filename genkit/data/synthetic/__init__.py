@@ -1,0 +1,1 @@
+"""Data sets drawn by our own code from (seed, index): exact labels, no download."""

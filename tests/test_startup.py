@@ -1,0 +1,59 @@
+"""What a verb imports before it works: by modules, since times depend on the machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genkit.family import names
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {
+    "accelerate", "diffusers", "huggingface_hub", "lpips", "matplotlib", "scipy", "sympy",
+    "tensorboard", "torchvision", "transformers", "triton",
+}  # fmt: skip
+
+
+def imported(*commands: list[str]) -> set[str]:
+    """Top-level modules in memory after these command lines, run one after the other."""
+    code = f"""
+import sys
+from genkit.cli import main
+for command in {commands!r}:
+    try:
+        main(command)
+    except SystemExit as end:
+        assert end.code in (None, 0), (command, end.code)
+print(*{{name.partition(".")[0] for name in sys.modules}}, file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(done.stderr.split())
+
+
+def test_help_and_the_list_of_families_need_no_torch():
+    verbs = ["train", "sample", "evaluate", "report", "config show", "machine"]
+    helps = [[*verb.split(), "--help"] for verb in verbs]
+    assert not imported(["--help"], ["--version"], ["families"], *helps) & {"torch", *HEAVY}
+
+
+def test_a_config_is_shown_checked_and_described_with_torch_alone():
+    configs = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("configs/*/*.yaml"))
+    configs = [path for path in configs if "accelerate" not in path]
+    shown = [["config", "show", path] for path in configs]
+    described = [["config", "schema", name] for name in names()]
+    found = imported(["config", "check", *configs], *shown, *described)
+    assert "torch" in found
+    assert not found & HEAVY
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_family_is_imported_with_torch_alone(name):
+    code = f"import sys, genkit.families.{name}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {m.partition(".")[0] for m in done.stdout.split()} & HEAVY
+    assert "torch._dynamo" not in done.stdout.split()
