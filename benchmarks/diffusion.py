@@ -30,12 +30,13 @@ from torch import Tensor
 
 from benchmarks.step import IMAGES, LOG_EVERY, Measured, random_images, run_length
 from benchmarks.timing import Clock, Laps, this_device
-from genkit.data import Loader, MemorySource
+from genkit.data import Loader
 from genkit.families import ddpm
 from genkit.family import load, resolve
 from genkit.images import to_float
 from genkit.machine import keep_freed_memory
-from genkit.verbs.train import describe
+from genkit.rows.base import image_rows
+from genkit.rows.batch import DataInfo
 
 Network = Literal["small", "cifar10", "tiny"]
 TIMESTEPS = 1000
@@ -158,10 +159,10 @@ def trained(
         tree.setdefault(section, {}).update(values)
     resolved = resolve(tree, "benchmark")
     pixels = random_images(SIZES[network], max(IMAGES, batch_size), COLOURS[network])
-    source = MemorySource("random", pixels)
+    source = image_rows("random", pixels)
     loader = Clock(Loader(source, resolved.data, resolved.trainer.seed, device=device), timed)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = load("ddpm").trainer(resolved, describe(source), Path(folder), loader=loader)
+        trainer = load("ddpm").trainer(resolved, DataInfo.of(source), Path(folder), loader=loader)
         trainer.fit()
         trainer.close()
     return {"seconds": timed.seconds, "precision": trainer.precision, "device": device.type}

@@ -22,14 +22,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genkit.data import Loader, open_source
+from genkit.data import Loader, open_data
 from genkit.errors import TrainingError
 from genkit.evaluation.extractors.digits import load_digits
 from genkit.family import load, load_config
 from genkit.machine import keep_freed_memory
-from genkit.rows.batch import Batch
+from genkit.rows.batch import Batch, DataInfo
 from genkit.training.trainer import Trainer
-from genkit.verbs.train import describe
 
 CONFIG = Path(__file__).parents[1] / "configs" / "cgan" / "glyphs.yaml"
 SLEEP = 0.15  # s that the slow loader takes for a batch
@@ -104,12 +103,12 @@ def run(case: Case, folder: Path, steps: int, width: int) -> str:
             *case.settings,
         ],
     )
-    source = open_source(config.data, "train")
+    source = open_data(config.data, "train")
     loader = Loader(source, config.data, config.trainer.seed)
     digits = load_digits()
     trainer = load(config.family).trainer(
         config,
-        describe(source),
+        DataInfo.of(source),
         folder,
         loader=loader,
         classify=lambda pixels: digits.classify(digits.of(pixels)),

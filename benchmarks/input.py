@@ -16,9 +16,10 @@ from torchvision import transforms
 
 from benchmarks.step import Measured, random_images
 from benchmarks.timing import Laps
-from genkit.config import CustomData
-from genkit.data import Loader, MemorySource
+from genkit.data import Loader
+from genkit.data.readers.custom import CustomData
 from genkit.machine import keep_freed_memory
+from genkit.rows.base import image_rows
 
 COUNT = 20_000
 BATCH = 64
@@ -83,6 +84,6 @@ def in_memory(
     data = CustomData(
         kind="custom", image_size=size, channels=channels, batch_size=BATCH, flip=flip
     )
-    batches = Loader(MemorySource("random", pixels, labels), data, seed=0).steps()
+    batches = Loader(image_rows("random", pixels, labels), data, seed=0).steps()
     timed = Laps(CPU, warmup=50, count=laps, length=300)
     return {"seconds": timed.time(lambda: next(batches)) / BATCH}

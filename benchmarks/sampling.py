@@ -127,7 +127,7 @@ def genkit(
     difference = np.abs(ours - theirs)
     return {
         "seconds": seconds,
-        "precision": pipeline.sampling(**options).precision,
+        "precision": pipeline.options(**options).precision,
         "device": device.type,
         "max_difference": int(difference.max()),
         "mean_difference": round(float(difference.mean()), 4),
@@ -171,6 +171,6 @@ def parts(
     return {
         "seconds": statistics.median(whole),
         "network_seconds": statistics.median(inside),
-        "precision": pipeline.sampling(**options).precision,
+        "precision": pipeline.options(**options).precision,
         "device": device.type,
     }

@@ -22,11 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import Clock, Laps, this_device
-from genkit.data import Loader, MemorySource
+from genkit.data import Loader
 from genkit.family import load, resolve
 from genkit.images import to_float
 from genkit.machine import keep_freed_memory
-from genkit.verbs.train import describe
+from genkit.rows.base import image_rows
+from genkit.rows.batch import DataInfo
 
 LATENT = 100
 COLOURS = 3
@@ -176,10 +177,10 @@ def trained(
     for section, values in (settings or {}).items():
         tree.setdefault(section, {}).update(values)
     config = resolve(tree, "benchmark")
-    source = MemorySource("random", random_images(size, IMAGES))
+    source = image_rows("random", random_images(size, IMAGES))
     loader = Clock(Loader(source, config.data, config.trainer.seed, device=device), timed)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = load("dcgan").trainer(config, describe(source), Path(folder), loader=loader)
+        trainer = load("dcgan").trainer(config, DataInfo.of(source), Path(folder), loader=loader)
         trainer.fit()
         trainer.close()
     return {"seconds": timed.seconds, "precision": trainer.precision, "device": device.type}

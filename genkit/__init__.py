@@ -2,7 +2,7 @@
 
     import genkit
     run = genkit.train("configs/cgan/glyphs.yaml")
-    images = genkit.load_pipeline(run)(16, seed=0, labels=[7])
+    images = genkit.load_pipeline(run)(16, seed=0, label=[7])
 
 Names are imported when they are first used, so `import genkit` costs nothing.
 """

@@ -15,7 +15,7 @@ from typing import Any
 
 from genkit import launch
 from genkit.config import differences, read_tree, to_tree, to_yaml
-from genkit.errors import CheckpointError
+from genkit.errors import CheckpointError, ConfigError
 from genkit.family import resolve
 from genkit.files import write_whole
 from genkit.training import checkpoints
@@ -30,7 +30,7 @@ def prepare(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
     """
     path = run_dir / "config.yaml"
     if path.exists():
-        changed = differences(read_tree(path), to_tree(config))
+        changed = differences(_settings(path), to_tree(config))
         if resume:
             changed = {k: v for k, v in changed.items() if not _may_change(k, config)}
         used = resume or (run_dir / "metrics.jsonl").exists() or (run_dir / "checkpoints").exists()
@@ -39,6 +39,15 @@ def prepare(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
     if launch.ranks().is_first:
         with checkpoints.explained(f"run folder {run_dir}"):
             write_whole(path, to_yaml(config))
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """What a run folder's config.yaml says, in today's words where another version wrote it."""
+    tree = read_tree(path)
+    try:
+        return to_tree(resolve(tree, str(path)))
+    except ConfigError:
+        return tree  # of a family or of settings that are not known here
 
 
 def _may_change(key: str, config: RunConfig) -> bool:

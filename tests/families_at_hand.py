@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from genkit.data import Loader, MemorySource
+from genkit.data import Loader
 from genkit.family import load, names, resolve
+from genkit.rows.base import MemoryRows, image_rows
+from genkit.rows.batch import DataInfo
 from genkit.training.config import RunConfig
 from genkit.training.trainer import Trainer
-from genkit.verbs.train import describe
 
 # One case for each objective, regulariser, conditioning and kind of network.
 _PENALIZED = {"model__critic_norm": "layer"}
@@ -109,14 +110,14 @@ def tiny(case: str, **changes: Any) -> RunConfig:
     return resolve(tree, f"tiny {name}")
 
 
-def source(config: RunConfig) -> MemorySource:
+def source(config: RunConfig) -> MemoryRows:
     """Random images and labels of the config's size: enough for every contract."""
     data = config.data
     keyed = torch.Generator().manual_seed(0)
     shape = (48, data.channels, data.image_size, data.image_size)
     pixels = torch.randint(0, 256, shape, generator=keyed, dtype=torch.uint8)
     labels = torch.arange(48) % 10
-    return MemorySource("random", pixels, labels, class_names=tuple("0123456789"))
+    return image_rows("random", pixels, labels, class_names=tuple("0123456789"))
 
 
 def trainer(config: RunConfig, folder: Path, **options: Any) -> Trainer[Any]:
@@ -124,7 +125,9 @@ def trainer(config: RunConfig, folder: Path, **options: Any) -> Trainer[Any]:
     folder.mkdir(parents=True, exist_ok=True)
     images = source(config)
     loader = Loader(images, config.data, config.trainer.seed)
-    return load(config.family).trainer(config, describe(images), folder, loader=loader, **options)
+    return load(config.family).trainer(
+        config, DataInfo.of(images), folder, loader=loader, **options
+    )
 
 
 def state(trainer: Trainer[Any]) -> dict[str, torch.Tensor]:

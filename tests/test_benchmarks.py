@@ -22,9 +22,10 @@ from benchmarks.step import (
     random_images,
 )
 from benchmarks.timing import Laps
-from genkit.data import Loader, MemorySource
+from genkit.data import Loader
 from genkit.family import load, resolve
-from genkit.verbs.train import describe
+from genkit.rows.base import image_rows
+from genkit.rows.batch import DataInfo
 
 CPU = torch.device("cpu")
 COMPARISON = Comparison("name", "the work", Arm("base", "m.base"), (Arm("ours", "m.f", bar=2.0),))
@@ -180,9 +181,9 @@ def test_every_arm_of_the_table_exists():
 def test_genkits_fp32_step_is_the_plain_loops_to_rounding(tmp_path: Path):
     width, batch = 8, 8
     config = resolve(dcgan(32, batch, width, steps=10), "test")
-    source = MemorySource("random", random_images(32, 64))
+    source = image_rows("random", random_images(32, 64))
     loader = Loader(source, config.data, config.trainer.seed)
-    trainer = load("dcgan").trainer(config, describe(source), tmp_path, loader=loader)
+    trainer = load("dcgan").trainer(config, DataInfo.of(source), tmp_path, loader=loader)
     pairs = [
         (plain_generator(32, width), trainer.bare_networks["generator"]),
         (plain_critic(32, width), trainer.bare_networks["critic"]),
@@ -217,9 +218,9 @@ def _count(network: nn.Module) -> int:
 
 def test_genkits_ddpm_step_is_the_example_loops_to_rounding(tmp_path: Path):
     config = resolve(diffusion.config("tiny", 8, steps=10), "test")
-    source = MemorySource("random", random_images(16, 64, 1))
+    source = image_rows("random", random_images(16, 64, 1))
     loader = Loader(source, config.data, config.trainer.seed)
-    trainer = load("ddpm").trainer(config, describe(source), tmp_path, loader=loader)
+    trainer = load("ddpm").trainer(config, DataInfo.of(source), tmp_path, loader=loader)
     ours = trainer.bare_networks["denoiser"]
     theirs = copy.deepcopy(ours)
     before = _weights([ours])

@@ -20,11 +20,12 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor
 
-from genkit.config import MnistData, SyntheticData
-from genkit.data import open_reference, open_source
-from genkit.data.sources import Source
+from genkit.data import open_data, open_reference
+from genkit.data.readers.glyphs import GlyphsData
+from genkit.data.readers.mnist import MnistData
 from genkit.nn.pretrained.digits import DigitsNet, to_grey
 from genkit.random import generator, permutation
+from genkit.rows.base import Rows
 
 SEED = 0
 EPOCHS = 8
@@ -40,14 +41,14 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, required=True, help="folder with the IDX files")
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
     arguments = parser.parse_args()
-    mnist = MnistData(kind="mnist", image_size=28)
-    glyphs = SyntheticData(image_size=32)
+    mnist = MnistData(image_size=28)
+    glyphs = GlyphsData(image_size=32)
     sets = {
         f"{name} {split}": tensors(source)
         for split in ("train", "test")
         for name, source in (
             ("mnist", open_reference(f"mnist:{split}", root=arguments.mnist, like=mnist)),
-            ("glyphs", open_source(glyphs, split)),
+            ("glyphs", open_data(glyphs, split)),
         )
     }
     parts = [sets["mnist train"]] + [sets["glyphs train"]] * GLYPH_REPEATS
@@ -59,13 +60,13 @@ def main() -> None:
     print(f"{arguments.out}: {len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}")
 
 
-def tensors(source: Source) -> tuple[Tensor, Tensor]:
+def tensors(source: Rows) -> tuple[Tensor, Tensor]:
     """All images as the classifier sees them, (N, 1, 32, 32) in [0, 1], and their labels (N,)."""
     labels = source.labels
     if labels is None:
         raise SystemExit(f"{source.name} has no labels")
     chunks = torch.arange(len(source)).split(2_000)
-    return torch.cat([to_grey(source.images(chunk)) for chunk in chunks]), labels
+    return torch.cat([to_grey(source.read(chunk, ("image",))["image"]) for chunk in chunks]), labels
 
 
 def train(grey: Tensor, labels: Tensor) -> DigitsNet:

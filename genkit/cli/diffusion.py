@@ -60,7 +60,7 @@ class Options:
         """Compile a pipeline if that was asked."""
         if not self.compile:
             return
-        if not hasattr(pipeline, "trajectory"):
+        if not pipeline.in_steps:
             raise PipelineError(
                 "--compile: this generator makes images in one pass, which is not worth compiling; "
                 "leave it out"
@@ -95,18 +95,17 @@ class Edit:
         """Whether there is a picture to begin with."""
         return self.init is not None or self.inpaint is not None
 
-    def variants(self, pipeline: Any) -> Any:
-        """The `Variants` of the picture."""
-        from genkit.pipelines.edits import Variants, check_editable, read_image, read_mask
+    def asked(self, pipeline: Any) -> dict[str, Any]:
+        """Keywords of the pipeline's call: the picture, the mask and how much to change."""
+        from genkit.pipelines import read_image, read_mask
 
-        check_editable(pipeline)
         picture = self.init or self.inpaint
-        assert picture is not None
+        if picture is None:
+            return {}
         mask = None if self.mask is None else read_mask(self.mask, pipeline)
         default = STRENGTH if mask is None else 1.0
         strength = default if self.strength is None else self.strength
-        image = read_image(picture, pipeline)
-        return Variants(pipeline, image, strength=strength, mask=mask)
+        return {"image": read_image(picture, pipeline), "mask": mask, "strength": strength}
 
     def words(self) -> list[str]:
         """The command line that says the same."""

@@ -51,7 +51,7 @@ class Job:
         labels: As in a call of the pipeline.
         batch_size: Images made at a time.
         device: As the user gave it.
-        options: Of the pipeline's call.
+        options: Further keywords of the pipeline's call.
         words: What else a command line needs to draw the same: the options as the user gave them.
     """
 
@@ -85,13 +85,13 @@ def draw(pipeline: Any, job: Job, ranks: Ranks) -> dict[str, Any]:
     """Make and finish the samples; what a script would want to know about it.
 
     Args:
-        pipeline: An `ImagePipeline`, or `Variants` of a picture.
+        pipeline: A `Pipeline`.
         job: What to make of it.
         ranks: Which part of it is this process's.
     """
     from genkit.pipelines.samples import begin_samples
 
-    spec: dict[str, Any] = {"count": job.count, "seed": job.seed, "labels": job.labels}
+    spec: dict[str, Any] = {"count": job.count, "seed": job.seed, "label": job.labels}
     begun = time.perf_counter()
     written = 0
     if begin_samples(pipeline, job.out, **spec, **job.options):

@@ -219,17 +219,18 @@ def _run(request: _Request) -> dict[str, Any]:
     pipeline = load_pipeline(request.source, device=usable_device(request.device, ranks.rank))
     request.options.prepare(pipeline)
     result: dict[str, Any] = {"source": request.source, "seed": request.seed, "labels": classes}
-    drawing = {"seed": request.seed, "labels": classes, "batch_size": request.batch_size}
-    made = request.edit.variants(pipeline) if request.edit.is_asked else pipeline
+    drawing = {"seed": request.seed, "label": classes, "batch_size": request.batch_size}
+    edit = request.edit.asked(pipeline)
     if target is not None and not request.is_sheet:
-        result |= draw(made, _job(request, target, classes, options), ranks)
+        result |= draw(pipeline, _job(request, target, classes, options | edit), ranks)
     if not ranks.is_first:
         return {}
     if "images_per_s" in result:
         _keep_speed(result, request, ranks.count)
     if target is not None and request.is_sheet:
         count = request.count or VARIANTS
-        result |= {"out": _sheet(made, target, count=count, **drawing, **options), "count": count}
+        sheet = _sheet(pipeline, target, count=count, **drawing, **edit, **options)
+        result |= {"out": sheet, "count": count}
     return result | _pictures(pipeline, request.pictures, **drawing, **options)
 
 
@@ -265,10 +266,10 @@ def _job(
     )
 
 
-def _sheet(variants: Any, path: Path, **drawing: Any) -> str:
+def _sheet(pipeline: Any, path: Path, *, image: Any, **drawing: Any) -> str:
     from genkit.pipelines import save_variants
 
-    return str(save_variants(variants, path, **drawing))
+    return str(save_variants(pipeline, image, path, **drawing))
 
 
 def _pictures(pipeline: Any, paths: dict[str, Path], **drawing: Any) -> dict[str, str]:

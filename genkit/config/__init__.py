@@ -6,40 +6,25 @@ by subclassing `RunConfig` of `genkit/training/config.py`.
 The comment beside a setting is its documentation: `genkit config show` and the schema repeat it.
 """
 
-from genkit.config.data import (
-    Cifar10Data,
-    CustomData,
-    DataConfig,
-    DataSection,
-    FolderData,
-    MnistData,
-    ShardsData,
-    StackedData,
-    SyntheticData,
-)
+from genkit.config.data import AnyData, DataSection, kinds, reader
 from genkit.config.reading import read_tree, validate
 from genkit.config.sections import Fraction, NonNegative, Positive, Section, by_kind, comments_of
 from genkit.config.writing import differences, flatten, to_tree, to_yaml
 
 __all__ = [
-    "Cifar10Data",
-    "CustomData",
-    "DataConfig",
+    "AnyData",
     "DataSection",
-    "FolderData",
     "Fraction",
-    "MnistData",
     "NonNegative",
     "Positive",
     "Section",
-    "ShardsData",
-    "StackedData",
-    "SyntheticData",
     "by_kind",
     "comments_of",
     "differences",
     "flatten",
+    "kinds",
     "read_tree",
+    "reader",
     "to_tree",
     "to_yaml",
     "validate",

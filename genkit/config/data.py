@@ -1,97 +1,158 @@
-"""The settings of each kind of data set."""
+"""What the settings of every data set have in common, and where those of each kind are found.
+
+A kind of data set is one file of `genkit/data/readers/`, or what another installed package offers
+through the entry point group `genkit.readers` (`faces = "mypackage.faces"`). The module holds the
+settings and the code that opens the files: `READER = FacesData`, a subclass of `DataSection`.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+import importlib
+import pkgutil
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, SerializeAsAny, Tag
 
+from genkit.config.reading import nearest
 from genkit.config.sections import NonNegative, Positive, Section
+
+if TYPE_CHECKING:
+    from genkit.rows.base import Rows
+
+GROUP = "genkit.readers"
+FOLDER = "genkit.data.readers"  # named, not imported: a reader is imported when it is asked for
+OTHER_NAMES = {"synthetic": "glyphs"}  # of kinds, as they were written once
+
+Px = Annotated[int, Field(ge=8, le=1024)]
+ImageSize = Annotated[
+    Annotated[Px, Tag("side")] | Annotated[tuple[Px, Px], Tag("sides")],
+    Discriminator(lambda value: "sides" if isinstance(value, list | tuple) else "side"),
+]
 
 
 class DataSection(Section):
     """What every reader has: how images arrive, whatever their files look like."""
 
-    image_size: Annotated[int, Field(ge=8, le=1024)] = 32  # px, square
+    kind: str
+    image_size: ImageSize = 32  # px: one number for squares, or [height, width]
     channels: Literal[1, 3] = 3  # 3 = colour, 1 = grey
     batch_size: Positive = 64  # per process and micro-batch
     limit: Positive | None = None  # use only the first so many training images; None = all
-    fit: Literal["crop", "pad", "stretch"] = "crop"  # how another shape becomes a square
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how another shape gets to this size
     flip: bool = False  # mirror left-right at random
     shift: NonNegative = 0  # random crop after padding by so many px
     memory: Literal["auto", "always", "never"] = "auto"  # hold the set as uint8; auto = below 2 GB
     workers: NonNegative = 0  # processes that decode, when the set streams
     on_error: Literal["raise", "skip"] = "raise"  # a broken file: stop, or count and leave it out
 
+    @abstractmethod
+    def open(self, split: str) -> Rows:
+        """The rows of one part, every picture as configured; `limit` shortens the train part only.
 
-class SyntheticData(DataSection):
-    """Images drawn by our own code from (seed, index), cached in the user's cache folder."""
+        Raises:
+            DataError: There is no such part, or the files are missing or broken.
+        """
 
-    kind: Literal["synthetic"] = "synthetic"
-    name: Literal["glyphs"] = "glyphs"
-    characters: Annotated[str, Field(min_length=1)] = "0123456789"  # one class each
-    train_count: Positive = 10_000
-    test_count: Positive = 2_000
-    seed: int = 0
-    channels: Literal[1, 3] = 1
+    @classmethod
+    def named(cls, words: Sequence[str]) -> dict[str, Any]:
+        """The settings that further words of a reference name: "stacked:mnist:test" has one.
 
-    @model_validator(mode="after")
-    def _characters_differ(self) -> SyntheticData:
-        if len(set(self.characters)) != len(self.characters):
-            raise ValueError(f"characters must all differ, got {self.characters!r}")
-        return self
+        Raises:
+            ValueError: This kind takes no such words.
+        """
+        if words:
+            raise ValueError(f"{words[0]!r} says nothing to it")
+        return {}
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of every picture in px."""
+        size = self.image_size
+        return (size, size) if isinstance(size, int) else size
 
-class StackedData(DataSection):
-    """Three digits in the red, green and blue channel: 1,000 classes, called modes."""
+    @property
+    def side(self) -> int:
+        """The side of square pictures in px.
 
-    kind: Literal["stacked"]
-    digits: Literal["glyphs", "mnist"] = "glyphs"  # what the three are drawn from
-    root: Path | None = None  # mnist: folder with the files; None = user cache
-    train_count: Positive = 50_000
-    test_count: Positive = 26_000  # as many as modes are usually counted in
-    seed: int = 0
-    channels: Literal[3] = 3
-
-
-class MnistData(DataSection):
-    """The four IDX files, gzipped or not, from `root` or downloaded once to the user's cache."""
-
-    kind: Literal["mnist"]
-    root: Path | None = None  # folder with the files, may be read-only; None = user cache
-    channels: Literal[1, 3] = 1
-
-
-class Cifar10Data(DataSection):
-    """CIFAR-10: the published binary archive or its .bin files, or shards cifar10-train-*.tar."""
-
-    kind: Literal["cifar10"]
-    root: Path | None = None  # None = user cache, downloaded once
+        Raises:
+            ValueError: They are not square.
+        """
+        height, width = self.size
+        if height != width:
+            raise ValueError(f"data.image_size=[{height}, {width}]: this needs square pictures")
+        return height
 
 
-class FolderData(DataSection):
-    """A folder of images: plain, one sub-folder per class, or with `metadata.jsonl`."""
+class _EveryKind:
+    """Has the JSON schema show the settings of every kind."""
 
-    kind: Literal["folder"]
-    root: Path
-    label: str | None = None  # metadata.jsonl: the column that holds the class
-
-
-class ShardsData(DataSection):
-    """Local WebDataset shards, .tar or .tar.gz: KEY.png|jpg with KEY.cls or KEY.json beside it."""
-
-    kind: Literal["shards"]
-    root: Path  # a folder, one file, or a pattern such as data/train-*.tar
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        found = {kind: handler(reader(kind).__pydantic_core_schema__) for kind in kinds()}
+        return {"oneOf": list(found.values())}
 
 
-class CustomData(DataSection):
-    """One's own torch `Dataset`, handed over in Python: `genkit.train(config, dataset=...)`."""
-
-    kind: Literal["custom"]
+AnyData = Annotated[SerializeAsAny[DataSection], _EveryKind()]  # the settings of any kind
 
 
-DataConfig = Annotated[
-    SyntheticData | StackedData | MnistData | Cifar10Data | FolderData | ShardsData | CustomData,
-    Field(discriminator="kind"),
-]
+def kinds() -> list[str]:
+    """Every kind of data set that can be opened, sorted."""
+    own = find_spec(FOLDER)
+    assert own is not None
+    found = {module.name for module in pkgutil.iter_modules(own.submodule_search_locations)}
+    return sorted(found | set(_foreign()))
+
+
+def reader(kind: str) -> type[DataSection]:
+    """The settings of a kind of data set, which open it too.
+
+    Raises:
+        ValueError: There is no such kind; the nearest one is named.
+    """
+    kind = OTHER_NAMES.get(kind, kind)
+    if kind not in kinds():
+        raise ValueError(f"no kind {kind!r}; {nearest(kind, kinds())}")
+    foreign = _foreign()
+    name = foreign[kind].module if kind in foreign else f"{FOLDER}.{kind}"
+    found = getattr(importlib.import_module(name), "READER", None)
+    if not (isinstance(found, type) and issubclass(found, DataSection)):
+        raise ValueError(f"kind {kind!r}: module {name} has no `READER`, a DataSection")
+    return found
+
+
+def of_kind(tree: Any, default: str) -> Any:
+    """A plain tree as the settings of the kind that it names; anything else as it is.
+
+    Args:
+        tree: The `data` section.
+        default: The kind of a tree that names none.
+
+    Raises:
+        ValueError: There is no such kind, or a setting is wrong.
+    """
+    if not isinstance(tree, Mapping):
+        return tree
+    section = reader_of(tree, default)
+    values = {key: value for key, value in tree.items() if not _is_former(key, value, tree)}
+    return section.model_validate({**values, "kind": section.model_fields["kind"].default})
+
+
+def reader_of(tree: Mapping[str, Any], default: str) -> type[DataSection]:
+    """The settings' class of a `data` section.
+
+    Raises:
+        ValueError: It names no kind that there is.
+    """
+    return reader(str(tree.get("kind", default)))
+
+
+def _is_former(key: str, value: Any, tree: Mapping[str, Any]) -> bool:
+    # `kind: synthetic, name: glyphs` were two settings once.
+    return key == "name" and tree.get("kind") == "synthetic" and value == "glyphs"
+
+
+def _foreign() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

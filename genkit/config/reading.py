@@ -57,16 +57,16 @@ def validate(kind: type[S], tree: Mapping[str, Any], where: str) -> S:
     try:
         return kind.model_validate(dict(tree))
     except ValidationError as error:
-        problems = [_describe(kind, problem) for problem in error.errors()]
+        problems = [_describe(kind, problem, tree) for problem in error.errors()]
         if len(problems) == 1:
             raise ConfigError(f"{where}: {problems[0]}") from None
         head = f"{where}: {len(problems)} problems"
         raise ConfigError("\n  ".join([head, *problems])) from None
 
 
-def _describe(kind: type[BaseModel], problem: Mapping[str, Any]) -> str:
+def _describe(kind: type[BaseModel], problem: Mapping[str, Any], tree: Any) -> str:
     keys = [key for key in problem["loc"] if isinstance(key, str | int)]
-    section, path = _walk(kind, keys)
+    section, path = _walk(kind, keys, tree)
     dotted = ".".join(str(key) for key in path)
     return f"{dotted}: {_explain(problem, section)}" if dotted else _explain(problem, section)
 
@@ -75,14 +75,14 @@ def _explain(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     match problem["type"]:
         case "extra_forbidden":
-            return f"unknown key; {_nearest(str(problem['loc'][-1]), list(section.model_fields))}"
+            return f"unknown key; {nearest(str(problem['loc'][-1]), list(section.model_fields))}"
         case "missing":
             return "missing; give it a value"
         case "union_tag_not_found":
             return "`kind` is missing, it says what the other keys mean"
         case "union_tag_invalid":
             tag, known = str(problem["ctx"]["tag"]), str(problem["ctx"]["expected_tags"])
-            return f"no kind {tag!r}; {_nearest(tag, known.replace(chr(39), '').split(', '))}"
+            return f"no kind {tag!r}; {nearest(tag, known.replace(chr(39), '').split(', '))}"
         case "model_type" | "model_attributes_type":
             return f"expected a section of `key: value` lines (got {problem['input']!r})"
         case "value_error":
@@ -91,10 +91,17 @@ def _explain(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
 
 
 def _walk(
-    kind: type[BaseModel], keys: Sequence[str | int]
+    kind: type[BaseModel], keys: Sequence[str | int], tree: Any
 ) -> tuple[type[BaseModel], list[str | int]]:
-    """The section that holds the last key, and the path without pydantic's union tags."""
-    section, path = kind, []
+    """The section that holds the last key, and the path without pydantic's union tags.
+
+    Args:
+        kind: The outermost section.
+        keys: Where pydantic found a problem.
+        tree: What was to be validated.
+    """
+    section: type[BaseModel] = kind
+    path: list[str | int] = []
     current: Any = kind
     for position, key in enumerate(keys):
         options = _sections(current)
@@ -102,14 +109,21 @@ def _walk(
         if tagged:
             current = tagged[0]
             continue
-        path.append(key)
         if not options:
+            path += [key] if isinstance(key, int) else []  # a place in a list, or a union's tag
             continue
+        path.append(key)
         section = options[0]
-        field = section.model_fields.get(str(key))
-        if field is not None and position + 1 < len(keys):
-            current = field.annotation
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+        if str(key) in section.model_fields and position + 1 < len(keys):
+            current = _annotation(section, str(key), tree)
     return section, path
+
+
+def _annotation(section: type[BaseModel], name: str, tree: Any) -> Any:
+    """The type of a setting, or which section of several it is in this tree."""
+    chosen = section.section_of(name, tree) if issubclass(section, Section) else None
+    return chosen or section.model_fields[name].annotation
 
 
 def _sections(annotation: Any) -> list[type[BaseModel]]:
@@ -125,7 +139,8 @@ def _tags(section: type[BaseModel]) -> tuple[str, ...]:
     return get_args(field.annotation) if field is not None else ()
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
+    """What to say to a name that is not known: the nearest one, or all there are."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if not close:  # batchsize -> batch_size scores well; lr_rate -> lr does not
         close = [k for k in known if name.startswith(k) or k.startswith(name)][:1]

@@ -24,6 +24,11 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     @classmethod
+    def section_of(cls, name: str, tree: Any) -> type[Section] | None:
+        """Which section a setting is in this tree, where its type alone doesn't say."""
+        return None
+
+    @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
         schema: dict[str, Any] = handler.resolve_ref_schema(handler(core))
         for name, comment in comments_of(cls).items():

@@ -1,113 +1,101 @@
-"""Data sets as batches: `open_source` reads one, `Loader` makes its batches."""
+"""Data sets as batches: `open_data` reads one as rows, `Loader` makes its batches."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
-from torch.utils.data import Dataset
+from pydantic import ValidationError
 
-from genkit.config import (
-    Cifar10Data,
-    CustomData,
-    DataConfig,
-    DataSection,
-    FolderData,
-    MnistData,
-    ShardsData,
-    StackedData,
-    SyntheticData,
-)
+from genkit.config import DataSection, kinds, reader
 from genkit.data.loader import Loader, check_size
-from genkit.data.sources import MemorySource, Source, check_needs
-from genkit.errors import DataError
+from genkit.errors import ConfigError, DataError
+from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
 
-__all__ = [
-    "Batch",
-    "Loader",
-    "MemorySource",
-    "Source",
-    "check_needs",
-    "check_size",
-    "open_reference",
-    "open_source",
-]
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
-Split = Literal["train", "test"]
+__all__ = ["Batch", "Loader", "check_needs", "check_size", "open_data", "open_reference"]
 
 
-def open_source(
-    data: DataConfig, split: Split = "train", *, dataset: Dataset[Any] | None = None
-) -> Source:
-    """The data set that the config names, every image as configured.
+def open_data(
+    data: DataSection, split: str = "train", *, dataset: Dataset[Any] | None = None
+) -> Rows:
+    """The data set that the config names, every picture as configured.
 
     Args:
         data: The config's `data` section.
         split: Which part; `data.limit` shortens the train part only.
         dataset: One's own set of (image, label) pairs, when data.kind is "custom".
+
+    Raises:
+        DataError: The files are missing or broken, or there is no such part.
     """
-    from genkit.data import cifar10, custom, folder, mnist, shards
-    from genkit.data.synthetic import glyphs, stacked
+    from genkit.data.readers.custom import CustomData
 
-    match data:
-        case SyntheticData():
-            return glyphs.open_glyphs(data, split)
-        case StackedData():
-            return stacked.open_stacked(data, split)
-        case MnistData():
-            return mnist.open_mnist(data, split)
-        case Cifar10Data():
-            return cifar10.open_cifar10(data, split)
-        case FolderData():
-            return folder.open_folder(data, split)
-        case ShardsData():
-            return shards.open_shards(data, split)
-        case CustomData():
-            return custom.open_custom(data, dataset, split)
+    if dataset is None:
+        return data.open(split)
+    if not isinstance(data, CustomData):
+        raise ConfigError(
+            f"data.kind={data.kind}: a data set was handed over in Python as well; "
+            "set data.kind=custom, or leave it out"
+        )
+    return data.open_dataset(dataset, split)
 
 
-def open_reference(
-    name: str, *, root: Path | None = None, like: DataConfig | None = None
-) -> Source:
-    """A named set to measure against: "synthetic:glyphs:test", "mnist:train", "stacked:test".
+def open_reference(name: str, *, root: Path | None = None, like: DataSection | None = None) -> Rows:
+    """A named set to measure against: "glyphs:test", "mnist:train", "stacked:mnist:test".
 
     Args:
-        name: Kind and split; "stacked:glyphs:test" and "stacked:mnist:test" say which digits.
+        name: Kind and split, and between them what the kind lets one name.
         root: Where the files are; None = as `like` says, else the user's cache.
         like: The config of a run: its size and channels are used, and, for the same kind of data,
             its other settings too.
+
+    Raises:
+        DataError: There is no such set.
     """
-    kind, _, split = name.removeprefix("synthetic:").rpartition(":")
-    if kind not in _REFERENCES or split not in ("train", "test"):
-        raise DataError(
-            f"reference {name!r}: no such set; there are synthetic:glyphs, stacked, "
-            "stacked:glyphs, stacked:mnist, mnist and cifar10, each with :train or :test"
-        )
-    data = _like(_REFERENCES[kind], like)
-    if isinstance(data, StackedData) and kind != "stacked":
-        data = data.model_copy(update={"digits": kind.removeprefix("stacked:")})
-    if root is not None and "root" in type(data).model_fields:
-        data = data.model_copy(update={"root": root})
-    return open_source(data, split)  # type: ignore[arg-type]
+    kind, *words, split = name.removeprefix("synthetic:").split(":")
+    try:
+        section = reader(kind)
+        asked = section.named(words) | ({} if root is None else {"root": root})
+        known = {key: value for key, value in asked.items() if key in section.model_fields}
+        data = section.model_validate(_settings_like(section, like) | known)
+    except ValidationError:
+        raise DataError(f"reference {name!r}: kind {kind!r} needs settings; {_advice()}") from None
+    except ValueError as error:
+        raise DataError(f"reference {name!r}: no such set; {error}; {_advice()}") from None
+    return data.open(split)
 
 
-_REFERENCES: dict[str, DataSection] = {
-    "glyphs": SyntheticData(),
-    "stacked": StackedData(kind="stacked"),
-    "stacked:glyphs": StackedData(kind="stacked"),
-    "stacked:mnist": StackedData(kind="stacked"),
-    "mnist": MnistData(kind="mnist"),
-    "cifar10": Cifar10Data(kind="cifar10"),
-}
+def _advice() -> str:
+    return f"name a path, or KIND:train or KIND:test with a kind of {', '.join(kinds())}"
 
 
-def _like(data: DataSection, like: DataSection | None) -> DataSection:
+def _settings_like(section: type[DataSection], like: DataSection | None) -> dict[str, Any]:
     if like is None:
-        return data
-    if type(like) is type(data):
-        return like
-    alike = {"image_size": like.image_size}
-    if not isinstance(data, StackedData):  # three channels always
-        alike["channels"] = like.channels
-    return data.model_copy(update=alike)
+        return {}
+    if type(like) is section:
+        return like.model_dump()
+    shape: dict[str, Any] = {"image_size": like.image_size}
+    if like.channels in get_args(section.model_fields["channels"].annotation):
+        shape["channels"] = like.channels
+    return shape
+
+
+def check_needs(rows: Rows, needs: frozenset[str], family: str) -> None:
+    """Raise a `DataError` when the rows lack a column that the family's step reads."""
+    missing = sorted(needs - rows.columns.keys())
+    if not missing:
+        return
+    advice = (
+        "sort the images into one sub-folder per class, or name the class column of metadata.jsonl "
+        "in data.label"
+        if missing == ["label"]
+        else "choose another data.kind"
+    )
+    raise DataError(
+        f"{rows.name}: family {family!r} needs {', '.join(missing)}, but this data set gives "
+        f"only {', '.join(sorted(rows.columns))}; {advice}"
+    )

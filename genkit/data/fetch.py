@@ -1,12 +1,19 @@
-"""Published files of a data set, downloaded once."""
+"""Published data sets: the parts they have, and their files, downloaded once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from genkit.errors import DataError
 from genkit.files import DownloadError, download
+
+
+def check_split(name: str, split: str, splits: Collection[str]) -> str:
+    """The split, or a `DataError` if the set has no such part."""
+    if split not in splits:
+        raise DataError(f"{name}: it has no {split} part; there are: {', '.join(splits)}")
+    return split
 
 
 def fetch(urls: Sequence[str], path: Path, sha256: str) -> None:

@@ -18,10 +18,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from genkit import random
 from genkit.config import DataSection
-from genkit.data.sources import MemorySource, Source
 from genkit.errors import DataError
-from genkit.images import to_float
+from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.batch import Batch
+from genkit.rows.columns import Column, Draws, File, Flags, Raw, Text
+
+Micro = tuple[Tensor, dict[str, Raw]]  # indices (B,) and the raw values of these rows
 
 
 @dataclass(frozen=True)
@@ -43,25 +45,27 @@ class _Share:
 
 
 class Loader:
-    """Endless batches from a source, augmented as configured and put on a device.
+    """Endless batches of rows, augmented as configured and put on a device.
 
-    A `MemorySource` is gathered, mirrored, shifted and normalised per batch on the device; any
-    other source is decoded by `data.workers` processes. Both give the same batches bit by bit.
+    Rows in memory are gathered, mirrored, shifted and normalised per batch on the device; others
+    are read by `data.workers` processes. Both give the same batches bit by bit. A batch has every
+    column but those of files.
     """
 
     def __init__(
         self,
-        source: Source,
+        rows: Rows,
         data: DataSection,
         seed: int,
         *,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.source = source
+        self.rows = rows
         self.data = data
         self.seed = seed
         self.device = torch.device(device)
-        self._order = lru_cache(maxsize=2)(self._epoch)
+        self.columns = {n: c for n, c in rows.columns.items() if not isinstance(c, File)}
+        self._order = lru_cache(maxsize=2)(rows.order)
 
     def steps(
         self,
@@ -77,26 +81,45 @@ class Loader:
             DataError: At once, when the set is smaller than one global batch.
         """
         share = _Share(self.data.batch_size, rank, processes, accumulation)
-        check_size(self.source, share.total)
+        check_size(self.rows, share.total)
         return self._steps(first_step, share)
 
     def _steps(self, step: int, share: _Share) -> Generator[list[Batch], None, None]:
-        drawn = self._pixels(step, share)
+        read = self._read(step, share)
         while True:
-            yield [self._batch(step, share, a, *next(drawn)) for a in range(share.accumulation)]
+            yield [self._batch(step, share, a, *next(read)) for a in range(share.accumulation)]
             step += 1
 
     def _batch(
-        self, step: int, share: _Share, micro_batch: int, indices: Tensor, images: Tensor
+        self, step: int, share: _Share, micro_batch: int, indices: Tensor, raw: dict[str, Raw]
     ) -> Batch:
         rows = share.rows(micro_batch)
-        images = self._augment(images, step, share.total, rows)
-        positions = torch.arange(rows.start, rows.stop)
-        batch = {"image": to_float(images), "index": indices}
-        if self.source.labels is not None:
-            batch["label"] = self.source.labels[indices]
-        moved = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-        return moved | {"position": positions}  # looks up noise, which is drawn on the CPU
+        batch: Batch = {}
+        for name, column in self.columns.items():
+            value = raw[name]
+            if isinstance(value, Tensor):
+                value = value.to(self.device, non_blocking=True)
+            batch[name] = column.batch(value, self._draws(name, column, step, share.total, rows))
+        batch["index"] = indices.to(self.device, non_blocking=True)
+        # It looks up noise, which is drawn on the CPU.
+        return batch | {"position": torch.arange(rows.start, rows.stop)}
+
+    def _draws(self, name: str, column: Column, step: int, total: int, rows: slice) -> Draws:
+        """What is drawn for one column; columns of one picture share its flip and shift."""
+        flip = shift = choice = None
+        of = getattr(column, "of", None)
+        ending = f"/{of}" if of else ""
+        if self.data.flip and (column.spatial or isinstance(column, Flags)):
+            drawn = torch.rand(total, generator=random.generator(self.seed, f"flip{ending}", step))
+            flip = (drawn[rows] < 0.5).to(self.device)
+        if self.data.shift and column.spatial:
+            reach, generator = self.data.shift, random.generator(self.seed, f"shift{ending}", step)
+            drawn = torch.randint(-reach, reach + 1, (total, 2), generator=generator)
+            shift = drawn[rows].to(self.device)
+        if isinstance(column, Text):
+            choice = torch.rand(total, generator=random.generator(self.seed, f"text/{name}", step))
+            choice = choice[rows]
+        return Draws(flip, shift, choice)
 
     # -- order -------------------------------------------------------------------------------------
 
@@ -104,35 +127,33 @@ class Loader:
         """The indices of every micro-batch of this process, from `step` on."""
         while True:
             for a in range(share.accumulation):
-                yield self._indices(step * share.total + share.rows(a).start)
+                yield self._indices(step * share.total + share.rows(a).start, share.total)
             step += 1
 
-    def _indices(self, number: int) -> Tensor:
+    def _indices(self, number: int, global_batch: int) -> Tensor:
         """(batch_size,) indices of the samples from `number` on, perhaps over several epochs."""
         end = number + self.data.batch_size
         parts = []
         while number < end:
-            epoch, place = divmod(number, len(self.source))
-            parts.append(self._order(epoch)[place : place + end - number])
+            epoch, place = divmod(number, self.rows.epoch_size)
+            order = self._order(self.seed, epoch, global_batch)
+            parts.append(order[place : place + end - number])
             number += len(parts[-1])
         return torch.cat(parts)
 
-    def _epoch(self, epoch: int) -> Tensor:
-        return random.permutation(self.seed, epoch, len(self.source))
+    # -- raw values --------------------------------------------------------------------------------
 
-    # -- pixels ------------------------------------------------------------------------------------
-
-    def _pixels(self, step: int, share: _Share) -> Iterator[tuple[Tensor, Tensor]]:
-        """Indices and pixels of every micro-batch."""
+    def _read(self, step: int, share: _Share) -> Iterator[Micro]:
+        """Indices and raw values of every micro-batch."""
         plan = self._plan(step, share)
-        if isinstance(self.source, MemorySource) and self.data.memory != "never":
-            pixels = self.source.pixels.to(self.device)
-            return ((i, pixels.index_select(0, i.to(self.device))) for i in plan)
+        if isinstance(self.rows, MemoryRows) and self.data.memory != "never":
+            rows = self.rows.on(self.device)
+            return ((i, rows.read(i, self.columns)) for i in plan)
         return self._stream(plan)
 
-    def _stream(self, plan: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        decoded: DataLoader[tuple[Tensor, Tensor | str]] = DataLoader(
-            _Decoder(self.source),
+    def _stream(self, plan: Iterator[Tensor]) -> Iterator[Micro]:
+        read: DataLoader[tuple[Tensor, dict[str, Raw] | str]] = DataLoader(
+            _Decoder(self.rows, list(self.columns)),
             sampler=_Plan(plan),
             batch_size=None,
             num_workers=self.data.workers,
@@ -140,36 +161,21 @@ class Loader:
             # Without one of its own, DataLoader draws from the process-wide generator.
             generator=torch.Generator(),
         )
-        for indices, images in decoded:
-            if isinstance(images, str):
-                raise DataError(images)
-            yield indices, images.to(self.device, non_blocking=True)
-
-    def _augment(self, images: Tensor, step: int, total: int, rows: slice) -> Tensor:
-        if self.data.flip:
-            drawn = torch.rand(total, generator=random.generator(self.seed, "flip", step))
-            mirrored = (drawn[rows] < 0.5).to(self.device)
-            # One gather of images and mirrors: half the time of mirroring some in place.
-            both = torch.cat([images, images.flip(3)])
-            row = torch.arange(len(images), device=self.device)
-            images = both.index_select(0, row + len(images) * mirrored)
-        if self.data.shift:
-            reach = self.data.shift
-            generator = random.generator(self.seed, "shift", step)
-            offsets = torch.randint(-reach, reach + 1, (total, 2), generator=generator)
-            images = shifted(images, offsets[rows].to(self.device))
-        return images
+        for indices, raw in read:
+            if isinstance(raw, str):
+                raise DataError(raw)
+            yield indices, raw
 
 
-class _Decoder(Dataset[tuple[Tensor, Tensor | str]]):
-    """Micro-batches of pixels by their indices; runs in the loader's worker processes."""
+class _Decoder(Dataset[tuple[Tensor, "dict[str, Raw] | str"]]):
+    """Micro-batches of raw values by their indices; runs in the loader's worker processes."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, rows: Rows, columns: list[str]) -> None:
+        self.rows, self.columns = rows, columns
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | str]:
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, dict[str, Raw] | str]:
         try:
-            return indices, self.source.images(indices)
+            return indices, self.rows.read(indices, self.columns)
         except DataError as error:
             return indices, str(error)  # raised by the reader, without a worker's traceback
 
@@ -182,29 +188,11 @@ class _Plan(torch.utils.data.Sampler[Tensor]):
         return self.plan
 
 
-def shifted(images: Tensor, offsets: Tensor) -> Tensor:
-    """Each image moved by its own offset, its border repeated.
-
-    Args:
-        images: (B, C, H, W).
-        offsets: (B, 2) int64, down and right in px.
-
-    Returns:
-        (B, C, H, W), what a random crop after edge padding gives.
-    """
-    b, c, h, w = images.shape
-    down, right = offsets[:, :1], offsets[:, 1:]
-    rows = (torch.arange(h, device=images.device) - down).clamp_(0, h - 1)  # (B, H)
-    columns = (torch.arange(w, device=images.device) - right).clamp_(0, w - 1)  # (B, W)
-    flat = (rows[:, :, None] * w + columns[:, None, :]).view(b, 1, h * w)
-    return images.flatten(2).gather(2, flat.expand(b, c, h * w)).view(b, c, h, w)
-
-
-def check_size(source: Source, global_batch: int) -> None:
-    """Raise a `DataError` when a set is smaller than the batch of one optimizer step."""
-    if len(source) < global_batch:
+def check_size(rows: Rows, global_batch: int) -> None:
+    """Raise a `DataError` when an epoch is smaller than the batch of one optimizer step."""
+    if rows.epoch_size < global_batch:
         raise DataError(
-            f"{source.name}: {len(source)} images, but one optimizer step takes {global_batch} "
+            f"{rows.name}: {rows.epoch_size} images, but one optimizer step takes {global_batch} "
             "(data.batch_size x processes x trainer.grad_accumulation); "
             "lower data.batch_size or add images"
         )

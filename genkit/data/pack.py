@@ -1,4 +1,4 @@
-"""A folder of images as WebDataset shards: the same folder gives the same bytes."""
+"""A set of pictures as WebDataset shards: the same set gives the same bytes."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from genkit.data.folder import class_names, file_entry, label_numbers, list_images, part
-from genkit.data.shards import CLASS_NAMES
 from genkit.errors import DataError
 from genkit.files import write_whole
+from genkit.rows.archives import CLASS_NAMES
+from genkit.rows.entries import Entry
+from genkit.rows.files import list_path
+from genkit.rows.folders import LABEL
+from genkit.rows.listing import Caption, Listed, take_turns
 
 
 class _Member(NamedTuple):
     key: str
-    path: Path
+    entry: Entry
     label: int | None
+    caption: Caption
 
 
-def pack(source: Path, out: Path, per_shard: int, *, label: str | None = None) -> list[Path]:
+def pack(source: Path, out: Path, per_shard: int, *, label: str | None = LABEL) -> list[Path]:
     """The shards written, each with at most `per_shard` images, files copied unchanged.
 
     Args:
-        source: A folder as `data.kind=folder` reads it; train/ and test/ in it stay apart.
+        source: A folder or archive as `data.kind=folder` reads it; its parts stay apart.
         out: Where train-00000.tar, test-00000.tar and class_names.json go.
         per_shard: Images per archive.
-        label: The column of metadata.jsonl that holds the class; None = class sub-folders.
+        label: The column of metadata.jsonl that holds the class.
 
     Raises:
         DataError: The source has no images or mixed classes, or `out` has shards already.
@@ -40,18 +44,16 @@ def pack(source: Path, out: Path, per_shard: int, *, label: str | None = None) -
         raise DataError(f"--per-shard {per_shard}: expected at least 1 image per shard")
     if any(out.glob("*.tar")):
         raise DataError(f"{out}: has .tar files already; delete them or choose another folder")
-    train = list_images(part(source, "train"), label)
-    names = class_names(train)
-    splits = {"train": train}
-    if (source / "test").is_dir() and (source / "train").is_dir():
-        splits["test"] = list_images(source / "test", label)
+    listing = list_path(source, label=label)
+    names = None
     written: list[Path] = []
     try:
-        for split, listed in splits.items():
-            numbers = label_numbers(listed, names, str(source))
-            classes = [None] * len(listed) if numbers is None else numbers.tolist()
-            paths = [path for path, _ in listed]
-            written += _write_split(out, split, paths, classes, per_shard)
+        for part in listing.parts:
+            listed = take_turns(listing.part(part, str(source)))
+            labels, column = listing.classes(listed, str(source))
+            names = names or (None if column is None else column.names)
+            numbers = [None] * len(listed) if labels is None else labels.tolist()
+            written += _write_part(out, part or "train", listed, numbers, per_shard)
         if names is not None:
             write_whole(out / CLASS_NAMES, json.dumps(names, ensure_ascii=False))
     except OSError as error:
@@ -61,19 +63,19 @@ def pack(source: Path, out: Path, per_shard: int, *, label: str | None = None) -
     return written
 
 
-def _write_split(
+def _write_part(
     out: Path,
-    split: str,
-    paths: Sequence[Path],
+    part: str,
+    listed: Sequence[Listed],
     classes: Sequence[int | None],
     per_shard: int,
 ) -> Iterator[Path]:
     members = (
-        _Member(f"{i:08d}-{_plain(path.stem)}", path, c)
-        for i, (path, c) in enumerate(zip(paths, classes, strict=True))
+        _Member(f"{i:08d}-{_plain(Path(one.entry.name).stem)}", one.entry, number, one.caption)
+        for i, (one, number) in enumerate(zip(listed, classes, strict=True))
     )
-    for number in range(-(-len(paths) // per_shard)):
-        shard = out / f"{split}-{number:05d}.tar"
+    for number in range(-(-len(listed) // per_shard)):
+        shard = out / f"{part}-{number:05d}.tar"
         write_whole(shard, partial(_write_shard, members=list(islice(members, per_shard))))
         yield shard
 
@@ -85,10 +87,13 @@ def _plain(stem: str) -> str:
 
 def _write_shard(file: BinaryIO, members: Sequence[_Member]) -> None:
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for key, path, label in members:
-            _add(archive, f"{key}{path.suffix.lower()}", file_entry(path).read())
+        for key, entry, label, caption in members:
+            _add(archive, f"{key}{Path(entry.name).suffix.lower()}", entry.read())
             if label is not None:
                 _add(archive, f"{key}.cls", str(label).encode())
+            if caption is not None:
+                text = json.dumps({"caption": caption}, ensure_ascii=False)
+                _add(archive, f"{key}.json", text.encode())
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -98,7 +98,7 @@ class Config(AdversarialRunConfig):
             raise ValueError("data.batch_size=1: batch norm needs 2 or more images")
         problem = pair_problem(
             model.kind,
-            self.data.image_size,
+            self.data.side,
             critic_norm=model.critic_norm,
             critic_dropout=model.critic_dropout,
             penalty=self.adversarial.penalized,
@@ -180,7 +180,7 @@ class CGANTrainer(AdversarialTrainer[Config]):
 TINY: dict[str, Any] = {
     "family": "cgan",
     "data": {
-        "kind": "synthetic",
+        "kind": "glyphs",
         "image_size": 32,
         "train_count": 64,
         "test_count": 32,

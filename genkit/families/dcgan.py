@@ -50,7 +50,7 @@ class Config(AdversarialRunConfig):
             raise ValueError("data.batch_size=1: batch norm needs 2 or more images")
         problem = pair_problem(
             self.model.kind,
-            self.data.image_size,
+            self.data.side,
             critic_norm=self.model.critic_norm,
             critic_dropout=self.model.critic_dropout,
             penalty=self.adversarial.penalized,
@@ -112,7 +112,7 @@ class DCGANTrainer(AdversarialTrainer[Config]):
 TINY: dict[str, Any] = {
     "family": "dcgan",
     "data": {
-        "kind": "synthetic",
+        "kind": "glyphs",
         "image_size": 32,
         "train_count": 64,
         "test_count": 32,

@@ -176,7 +176,7 @@ class Config(RunConfig):
 
     @model_validator(mode="after")
     def _network_fits(self) -> Config:
-        problem = self.model.problem(self.data.image_size)
+        problem = self.model.problem(self.data.side)
         if problem:
             raise ValueError(f"model.{problem}")
         if self.preview.guidance != 1 and not self.model.conditional:
@@ -251,7 +251,7 @@ class DDPMTrainer(Trainer[Config]):
             count = len(labels)
         asked = None if labels is None else labels.tolist()
         options = self.config.sampling_options
-        images = self.pipeline()(count, seed=trainer.seed, labels=asked, output="tensor", **options)
+        images = self.pipeline()(count, seed=trainer.seed, label=asked, output="tensor", **options)
         assert isinstance(images, Tensor)
         return [Sheet(images * 2 - 1, columns=columns, labels=labels)]
 
@@ -274,7 +274,7 @@ class DDPMTrainer(Trainer[Config]):
 TINY: dict[str, Any] = {
     "family": "ddpm",
     "data": {
-        "kind": "synthetic",
+        "kind": "glyphs",
         "image_size": 16,
         "train_count": 64,
         "test_count": 32,

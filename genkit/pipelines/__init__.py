@@ -9,9 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genkit.pipelines.base import slerp
+    from genkit.pipelines.base import Pipeline
     from genkit.pipelines.denoising import Denoising
-    from genkit.pipelines.edits import Variants, read_image, read_mask
     from genkit.pipelines.export import push, save_export
     from genkit.pipelines.loading import load_pipeline
     from genkit.pipelines.noise import NoiseToImage, latents
@@ -21,14 +20,16 @@ if TYPE_CHECKING:
         save_trajectory,
         save_variants,
     )
+    from genkit.pipelines.reading import read_image, read_mask
     from genkit.pipelines.samples import finish_samples, parse_labels, write_samples
     from genkit.pipelines.sampling import Sampling
+    from genkit.pipelines.walks import slerp
 
 __all__ = [
     "Denoising",
     "NoiseToImage",
+    "Pipeline",
     "Sampling",
-    "Variants",
     "finish_samples",
     "latents",
     "load_pipeline",
@@ -48,21 +49,21 @@ __all__ = [
 _MODULES = {
     "Denoising": "denoising",
     "NoiseToImage": "noise",
+    "Pipeline": "base",
     "Sampling": "sampling",
-    "Variants": "edits",
     "finish_samples": "samples",
     "latents": "noise",
     "load_pipeline": "loading",
     "parse_labels": "samples",
     "push": "export",
-    "read_image": "edits",
-    "read_mask": "edits",
+    "read_image": "reading",
+    "read_mask": "reading",
     "save_export": "export",
     "save_grid": "pictures",
     "save_interpolation": "pictures",
     "save_trajectory": "pictures",
     "save_variants": "pictures",
-    "slerp": "base",
+    "slerp": "walks",
     "write_samples": "samples",
 }
 

@@ -1,246 +1,239 @@
-"""What every pipeline that makes images from noise has: images by index, in batches, in any form.
+"""What every pipeline has: rows by index, in batches, in any form, from what it is given.
 
-Image i of seed s is a function of (s, i, label) and the weights: the same in any batch, in any
-order, on any number of processes (noise bit by bit; pixels within 1/255 in fp32, a few in bf16).
+Row i of seed s is a function of (s, i), what row i is given and the weights: the same in any batch,
+in any order, on any number of processes (noise bit by bit; pixels within 1/255 in fp32, a few in
+bf16).
 
-Legend: B batch, N images asked for, C channels, H W size in px, K classes.
+Legend: B batch, N rows asked for, C channels, H W height and width in px, K classes.
 """
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from genkit.errors import PipelineError
-from genkit.images import to_numpy, to_pil, to_uint8, to_unit
+from genkit.files import write_whole
 from genkit.nn.network import complete
+from genkit.pipelines.card import Card, card_of
+from genkit.pipelines.given import SMALL, Given, Takes, given_rows, split
+from genkit.pipelines.output import Output, check_output, finite, in_form, raw_values
+from genkit.rows.base import Rows
+from genkit.rows.columns import Class, Columns, Image, Raw
 
 complete()  # diffusers asks the networks of an export for their bases when it loads one itself
 
 FORMAT_VERSION = 1  # of the export folder; raised when an older genkit could not read it
 
-Output = Literal["pil", "tensor", "np"]
-Images = list[Image.Image] | Tensor | NDArray[np.uint8]
 
+class Pipeline(DiffusionPipeline):
+    """Rows from rows: what it takes, what it gives, and how one becomes the other.
 
-def slerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
-    """The point at t on the arc from a to b: sin((1-t)W)/sin W a + sin(tW)/sin W b.
-
-    Shoemake 1985 (SIGGRAPH 19-3, p. 245), section 3.3, where W is the angle between the two; on
-    latents of unequal length as in White 2016 (arXiv:1609.04468). Gaussian latents lie near a
-    sphere: a straight line between them would cross its hollow inside, which no training saw.
-
-    Args:
-        a: (..., Z), any non-zero length.
-        b: As `a`. Parallel and opposite vectors span no arc: the straight line is taken.
-        t: In [0, 1], a number or a tensor that broadcasts with (..., 1).
-    """
-    t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
-    cosine = nn.functional.cosine_similarity(a, b, dim=-1).unsqueeze(-1)  # (..., 1)
-    angle = torch.acos(cosine.clamp(-1, 1))
-    flat = angle.sin() < 1e-4
-    sine = torch.where(flat, 1, angle.sin())
-    left = torch.where(flat, 1 - t, torch.sin((1 - t) * angle) / sine)
-    right = torch.where(flat, t, torch.sin(t * angle) / sine)
-    return left * a + right * b
-
-
-class ImagePipeline(DiffusionPipeline):
-    """Noise [and label] to image. A pipeline writes what is abstract here.
-
-    Its config, or itself, has `image_size`, `channels`, `num_classes` and `class_names`.
+    A pipeline writes `takes`, `gives` and `generate`; `begin` where its rows begin with something,
+    and `options`, `describe` and `card` where it has more to say than here.
 
     Attributes:
-        on_step: Called as on_step(done, steps) while a batch is made, by pipelines that take steps.
+        in_steps: Whether its rows come about step by step; then it has `compile`, `trajectory` and
+            `choices`, and calls `on_step`.
+        on_step: Called as on_step(done, steps) while a batch is made.
     """
 
+    in_steps: ClassVar[bool] = False
     on_step: Callable[[int, int], None] | None = None
 
     # -- what a pipeline writes --------------------------------------------------------------------
 
+    @property
     @abstractmethod
-    def sampling(self, **options: Any) -> Any:
-        """Options of a call, checked and completed; None where there are none."""
+    def takes(self) -> Takes:
+        """Alternatives of what it is given, the first the default; {} = nothing.
+
+        Classes that no one names are cycled through. A column may be optional; a picture whose
+        `size` is None may have any.
+        """
+
+    @property
+    @abstractmethod
+    def gives(self) -> Columns:
+        """The columns that it makes."""
+
+    def options(self, **asked: Any) -> Any:
+        """Options of a call, checked and completed; None where there are none.
+
+        Raises:
+            PipelineError: An option is unknown, out of range, or does not fit the model.
+        """
+        if asked:
+            raise PipelineError(f"{min(asked)}: this pipeline takes no such option; leave it out")
+
+    def begin(
+        self, indices: Sequence[int], seed: int, given: Mapping[str, Any], options: Any
+    ) -> Any:
+        """What B rows begin with, such as noise keyed by (seed, index); None = nothing.
+
+        Args:
+            indices: Of the rows.
+            seed: Names the noise of all indices.
+            given: What the rows are given, as `generate` has it.
+            options: As `options` completed them.
+        """
+        return None
 
     @abstractmethod
-    def _noise(self, indices: Sequence[int], seed: int) -> Any:
-        """What images by index begin with."""
+    def generate(self, begun: Any, given: Mapping[str, Any], options: Any) -> dict[str, Tensor]:
+        """One batch of what it gives, by column; pictures (B, C, H, W) in [-1, 1].
 
-    @abstractmethod
-    def _walk(self, first: int, second: int, t: Tensor, seed: int) -> Any:
-        """What images at t (N,) between image `first` and image `second` begin with."""
+        It is called without gradients and with every network in evaluation mode.
 
-    @abstractmethod
-    def _generate(self, noise: Any, labels: Tensor | None, sampling: Any) -> Tensor:
-        """One batch: (B, C, H, W) in [-1, 1]."""
+        Args:
+            begun: As `begin` made it.
+            given: What it takes, by column, as in training: pictures (B, C, H, W) in [-1, 1],
+                classes (B,) int64, texts a list; tensors are on the pipeline's device.
+            options: As `options` completed them.
+        """
 
-    @abstractmethod
-    def describe(self, sampling: Any) -> Mapping[str, Any]:
-        """What makes the samples of these weights what they are, as JSON."""
+    def describe(self, options: Any, taken: Collection[str]) -> Mapping[str, Any]:
+        """What beside weights, seed and what is given makes its rows what they are, as JSON.
+
+        Args:
+            options: As `options` completed them.
+            taken: Names of the columns that the rows are given.
+        """
+        return {}
+
+    def card(self) -> Card:
+        """What its model card says: an example call, tags, facts, how it runs without genkit."""
+        return card_of(self.takes, self.gives)
 
     # -- what people call --------------------------------------------------------------------------
 
     def __call__(
         self,
-        count: int = 1,
+        count: int | None = None,
         *,
         seed: int = 0,
-        labels: int | Sequence[int] | None = None,
+        given: Rows | None = None,
         batch_size: int = 64,
         output: Output = "pil",
-        **options: Any,
-    ) -> Images:
-        """Images 0..count-1 of a seed.
+        **asked: Any,
+    ) -> Any:
+        """Rows 0..count-1 of a seed: of the one column that it gives, or a dictionary of several.
 
         Args:
-            count: N.
-            seed: Names the noise; image i of a seed stays the same whatever N is.
-            labels: One class for all, or a sequence that is cycled; None cycles through 0..K-1.
-            batch_size: Images made at a time; changes memory and speed only.
+            count: N; None = as many as are given, 1 if nothing is.
+            seed: Names the noise; row i of a seed stays the same whatever N is.
+            given: Rows that hold columns it takes; repeated in turn where they are fewer than N.
+            batch_size: Rows made at a time; changes memory and speed only.
             output: "pil" a list of pictures; "tensor" (N, C, H, W) float32 in [0, 1] on the CPU;
                 "np" (N, H, W, C) uint8.
-            options: What `sampling` of this pipeline takes.
+            asked: Columns that it takes, one value or several that are repeated in turn, such as
+                label=[0, 1], image=picture; and what `options` takes.
         """
+        rows, options = self.asked(given, **asked)
+        if count is None:
+            count = 1 if "labels" in asked else rows.count
         if count < 1:
             raise PipelineError(f"count: must be at least 1, got {count}")
         check_output(output)
-        sampling, indices = self.sampling(**options), range(count)
-        noise = ((self._noise(part, seed), len(part)) for part in parts(indices, batch_size))
-        return self._render(noise, self.labels_of(indices, labels), sampling, output)
+        made = [
+            {name: values.cpu() for name, values in batch.items()}
+            for _, _, batch in self._batches(range(count), seed, rows, batch_size, options)
+        ]
+        return in_form(made, self.gives, output)
 
     def stream(
         self,
         indices: Sequence[int],
         *,
         seed: int = 0,
-        labels: int | Sequence[int] | None = None,
+        given: Rows | None = None,
         batch_size: int = 64,
-        **options: Any,
-    ) -> Iterator[tuple[Sequence[int], Tensor, Tensor | None]]:
-        """Images by index, a batch at a time: (indices, uint8 (B, C, H, W), labels (B,) or None).
+        **asked: Any,
+    ) -> Iterator[tuple[Sequence[int], dict[str, Raw]]]:
+        """Rows by index, a batch at a time: indices (B,), and raw values by column.
 
-        Tensors are on the CPU; memory does not grow with the number of indices.
+        Beside what it makes, pictures as uint8 (B, C, H, W), there are the classes, flags, texts
+        and files that the rows were given. Tensors are on the CPU; memory does not grow with the
+        number of indices.
         """
-        cycle, sampling = self.label_cycle(labels), self.sampling(**options)
-        for part in parts(indices, batch_size):
-            classes = _cycled(part, cycle)
-            images = finite(self._generate(self._noise(part, seed), classes, sampling))
-            yield part, to_uint8(images).cpu(), classes
+        rows, options = self.asked(given, **asked)
+        for part, raw, made in self._batches(indices, seed, rows, batch_size, options):
+            values = {name: raw_values(self.gives[name], each) for name, each in made.items()}
+            yield part, {**{name: raw[name] for name in self.held(rows)}, **values}
 
-    def interpolate(
-        self,
-        first: int = 0,
-        second: int = 1,
-        count: int = 8,
-        *,
-        seed: int = 0,
-        label: int | None = None,
-        batch_size: int = 64,
-        output: Output = "pil",
-        **options: Any,
-    ) -> Images:
-        """The walk from image `first` of a seed to image `second` in `count` images, both included.
-
-        Normal noise moves along the arc between the two (`slerp`), uniform noise straight, so that
-        both stay where training drew them.
+    def asked(self, given: Rows | None = None, **asked: Any) -> tuple[Given, Any]:
+        """What a call hands over as rows, and its options checked and completed.
 
         Args:
-            first: Index of the image at the start.
-            second: Index of the image at the end.
-            count: N, at least 2.
-            seed: As in a call.
-            label: The class of every image; None = the class of image `first`.
-            batch_size: As in a call.
-            output: As in a call.
-            options: As in a call.
+            given: As in a call.
+            asked: As in a call.
         """
-        if count < 2:
-            raise PipelineError(f"count: a walk has at least its 2 ends, got {count}")
-        check_output(output)
-        sampling = self.sampling(**options)
-        t = torch.linspace(0, 1, count)
-        classes = self.labels_of([first], label)
-        every = None if classes is None else classes.repeat(count)
-        walks = (
-            (self._walk(first, second, t[part[0] : part[-1] + 1], seed), len(part))
-            for part in parts(range(count), batch_size)
-        )
-        return self._render(walks, every, sampling, output)
+        values, options = split(self.takes, asked)
+        return given_rows(self.takes, given, values), self.options(**options)
 
-    def label_cycle(self, labels: int | Sequence[int] | None) -> list[int] | None:
-        """Classes that the images of a call cycle through; None for an unconditional pipeline.
+    def held(self, rows: Given) -> Columns:
+        """Columns of what is given that rows made of it keep: what is no picture, by its name."""
+        kept = {n: rows.taken.get(n, c) for n, c in rows.columns.items() if n not in self.gives}
+        return {n: c for n, c in kept.items() if isinstance(c, SMALL)}
 
-        Raises:
-            PipelineError: A label is not in [0, K), or the pipeline takes none.
-        """
-        classes = self.facts["num_classes"]
-        if classes is None:
-            if labels is not None:
-                raise PipelineError("labels: this generator knows no classes; leave labels out")
-            return None
-        if labels is None:
-            return list(range(classes))
-        cycle = [labels] if isinstance(labels, int) else [int(label) for label in labels]
-        if not cycle:
-            raise PipelineError("labels: the sequence is empty; give at least one or leave it out")
-        wrong = sorted({label for label in cycle if not 0 <= label < classes})
-        if wrong:
-            raise PipelineError(f"labels: {wrong[0]} is no class; they are 0 to {classes - 1}")
-        return cycle
-
-    def labels_of(
-        self, indices: Sequence[int], labels: int | Sequence[int] | None
-    ) -> Tensor | None:
-        """The classes of images by index: (B,) int64, or None for an unconditional pipeline."""
-        return _cycled(indices, self.label_cycle(labels))
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """image_size, channels, num_classes and class_names."""
-        return self.config
-
-    def _render(
-        self,
-        noise: Iterator[tuple[Any, int]],
-        labels: Tensor | None,
-        sampling: Any,
-        output: Output,
-    ) -> Images:
-        """Images of batches of noise, each with its size; labels: those of all images, or None."""
-        done, made = 0, []
-        for batch, size in noise:
-            classes = None if labels is None else labels[done : done + size]
-            made.append(finite(self._generate(batch, classes, sampling)).cpu())
-            done += size
-        return in_form(torch.cat(made), output)
-
-
-def finite(images: Tensor) -> Tensor:
-    """The images (B, C, H, W) themselves, or an error where some hold NaN or infinity."""
-    bad = int((~images.isfinite().flatten(1).all(1)).sum())
-    if bad:
+    def compile(self) -> None:
+        """Sample through `torch.compile` from now on: the first batch of each size takes longer."""
         raise PipelineError(
-            f"{bad} of {len(images)} images are not finite numbers: try precision=fp32, more steps "
-            "or less guidance, or weights from an earlier checkpoint"
+            "compile: this generator makes images in one pass, which is not worth compiling; "
+            "leave it out"
         )
-    return images
 
+    # -- how ---------------------------------------------------------------------------------------
 
-def in_form(images: Tensor, output: Output) -> Images:
-    """(N, C, H, W) in [-1, 1] as the caller wants them."""
-    if output == "tensor":
-        return to_unit(images)
-    pixels = to_uint8(images)
-    return to_numpy(pixels) if output == "np" else [to_pil(image) for image in pixels]
+    def _batches(
+        self, indices: Sequence[int], seed: int, rows: Given, batch_size: int, options: Any
+    ) -> Iterator[tuple[Sequence[int], dict[str, Raw], dict[str, Tensor]]]:
+        """A batch at a time: its indices, what it was given, and what was made of it."""
+        only = {*rows.taken, *self.held(rows)}
+        for part in parts(indices, batch_size):
+            for some, raw in rows.alike(part, only):
+                given = rows.batch(raw, self.device)
+                begun = self.begin(some, seed, given, options)
+                yield some, raw, self._made(begun, given, options, len(some))
+
+    def _made(
+        self, begun: Any, given: Mapping[str, Any], options: Any, count: int
+    ) -> dict[str, Tensor]:
+        """What `generate` makes, pictures checked to be finite."""
+        with self.generating(count):
+            made = self.generate(begun, given, options)
+        for name, column in self.gives.items():
+            if isinstance(column, Image):
+                finite(made[name])
+        return made
+
+    @contextmanager
+    def generating(self, count: int) -> Iterator[None]:
+        """No gradients and every network in evaluation mode, for a batch of `count` rows."""
+        networks = [each for each in self.components.values() if isinstance(each, nn.Module)]
+        with torch.no_grad(), ExitStack() as stack:
+            for network in networks:
+                stack.enter_context(evaluating(network, count))
+            yield
+
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: Any, **options: Any
+    ) -> None:
+        """As diffusers does; a pipeline of another package is named with its module."""
+        super().save_pretrained(save_directory, **options)
+        kind = type(self)
+        if not kind.__module__.startswith("genkit.pipelines."):
+            index = Path(save_directory) / "model_index.json"
+            tree = json.loads(index.read_text()) | {"_class_name": [kind.__module__, kind.__name__]}
+            write_whole(index, json.dumps(tree, indent=2) + "\n")
 
 
 def parts(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
@@ -250,29 +243,28 @@ def parts(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (indices[start : start + size] for start in range(0, len(indices), size))
 
 
-def check_output(output: Any) -> None:
-    """Raise unless it is a form that images can take."""
-    if output not in get_args(Output):
-        raise PipelineError(f"output: {output!r} is no form; give one of pil, tensor, np")
+def class_column(num_classes: Any, names: Any) -> Columns:
+    """The column `label` of K classes and their names, or no column without classes.
 
-
-def check_classes(num_classes: Any, names: Any) -> None:
-    """Raise unless K and the names of the classes fit each other."""
+    Raises:
+        PipelineError: K and the names don't fit each other.
+    """
     if num_classes is None:
         if names is not None:
             raise PipelineError("class_names: there are no classes; set num_classes too")
-        return
+        return {}
     if not isinstance(num_classes, int) or num_classes < 1:
         raise PipelineError(f"num_classes: must be a whole number from 1 on, got {num_classes!r}")
     if names is not None and (not isinstance(names, list | tuple) or len(names) != num_classes):
         raise PipelineError(f"class_names: expected {num_classes} names, got {names!r}")
+    return {"label": Class(num_classes, None if names is None else tuple(names))}
 
 
 @contextmanager
-def evaluating(network: nn.Module, images: int) -> Iterator[None]:
+def evaluating(network: nn.Module, count: int) -> Iterator[None]:
     """Evaluation mode for a while, since batch norm must not see who else is in the batch.
 
-    Where memory ends, the error says how many images there were at a time.
+    Where memory ends, the error says how many rows there were at a time.
     """
     training = network.training
     network.eval()
@@ -280,12 +272,8 @@ def evaluating(network: nn.Module, images: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise PipelineError(
-            f"batch_size: {images} images at a time don't fit the memory of "
+            f"batch_size: {count} images at a time don't fit the memory of "
             f"{next(network.parameters()).device}; give a smaller one"
         ) from None
     finally:
         network.train(training)
-
-
-def _cycled(indices: Sequence[int], cycle: list[int] | None) -> Tensor | None:
-    return None if cycle is None else torch.tensor([cycle[i % len(cycle)] for i in indices])

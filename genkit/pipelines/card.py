@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from genkit.pipelines.recipe import in_plain_diffusers
+from genkit.rows.columns import Class, Columns, Image, Text
 
 LOADING = """\
 import genkit
@@ -16,50 +17,97 @@ pipeline = genkit.load_pipeline("PATH_OR_HUB_ID")
 """
 
 
+@dataclass(frozen=True)
+class Card:
+    """What a pipeline says of itself on its model card.
+
+    Attributes:
+        call: Python that makes something with `pipeline`.
+        task: A tag that says what for.
+        facts: Rows of the table, such as the size of its images.
+        plain: Markdown with code that does the same without genkit, or "".
+    """
+
+    call: str
+    task: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    plain: str = ""
+
+
+def card_of(takes: tuple[Columns, ...], gives: Columns, *, options: str = "") -> Card:
+    """The card of a pipeline by what it takes and gives.
+
+    Args:
+        takes: Alternatives, the first the default.
+        gives: What it makes.
+        options: Further arguments of the example call, as in ", steps=20".
+    """
+    kinds = {type(column) for column in takes[0].values() if not column.optional}
+    made = "images" if any(isinstance(c, Image) for c in gives.values()) else "found"
+    given = "".join(f", {n}={_example(c)}" for n, c in takes[0].items() if not c.optional)
+    if kinds & {Image, Text}:
+        call = f"{made} = pipeline({(given + options).removeprefix(', ')})"
+    else:
+        call = f"{made} = pipeline(16, seed=0{given}{options})  # a list of PIL images"
+    if Image in kinds:
+        call = f"from PIL import Image\n{call}"
+    images = [f"{c.channels} x {c.size[0]} x {c.size[1]}" for c in _sized(gives)]
+    classes = [c for c in takes[0].values() if isinstance(c, Class)]
+    facts: dict[str, Any] = {"Images": ", ".join(images)} if images else {}
+    facts["Classes"] = ", ".join(classes[0].names or ()) or classes[0].count if classes else None
+    return Card(call, _task(kinds), facts)
+
+
+def _example(column: Any) -> str:
+    if isinstance(column, Text):
+        return '"a red circle"'
+    return 'Image.open("PICTURE")' if isinstance(column, Image) else "[0]"
+
+
+def _sized(gives: Columns) -> list[Any]:
+    return [c for c in gives.values() if isinstance(c, Image) and c.size is not None]
+
+
+def _task(kinds: set[Any]) -> str:
+    for kind, task in (
+        (Image, "image-to-image"),
+        (Text, "text-to-image"),
+        (Class, "class-conditional-image-generation"),
+    ):
+        if kind in kinds:
+            return task
+    return "unconditional-image-generation"
+
+
 def model_card(pipeline: Any, provenance: Mapping[str, Any], config_yaml: str) -> str:
     """Markdown: front matter, three lines that load it, where it comes from, its training config.
 
     Args:
-        pipeline: A diffusers pipeline; image size, channels and classes are in its config.
+        pipeline: One of genkit's, which has a `card`, or of diffusers.
         provenance: As in a run's provenance.json, with "family"; what it lacks is left out.
         config_yaml: The resolved training config.
     """
-    front = yaml.safe_dump(_front(pipeline, provenance), sort_keys=False)
-    rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in _rows(pipeline, provenance))
+    card = pipeline.card() if hasattr(pipeline, "card") else card_of(({},), {"image": Image()})
+    front = yaml.safe_dump(_front(card, provenance), sort_keys=False)
+    found = {"Pipeline": type(pipeline).__name__, **card.facts, **dict(_rows(provenance))}
+    rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in found.items())
     title = f"{provenance.get('family', type(pipeline).__name__)} on {_data(provenance)}"
     return (
         f"---\n{front}---\n\n# {title}\n\n"
-        f"```python\n{LOADING.format(call=_call(pipeline))}```\n\n"
+        f"```python\n{LOADING.format(call=card.call)}```\n\n"
         "Image i of a seed is the same whatever the count and the batch size.\n\n"
-        f"{in_plain_diffusers(pipeline)}"
+        f"{card.plain}"
         f"## Where it comes from\n\n| | |\n| --- | --- |\n{rows}\n\n"
         f"## Training config\n\n```yaml\n{config_yaml.rstrip()}\n```\n"
     )
 
 
-def _front(pipeline: Any, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    conditional = _facts(pipeline).get("num_classes") is not None
+def _front(card: Card, provenance: Mapping[str, Any]) -> dict[str, Any]:
     family = [str(provenance["family"])] if "family" in provenance else []
-    task = "class-conditional-image-generation" if conditional else "unconditional-image-generation"
-    front = {"library_name": "genkit", "tags": ["genkit", *family, task]}
-    return front if conditional else {**front, "pipeline_tag": "unconditional-image-generation"}
-
-
-def _call(pipeline: Any) -> str:
-    options = []
-    if _facts(pipeline).get("num_classes") is not None:
-        options.append("labels=[0]")
-    if hasattr(pipeline, "denoiser"):
-        options.append("steps=20")
-        options += ["guidance=2.0"] if len(options) == 2 else []
-    given = "".join(f", {option}" for option in options)
-    return f"images = pipeline(16, seed=0{given})  # a list of PIL images"
-
-
-def _facts(pipeline: Any) -> Mapping[str, Any]:
-    """What one of our pipelines says of itself; of others, their config."""
-    facts: Mapping[str, Any] = getattr(pipeline, "facts", pipeline.config)
-    return facts
+    front = {"library_name": "genkit", "tags": ["genkit", *family, card.task]}
+    # The Hub has no such task: a conditional model would be found under a wrong one.
+    known = card.task != "class-conditional-image-generation"
+    return {**front, "pipeline_tag": card.task} if known else front
 
 
 def _data(provenance: Mapping[str, Any]) -> str:
@@ -67,18 +115,9 @@ def _data(provenance: Mapping[str, Any]) -> str:
     return str(data.get("name", "images"))
 
 
-def _rows(pipeline: Any, provenance: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Name and value of what is known."""
+def _rows(provenance: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Name and value of what is known of the run."""
     data = provenance.get("data") or {}
-    facts = _facts(pipeline)
-    side = facts.get("image_size")
-    yield "Pipeline", type(pipeline).__name__
-    if side is not None:
-        yield "Images", f"{facts.get('channels')} x {side} x {side}"
-    yield (
-        "Classes",
-        ", ".join(map(str, facts.get("class_names") or ())) or facts.get("num_classes"),
-    )
     yield "Family", provenance.get("family")
     yield "Optimizer steps", provenance.get("steps")
     yield "Training data", data.get("name")

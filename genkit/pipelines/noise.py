@@ -5,7 +5,7 @@ Legend: B batch, Z latent size, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from genkit import random
 from genkit.errors import PipelineError
-from genkit.pipelines.base import FORMAT_VERSION, ImagePipeline, check_classes, evaluating, slerp
+from genkit.pipelines.base import FORMAT_VERSION, class_column
+from genkit.pipelines.given import Takes
+from genkit.pipelines.walks import FromNoise, slerp
+from genkit.rows.columns import Columns, Image
 
 Latent = Literal["normal", "uniform"]
 
@@ -30,13 +33,13 @@ def latents(seed: int, indices: Sequence[int], size: int, kind: Latent = "normal
     return torch.stack(drawn).mul_(2).sub_(1) if drawn else torch.empty(0, size)
 
 
-class NoiseToImage(ImagePipeline):
+class NoiseToImage(FromNoise):
     """A generator, and what it takes to call it: z (B, Z) [and label (B,)] -> images in [-1, 1].
 
     Args:
         generator: A diffusers `ModelMixin` called as generator(z) or generator(z, label).
         latent_dim: Z. (Diffusers takes a parameter without default for a component.)
-        image_size: Side of the square images in px.
+        image_size: Side of square images in px, or [height, width].
         channels: C, 1 or 3.
         latent: Distribution of z: N(0, 1) or U(-1, 1).
         num_classes: K, or None for an unconditional generator.
@@ -48,7 +51,7 @@ class NoiseToImage(ImagePipeline):
         self,
         generator: nn.Module,
         latent_dim: int = 100,
-        image_size: int = 64,
+        image_size: int | Sequence[int] = 64,
         channels: int = 3,
         latent: Latent = "normal",
         num_classes: int | None = None,
@@ -59,11 +62,11 @@ class NoiseToImage(ImagePipeline):
         _check_shape(latent_dim, image_size, channels)
         if latent not in get_args(Latent):
             raise PipelineError(f"latent: {latent!r} is no distribution; give normal or uniform")
-        check_classes(num_classes, class_names)
+        class_column(num_classes, class_names)
         self.register_modules(generator=generator)  # type: ignore[no-untyped-call]
         self.register_to_config(  # type: ignore[no-untyped-call]
             latent_dim=latent_dim,
-            image_size=image_size,
+            image_size=image_size if isinstance(image_size, int) else list(image_size),
             channels=channels,
             latent=latent,
             num_classes=num_classes,
@@ -71,51 +74,64 @@ class NoiseToImage(ImagePipeline):
             format_version=format_version,
         )
 
-    def latents(self, indices: Sequence[int], seed: int) -> Tensor:
-        """The noise of images by index: (B, Z) float32 on the CPU."""
-        return latents(seed, indices, self.config["latent_dim"], self.config["latent"])
+    @property
+    def takes(self) -> Takes:
+        """Nothing, or the class of each image."""
+        return (class_column(self.config["num_classes"], self.config["class_names"]),)
 
-    def sampling(self, **options: Any) -> None:
-        """A generator makes its images in one pass: there is nothing to choose."""
-        if options:
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of its images."""
+        size = self.config["image_size"]
+        height, width = (size, size) if isinstance(size, int) else size
+        return self.config["channels"], height, width
+
+    @property
+    def gives(self) -> Columns:
+        """Images."""
+        return {"image": Image(self.shape[1:], self.shape[0])}
+
+    def options(self, **asked: Any) -> None:
+        """Nothing: a generator makes its images in one pass, there is nothing to choose."""
+        if asked:
             raise PipelineError(
-                f"{min(options)}: this generator makes images in one pass; "
+                f"{min(asked)}: this generator makes images in one pass; "
                 "schedulers, steps and guidance are for diffusion models: leave it out"
             )
 
-    def describe(self, sampling: None) -> Mapping[str, Any]:
+    def describe(self, options: None, taken: Collection[str]) -> Mapping[str, Any]:
         """The distribution of z."""
         return {"latent": self.config["latent"]}
 
-    def _noise(self, indices: Sequence[int], seed: int) -> Tensor:
-        return self.latents(indices, seed)
+    def begin(
+        self, indices: Sequence[int], seed: int, given: Mapping[str, Any], options: None
+    ) -> Tensor:
+        """The noise of images by index: (B, Z) float32 on the CPU."""
+        return latents(seed, indices, self.config["latent_dim"], self.config["latent"])
 
-    def _walk(self, first: int, second: int, t: Tensor, seed: int) -> Tensor:
-        ends = self.latents([first, second], seed)  # (2, Z)
+    def between(self, first: int, second: int, t: Tensor, seed: int) -> Tensor:
+        """What images at t (N,) between two images begin with: (N, Z)."""
+        ends = self.begin([first, second], seed, {}, None)
         straight = self.config["latent"] == "uniform"
         share = t.unsqueeze(1)
         return torch.lerp(ends[0], ends[1], share) if straight else slerp(ends[:1], ends[1:], share)
 
-    @torch.no_grad()
-    def _generate(self, noise: Tensor, labels: Tensor | None, sampling: None) -> Tensor:
-        """One batch: (B, C, H, W) in [-1, 1] on the generator's device."""
-        generator = self.generator
-        z = noise.to(generator.device, generator.dtype)
-        given = (z,) if labels is None else (z, labels.to(generator.device))
-        with evaluating(generator, len(z)):
-            images: Tensor = generator(*given)
-        side = self.config["image_size"]
-        expected = (self.config["channels"], side, side)
-        if images.shape[1:] != expected:
+    def generate(self, begun: Tensor, given: Mapping[str, Any], options: None) -> dict[str, Tensor]:
+        """One batch: images (B, C, H, W) in [-1, 1] on the generator's device."""
+        z = begun.to(self.generator.device, self.generator.dtype)
+        images: Tensor = self.generator(z, *given.values())
+        if images.shape[1:] != self.shape:
             raise PipelineError(
                 f"generator: makes images of {tuple(images.shape[1:])}, the pipeline says "
-                f"{expected}; give image_size and channels as the generator has them"
+                f"{self.shape}; give image_size and channels as the generator has them"
             )
-        return images
+        return {"image": images}
 
 
 def _check_shape(latent_dim: Any, image_size: Any, channels: Any) -> None:
-    for name, value in (("latent_dim", latent_dim), ("image_size", image_size)):
+    sides = image_size if isinstance(image_size, list | tuple) and len(image_size) == 2 else None
+    named = [("image_size", side) for side in sides or [image_size]]
+    for name, value in (("latent_dim", latent_dim), *named):
         if not isinstance(value, int) or value < 1:
             raise PipelineError(f"{name}: must be a whole number from 1 on, got {value!r}")
     if channels not in (1, 3):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 from genkit.errors import PipelineError
 from genkit.files import write_whole
 from genkit.images import grid, to_pil, to_uint8
+from genkit.pipelines.given import renamed
 
 _COLUMNS = 9  # of a sheet of variants
 _SIDE = 64  # px; smaller images are enlarged by a whole factor towards it
@@ -26,34 +27,31 @@ def save_grid(
     rows: int | None = None,
     columns: int | None = None,
     seed: int = 0,
-    labels: Sequence[int] | None = None,
     batch_size: int = 64,
-    **options: Any,
+    **asked: Any,
 ) -> Path:
     """The path of a sheet of samples: one row per class, or 8 rows without classes.
 
     Args:
-        pipeline: An `ImagePipeline`.
+        pipeline: A `Pipeline` whose images come from noise.
         path: A .png file.
         rows: Rows of an unconditional sheet (8), or classes to show (all of them).
         columns: Images per row; 10 with classes, else 8.
         seed: As in a call of the pipeline.
-        labels: The class of each row; None = 0, 1, 2, ...
         batch_size: Images made at a time.
-        options: As in a call of the pipeline.
+        asked: As in a call of the pipeline; `label` names the class of each row.
     """
     path = _checked(path, (".png",))
-    cycle = pipeline.label_cycle(labels)
+    asked, cycle = _classes(pipeline, asked)
     rows = rows or (8 if cycle is None else len(cycle))
     columns = columns or (8 if cycle is None else 10)
     if rows < 1 or columns < 1:
         raise PipelineError(f"{path}: a grid of {rows} x {columns}; both must be at least 1")
     # Each row is one class; the noise goes on from row to row, so no two images share it.
     classes = cycle and [cycle[r % len(cycle)] for r in range(rows) for _ in range(columns)]
-    indices = range(rows * columns)
-    drawing = {"seed": seed, "labels": classes, "batch_size": batch_size}
-    parts = pipeline.stream(indices, **drawing, **options)
-    return _save(path, [_sheet(torch.cat([images for _, images, _ in parts]), columns)])
+    drawing = {"seed": seed, "label": classes, "batch_size": batch_size}
+    parts = pipeline.stream(range(rows * columns), **drawing, **asked)
+    return _save(path, [_sheet(torch.cat([made["image"] for _, made in parts]), columns)])
 
 
 def save_interpolation(
@@ -63,9 +61,8 @@ def save_interpolation(
     length: int | None = None,
     keys: int | None = None,
     seed: int = 0,
-    labels: Sequence[int] | None = None,
     batch_size: int = 64,
-    **options: Any,
+    **asked: Any,
 ) -> Path:
     """The path of a walk through the latents of images 0, 1, ...: a strip, or a GIF that loops.
 
@@ -73,29 +70,28 @@ def save_interpolation(
     comes back to where it began.
 
     Args:
-        pipeline: An `ImagePipeline`.
+        pipeline: A `Pipeline` whose images come from noise.
         path: A .png or .gif file.
         length: Images from one key image to the next; 10 in a strip, 15 in a GIF.
         keys: Key images that a GIF passes through; 4.
         seed: As in a call of the pipeline.
-        labels: The classes to show; None = all. Without classes there is one walk.
         batch_size: Images made at a time.
-        options: As in a call of the pipeline.
+        asked: As in a call of the pipeline; `label` names the classes to show, all by default.
     """
     path = _checked(path, (".png", ".gif"))
     moving = path.suffix == ".gif"
     length = length or (15 if moving else 10)
     stops = [*range(keys or 4), 0] if moving else [0, 1]
-    cycle = pipeline.label_cycle(labels)
+    asked, cycle = _classes(pipeline, asked)
     walks = []
-    for label in cycle or [None]:
+    for label in [None] if cycle is None else cycle:
         legs = [
             _walk(
                 *(pipeline, first, second, length),
                 seed=seed,
                 label=label,
                 batch_size=batch_size,
-                **options,
+                **asked,
             )
             for first, second in pairwise(stops)
         ]
@@ -108,32 +104,32 @@ def save_interpolation(
 
 
 def save_variants(
-    variants: Any,
+    pipeline: Any,
+    image: Tensor,
     path: Path | str,
     *,
     count: int = 8,
     seed: int = 0,
-    labels: Sequence[int] | None = None,
     batch_size: int = 64,
-    **options: Any,
+    **asked: Any,
 ) -> Path:
     """The path of a sheet with a picture and then its variants 0..count-1.
 
     Args:
-        variants: A `Variants`.
+        pipeline: A `Pipeline` that takes a picture.
+        image: (C, H, W) uint8.
         path: A .png file.
         count: Variants in all.
         seed: As in a call of the pipeline.
-        labels: As in a call of the pipeline.
         batch_size: Images made at a time.
-        options: As in a call of the pipeline.
+        asked: As in a call of the pipeline.
     """
     path = _checked(path, (".png",))
     if count < 1:
         raise PipelineError(f"count: must be at least 1, got {count}")
-    drawing = {"seed": seed, "labels": labels, "batch_size": batch_size}
-    parts = variants.stream(range(count), **drawing, **options)
-    images = torch.cat([variants.image[None], *(images for _, images, _ in parts)])
+    drawing = {"seed": seed, "image": image, "batch_size": batch_size}
+    parts = pipeline.stream(range(count), **drawing, **asked)
+    images = torch.cat([image[None], *(made["image"] for _, made in parts)])
     return _save(path, [_sheet(images, min(len(images), _COLUMNS))])
 
 
@@ -144,8 +140,7 @@ def save_trajectory(
     count: int | None = None,
     frames: int = 10,
     seed: int = 0,
-    labels: Sequence[int] | None = None,
-    **options: Any,
+    **asked: Any,
 ) -> Path:
     """The path of strips that show how images 0, 1, ... come out of the noise, three for each.
 
@@ -155,23 +150,33 @@ def save_trajectory(
     Args:
         pipeline: A `Denoising`.
         path: A .png file.
-        count: Images to show; one per class of `labels`, else 4.
+        count: Images to show; one per class of `label`, else 4.
         frames: Columns.
         seed: As in a call of the pipeline.
-        labels: As in a call of the pipeline.
-        options: As in a call of the pipeline.
+        asked: As in a call of the pipeline.
     """
     path = _checked(path, (".png",))
-    if not hasattr(pipeline, "trajectory"):
+    if not pipeline.in_steps:
         raise PipelineError(
             f"{path}: this generator makes images in one pass, there is no way to show; "
             "use an export of a diffusion model"
         )
-    count = count or (4 if labels is None else len(labels))
-    way = pipeline.trajectory(count, frames, seed=seed, labels=labels, **options)
+    asked = renamed(asked)
+    count = count or (4 if asked.get("label") is None else len(asked["label"]))
+    way = pipeline.trajectory(count, frames, seed=seed, **asked)
     rows = (way.noised, way.noisy, way.predicted)  # each (T, B, C, H, W)
     strips = [to_uint8(torch.cat([row[:, i] for row in rows])) for i in range(count)]
     return _save(path, [torch.cat([_sheet(strip, frames) for strip in strips], dim=1)])
+
+
+def _classes(
+    pipeline: Any, asked: Mapping[str, Any]
+) -> tuple[dict[str, Any], Sequence[int] | None]:
+    """Keywords without `label`, and the classes that they name: all by default, None without."""
+    asked = renamed(asked)
+    rows, _ = pipeline.asked(None, **asked)
+    asked.pop("label", None)
+    return asked, rows.describe()["labels"]
 
 
 def _walk(pipeline: Any, first: int, second: int, length: int, **options: Any) -> Tensor:

@@ -7,12 +7,14 @@ with the noise of genkit's images 0, 1, ... and so give the same images in fp32.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from genkit import random
 from genkit.nn.denoisers import null_label
 from genkit.pipelines import schedulers
-from genkit.pipelines.denoising import Denoising
+
+if TYPE_CHECKING:
+    from genkit.pipelines.denoising import Denoising
 
 _COUNT = 4
 _STEPS = 20
@@ -30,10 +32,8 @@ _NAMES: dict[schedulers.Kind, str] = {
 }
 
 
-def in_plain_diffusers(pipeline: Any) -> str:
-    """Markdown with code that runs; empty if the pipeline is not a diffusion model of ours."""
-    if not isinstance(pipeline, Denoising):
-        return ""
+def in_plain_diffusers(pipeline: Denoising) -> str:
+    """Markdown with code that runs."""
     plain = pipeline.is_plain
     code = "\n".join(_pipeline(pipeline) if plain else _loop(pipeline))
     call = _plain_call(pipeline) if plain else _loop_call(pipeline)
@@ -52,7 +52,7 @@ def _seeds() -> str:
 
 
 def _pipeline(pipeline: Denoising) -> Iterator[str]:
-    learned = pipeline.channels_out != pipeline.facts["channels"]
+    learned = pipeline.channels_out != pipeline.shape[0]
     yield "import torch"
     yield "from diffusers import DDPMPipeline"
     yield ""
@@ -96,8 +96,7 @@ def _loop(pipeline: Denoising) -> Iterator[str]:
     yield "with torch.no_grad():"
     yield "    for t in scheduler.timesteps:"
     yield from (f"        {line}" for line in _step(pipeline, kind))
-    side = pipeline.facts["image_size"]
-    shape = f"({_COUNT}, {pipeline.facts['channels']}, {side}, {side})"
+    shape = (_COUNT, *pipeline.shape)
     yield f"images = (x.clamp(-1, 1) + 1) / 2  # {shape} in [0, 1]"
 
 
@@ -127,9 +126,8 @@ def _scheduler(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
 
 
 def _start(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
-    side = pipeline.facts["image_size"]
     yield "generators = [torch.Generator().manual_seed(seed) for seed in seeds]"
-    drawn = f"torch.randn({pipeline.facts['channels']}, {side}, {side}, generator=g)"
+    drawn = f"torch.randn({', '.join(map(str, pipeline.shape))}, generator=g)"
     scale = " * scheduler.init_noise_sigma" if kind == "edm" else ""
     yield f"x = torch.stack([{drawn} for g in generators]){scale}"
 
@@ -147,7 +145,7 @@ def _labels(pipeline: Denoising) -> Iterator[str]:
 
 def _step(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
     guided = pipeline.can_be_guided
-    patch, channels = pipeline.config["patch_size"], pipeline.facts["channels"]
+    patch, channels = pipeline.config["patch_size"], pipeline.shape[0]
     seen = "scheduler.scale_model_input(x, t)" if kind == "edm" else "x"
     seen = f"F.pixel_unshuffle({seen}, {patch})" if patch > 1 else seen
     if guided:
@@ -169,7 +167,7 @@ def _step(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
 def _loop_call(pipeline: Denoising) -> str:
     labels = ""
     if pipeline.config["num_classes"] is not None:
-        labels = ", labels=0" + (f", guidance={_GUIDANCE}" if pipeline.can_be_guided else "")
+        labels = ", label=0" + (f", guidance={_GUIDANCE}" if pipeline.can_be_guided else "")
     name = _NAMES[schedulers.kind_of(pipeline.scheduler)]
     steps = _steps(pipeline)
     return f'pipeline({_COUNT}{labels}, scheduler="{name}", steps={steps}, precision="fp32")'

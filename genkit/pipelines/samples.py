@@ -21,6 +21,7 @@ from torch import nn
 
 from genkit.errors import PipelineError
 from genkit.pipelines.stores import Spec, Store, store_for
+from genkit.rows.base import Rows
 
 _LARGEST_LABEL = 1_000_000
 
@@ -31,12 +32,12 @@ def write_samples(
     *,
     count: int,
     seed: int = 0,
-    labels: int | Sequence[int] | None = None,
+    given: Rows | None = None,
     batch_size: int = 64,
     rank: int = 0,
     processes: int = 1,
     progress: Callable[[int], None] | None = None,
-    **options: Any,
+    **asked: Any,
 ) -> int:
     """How many images this process wrote of images 0..count-1; those already there are kept.
 
@@ -44,22 +45,22 @@ def write_samples(
     all of them are through.
 
     Args:
-        pipeline: An `ImagePipeline`.
+        pipeline: A `Pipeline`.
         out: A folder, or a file ending in .npz or .tar (built in FILE.part/ until it is complete).
         count: Images in all.
         seed: As in a call of the pipeline.
-        labels: As in a call of the pipeline.
+        given: As in a call of the pipeline.
         batch_size: Images made at a time.
         rank: Which process this is, in [0, processes).
         processes: How many write to `out` at the same time.
         progress: Called after each batch with the number of images in it.
-        options: As in a call of the pipeline.
+        asked: As in a call of the pipeline.
 
     Raises:
         PipelineError: `out` holds other samples (the differences are listed), or can't be written.
     """
     _check(count, batch_size, rank, processes)
-    spec = describe(pipeline, count=count, seed=seed, labels=labels, **options)
+    spec = describe(pipeline, count=count, seed=seed, given=given, **asked)
     store = store_for(out)
     with store.explained():
         if store.is_finished(spec):
@@ -67,10 +68,10 @@ def write_samples(
         store.begin(spec)
         written = 0
         indices = _share(store, batch_size, rank, processes)
-        for part, images, _ in pipeline.stream(
-            indices, seed=seed, labels=labels, batch_size=batch_size, **options
+        for part, made in pipeline.stream(
+            indices, seed=seed, given=given, batch_size=batch_size, **asked
         ):
-            store.write(part, images)
+            store.write(part, made["image"])
             written += len(part)
             if progress is not None:
                 progress(len(part))
@@ -103,15 +104,15 @@ def begin_samples(
     *,
     count: int,
     seed: int = 0,
-    labels: int | Sequence[int] | None = None,
-    **options: Any,
+    given: Rows | None = None,
+    **asked: Any,
 ) -> bool:
     """Whether anything is left to do for `write_samples`; makes its folder if so.
 
     Call it before several processes start, so that a refusal comes from one of them only.
     """
     _check(count, 1, 0, 1)
-    spec = describe(pipeline, count=count, seed=seed, labels=labels, **options)
+    spec = describe(pipeline, count=count, seed=seed, given=given, **asked)
     store = store_for(out)
     with store.explained():
         if store.is_finished(spec):
@@ -121,19 +122,21 @@ def begin_samples(
 
 
 def describe(
-    pipeline: Any, *, count: int, seed: int, labels: int | Sequence[int] | None, **options: Any
+    pipeline: Any, *, count: int, seed: int, given: Rows | None = None, **asked: Any
 ) -> Spec:
-    """What samples are, as JSON: the weights' hash, seed, count, labels, shape and options."""
-    facts = pipeline.facts
+    """What samples are, as JSON: the weights' hash, seed, count, what is given, shape, options."""
+    rows, options = pipeline.asked(given, **asked)
+    image = pipeline.gives["image"]
+    height, width = image.size or (None, None)
     return {
         "format": 1,
         "export": weights_sha256(pipeline),
         "seed": seed,
         "count": count,
-        "labels": pipeline.label_cycle(labels),
-        **pipeline.describe(pipeline.sampling(**options)),
-        "channels": facts["channels"],
-        "image_size": facts["image_size"],
+        **rows.describe(),
+        **pipeline.describe(options, rows.taken),
+        "channels": image.channels,
+        "image_size": height if height == width else [height, width],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from genkit.errors import PipelineError
@@ -34,6 +34,8 @@ class Sampling:
         precision: "bf16" for the network's forward pass; "auto" = bf16 where the hardware has it
             and the network is large enough to gain.
         eta: Of ddim: 0 no noise, 1 as much as DDPM's.
+        strength: In (0, 1], of a picture that is given: the share of the steps that are taken from
+            it under noise; 1 begins at pure noise.
     """
 
     scheduler: str | None = None
@@ -44,6 +46,29 @@ class Sampling:
     options: Mapping[str, Any] | None = None
     precision: Precision = "auto"
     eta: float = 0.0
+    strength: float = 0.6
+
+    def make(self, exported: Any) -> Any:
+        """A scheduler that runs the process of the exported one as asked here."""
+        assert self.scheduler is not None
+        return schedulers.make(self.scheduler, exported, self.options or {})
+
+    def to_tree(self, *, with_picture: bool) -> dict[str, Any]:
+        """These options as JSON gives them back; without a picture nothing of its strength."""
+        interval = [float(end) for end in self.guidance_interval]
+        tree = asdict(self) | {"options": dict(self.options or {}), "guidance_interval": interval}
+        return tree if with_picture else {k: v for k, v in tree.items() if k != "strength"}
+
+    @property
+    def guiding(self) -> dict[str, Any]:
+        """Arguments of `denoise.guided`."""
+        scale, interval = self.guidance, self.guidance_interval
+        return {"scale": scale, "interval": interval, "rescale": self.guidance_rescale}
+
+    @property
+    def step_eta(self) -> float | None:
+        """Eta of the scheduler's step; None where the scheduler takes none."""
+        return self.eta if self.scheduler == "ddim" else None
 
     def problems(
         self, timesteps: int | None, num_classes: int | None, *, null_label: bool = True
@@ -74,6 +99,8 @@ class Sampling:
             yield f"eta: is for ddim; with {self.scheduler} leave it out"
         if not 0 <= self.eta <= 1:
             yield f"eta: must be in 0 to 1, got {self.eta}"
+        if not 0 < self.strength <= 1:
+            yield f"strength: must be above 0 and at most 1, got {self.strength}"
 
     def _problems_of_guidance(self, num_classes: int | None) -> Iterator[str]:
         if len(self.guidance_interval) != 2:

@@ -6,6 +6,7 @@ Legend: B batch, C channels.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,12 +38,12 @@ def step(scheduler: Any, output: Tensor, time: Tensor, x: Tensor, **extra: Any) 
 
 
 def step_arguments(
-    scheduler: Any, sampling: Sampling, generators: list[torch.Generator]
+    scheduler: Any, eta: float | None, generators: Sequence[torch.Generator]
 ) -> dict[str, Any]:
-    """Further arguments of a scheduler's step: a generator for each image, eta."""
+    """Further arguments of a scheduler's step: a generator for each image, eta if there is one."""
     accepted = inspect.signature(scheduler.step).parameters
-    arguments: dict[str, Any] = {"generator": generators} if "generator" in accepted else {}
-    return arguments | ({"eta": sampling.eta} if sampling.scheduler == "ddim" else {})
+    keyed: dict[str, Any] = {"generator": [*generators]} if "generator" in accepted else {}
+    return keyed if eta is None else keyed | {"eta": eta}
 
 
 def check_options(scheduler: Any, sampling: Sampling, channels: int, outputs: int) -> None:
@@ -76,7 +77,7 @@ def check_options(scheduler: Any, sampling: Sampling, channels: int, outputs: in
 def _first_steps(scheduler: Any, sampling: Sampling, channels: int, outputs: int) -> Tensor:
     """x (1, C, 4, 4) after two steps or as many as there are."""
     generators = [torch.Generator().manual_seed(0)]
-    extra = step_arguments(scheduler, sampling, generators)
+    extra = step_arguments(scheduler, sampling.step_eta, generators)
     schedulers.set_steps(scheduler, sampling.steps, torch.device("cpu"))
     x = torch.randn(1, channels, 4, 4, generator=generators[0])
     x = x * getattr(scheduler, "init_noise_sigma", 1.0)

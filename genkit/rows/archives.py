@@ -23,7 +23,7 @@ from genkit.files import cache_folder, write_whole
 from genkit.images import EXTENSIONS
 from genkit.rows.entries import Entry, refuse_escape, refuse_large, zip_entry
 from genkit.rows.folders import SPLITS
-from genkit.rows.listing import Caption, Label, Listed, Listing, no_part, read_caption, read_label
+from genkit.rows.listing import Caption, Label, Listed, Listing, read_caption, read_label
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 CLASS_NAMES = "class_names.json"
@@ -86,7 +86,10 @@ def choose(shards: Sequence[Path], split: str, root: Path) -> list[Path]:
     named = [path for path in shards if split in path.name]
     if named or split == "train":
         return named or list(shards)
-    raise no_part(str(root), split, _parts(shards))
+    raise DataError(
+        f"{root}: no shard with {split!r} in its name, so there is no {split} part; "
+        "name another reference"
+    )
 
 
 def _parts(shards: Sequence[Path]) -> dict[str, list[Path]]:

@@ -155,6 +155,12 @@ class MemoryRows(Rows):
     def __len__(self) -> int:
         return self._count
 
+    def on(self, device: torch.device) -> MemoryRows:
+        """The same rows with their tensors on a device."""
+        values = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.values.items()}
+        skipped, known = self.skipped, self._fingerprint
+        return MemoryRows(self.name, self.columns, values, fingerprint=known, skipped=skipped)
+
     def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
         """The raw values of B rows by column; tensors are gathered in one operation each."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)

@@ -1,11 +1,12 @@
 """What a reader hands to a family: one dictionary per micro-batch.
 
-| key        | shape, dtype, range             | meaning                                   |
-| ---------- | ------------------------------- | ----------------------------------------- |
-| `image`    | (B, C, H, W) float32 in [-1, 1] | augmented as configured                   |
-| `label`    | (B,) int64 in [0, K)            | only when the source has labels           |
-| `index`    | (B,) int64                      | position of the sample in the data set    |
-| `position` | (B,) int64, on the CPU          | row in the optimizer step's global batch  |
+| key        | shape, dtype, range             | meaning                                      |
+| ---------- | ------------------------------- | -------------------------------------------- |
+| a column   | as its `Column` says            | augmented as configured                      |
+| `index`    | (B,) int64                      | index of the row in the data set             |
+| `position` | (B,) int64, on the CPU          | place in the optimizer step's global batch   |
+
+The usual columns are `image` (B, C, H, W) float32 in [-1, 1] and `label` (B,) int64 in [0, K).
 
 `position` keys the noise of a row: for one global batch it is the same on any
 number of processes and micro-batches.
@@ -13,8 +14,13 @@ number of processes and micro-batches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from genkit.errors import DataError
+from genkit.rows.base import Rows
+from genkit.rows.columns import Class, Column, Image, column_of
 
 Batch = dict[str, Any]
 
@@ -25,18 +31,91 @@ class DataInfo:
 
     Attributes:
         name: Kind, set and split, e.g. "mnist:train".
-        count: N, the number of images.
+        count: How many rows one epoch has.
         fingerprint: SHA-256 of the content.
-        image_size: S in px.
-        channels: C, 1 or 3.
-        num_classes: K, or None without labels.
-        class_names: K words, or None.
+        columns: What each named part of a row holds.
     """
 
     name: str
     count: int
     fingerprint: str
-    image_size: int
-    channels: int
-    num_classes: int | None = None
-    class_names: tuple[str, ...] | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Rows) -> DataInfo:
+        """What these rows say of themselves."""
+        return cls(rows.name, rows.epoch_size, rows.fingerprint, dict(rows.columns))
+
+    @property
+    def image(self) -> Image:
+        """The column `image`, or else the first one of pictures.
+
+        Raises:
+            DataError: There are no pictures.
+        """
+        found = self.columns.get("image")
+        for column in [found, *self.columns.values()]:
+            if isinstance(column, Image):
+                return column
+        raise DataError(f"{self.name}: no pictures in it; there are: {', '.join(self.columns)}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of every picture in px.
+
+        Raises:
+            DataError: The pictures are of several sizes, or there are none.
+        """
+        if self.image.size is None:
+            raise DataError(f"{self.name}: pictures of several sizes; set data.image_size")
+        return self.image.size
+
+    @property
+    def image_size(self) -> int:
+        """The side of square pictures in px.
+
+        Raises:
+            DataError: The pictures are not square, or there are none.
+        """
+        return self.image.side
+
+    @property
+    def channels(self) -> int:
+        """C, 1 or 3.
+
+        Raises:
+            DataError: The pictures differ in it, or there are none.
+        """
+        if self.image.channels is None:
+            raise DataError(f"{self.name}: grey and coloured pictures; set data.channels")
+        return self.image.channels
+
+    @property
+    def num_classes(self) -> int | None:
+        """K of the column `label`, or None without one."""
+        label = self.columns.get("label")
+        return label.count if isinstance(label, Class) else None
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """K words of the column `label`, or None where there are none."""
+        label = self.columns.get("label")
+        return label.names if isinstance(label, Class) else None
+
+    def to_tree(self) -> dict[str, Any]:
+        """All of it as JSON, as `provenance.json` keeps it; `from_tree` reads it back."""
+        tree = {"name": self.name, "count": self.count, "fingerprint": self.fingerprint}
+        columns = {name: column.to_tree() for name, column in self.columns.items()}
+        return tree | {"columns": columns}
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> DataInfo:
+        """What `to_tree` wrote, or the record of a run before columns had names."""
+        if "columns" in tree:
+            columns = {name: column_of(column) for name, column in tree["columns"].items()}
+            return cls(tree["name"], tree["count"], tree["fingerprint"], columns)
+        side, names = tree["image_size"], tree.get("class_names")
+        columns = {"image": Image((side, side), tree["channels"])}
+        if tree.get("num_classes") is not None:
+            columns["label"] = Class(tree["num_classes"], names and tuple(names))
+        return cls(tree["name"], tree["count"], tree["fingerprint"], columns)

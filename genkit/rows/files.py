@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from genkit.errors import DataError
 from genkit.images import from_numpy
 from genkit.rows.archives import BROKEN, SUFFIXES, find_shards, list_shards, list_zip
-from genkit.rows.base import MemoryRows, Rows, hash_pictures, image_rows
+from genkit.rows.base import MemoryRows, Rows, check_classes, hash_pictures, image_rows
 from genkit.rows.columns import Column, Raw, Text
 from genkit.rows.entries import refuse_escape
 from genkit.rows.folders import LABEL, has_pictures, list_folder
@@ -82,6 +82,7 @@ def rows_of(name: str, listing: Listing, listed: list[Listed], where: str) -> Fi
     values: dict[str, Raw] = {}
     labels, classes = listing.classes(listed, where)
     if labels is not None and classes is not None:
+        check_classes(where, labels, classes)
         columns["label"], values["label"] = classes, labels
     captions = [one.caption for one in listed]
     if captions and None not in captions:

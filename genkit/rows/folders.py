@@ -137,4 +137,6 @@ def _from_row(folder: Path, row: dict[str, Any], label: str, where: str) -> List
     path = folder / row["file_name"]
     if not path.is_file():
         raise DataError(f"{where}: {path} is missing; put it there or delete the line")
-    return Listed(file_entry(path), read_label(row.get(label), where), read_caption(row, where))
+    return Listed(
+        file_entry(path), read_label(row.get(label), where, label), read_caption(row, where)
+    )

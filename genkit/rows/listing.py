@@ -111,14 +111,14 @@ def take_turns(listed: Sequence[Listed]) -> list[Listed]:
     return [listed[i] for i in order]
 
 
-def read_label(value: Any, where: str) -> Label:
-    """A class as a file names it.
+def read_label(value: Any, where: str, name: str = "label") -> Label:
+    """A class as a file names it under `name`.
 
     Raises:
         DataError: It is neither a word nor a whole number.
     """
     if isinstance(value, bool) or not (value is None or isinstance(value, str | int)):
-        raise DataError(f"{where}: label is {value!r}; a class is a word or a whole number")
+        raise DataError(f"{where}: {name} is {value!r}; a class is a word or a whole number")
     return value
 
 

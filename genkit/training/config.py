@@ -5,11 +5,12 @@ A family adds its own by subclassing `RunConfig`, see `genkit/families/dcgan.py`
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from genkit.config import DataConfig, Fraction, NonNegative, Positive, Section, SyntheticData
+from genkit.config import AnyData, Fraction, NonNegative, Positive, Section
+from genkit.config.data import of_kind, reader_of
 
 
 class OptimConfig(Section):
@@ -75,11 +76,23 @@ class EvaluationConfig(Section):
 class RunConfig(Section):
     """One training run. A family subclasses it and adds `model` and, if it must, more sections."""
 
+    data_kind: ClassVar[str] = "glyphs"  # of a `data` section that names no kind
+
     family: str
-    data: DataConfig = SyntheticData()
+    data: AnyData = Field(default_factory=dict)  # type: ignore[assignment]
     optim: OptimConfig = OptimConfig()
     trainer: TrainerConfig = TrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @classmethod
+    def section_of(cls, name: str, tree: Any) -> type[Section] | None:
+        """Which section `data` is in this tree."""
+        return reader_of(tree, cls.data_kind) if name == "data" and tree else None
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _of_its_kind(cls, tree: Any) -> Any:
+        return of_kind(tree, cls.data_kind)
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> RunConfig:
@@ -108,6 +121,7 @@ class RunConfig(Section):
 RESUMABLE = frozenset(
     {
         "data.root",
+        "data.label",
         "data.memory",
         "data.workers",
         "evaluation.every",

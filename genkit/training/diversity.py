@@ -23,7 +23,7 @@ _REAL_OF_CLASS, _SAMPLES_OF_CLASS = 8, 4  # fewer give no steady distance inside
 
 def worth_measuring(data: DataInfo) -> int:
     """How many real images a yardstick of this data takes."""
-    most = _REAL_VALUES // (data.channels * data.image_size**2)
+    most = _REAL_VALUES // (data.channels * data.size[0] * data.size[1])
     return min(data.count, REAL_IMAGES, most)
 
 

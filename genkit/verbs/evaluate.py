@@ -15,16 +15,16 @@ from accelerate import PartialState
 from torch import Tensor
 
 from genkit import images, launch, random
-from genkit.config import SyntheticData
-from genkit.data import open_reference, open_source
+from genkit.data import open_data, open_reference
+from genkit.data.readers.glyphs import GlyphsData
 from genkit.errors import ConfigError, EvaluationError
 from genkit.files import write_whole
+from genkit.rows.base import MemoryRows, Rows
 from genkit.training import checkpoints
 from genkit.training.config import RunConfig
 from genkit.training.trainer import Evaluate
 
 if TYPE_CHECKING:
-    from genkit.data.sources import Source
     from genkit.evaluation import Evaluation, ImageSet, ReferenceStatistics
 
 log = logging.getLogger("genkit")
@@ -168,18 +168,34 @@ def named_set(
 
     if Path(name).exists() or "*" in name:
         return read_reference(Path(name))
-    like = SyntheticData(image_size=size, channels=1 if channels == 1 else 3)
+    like = GlyphsData(image_size=size, channels=1 if channels == 1 else 3)
     return image_set(open_reference(name, root=root, like=like))
 
 
-def image_set(source: Source) -> ImageSet:
-    """A data set as evaluation takes it."""
+def image_set(rows: Rows) -> ImageSet:
+    """A data set as evaluation takes it: rows that stream are read when they are measured."""
     from genkit.evaluation import ImageSet
 
-    pixels = source.images(torch.arange(len(source)))
-    return ImageSet.from_arrays(
-        source.name, source.fingerprint, pixels, source.labels, source.class_names
-    )
+    def fingerprint() -> str:
+        return rows.fingerprint
+
+    pictures = rows.values["image"] if isinstance(rows, MemoryRows) else _Pictures(rows)
+    return ImageSet(rows.name, pictures, rows.labels, fingerprint, rows.class_names)
+
+
+class _Pictures(Sequence[Tensor]):
+    """The pictures of rows, one at a time."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return list(self.rows.read(range(len(self))[index], ("image",))["image"])
+        return self.rows.read([index], ("image",))["image"][0]
 
 
 def _named(
@@ -247,7 +263,7 @@ def _samples(
         if prompts is not None:
             raise EvaluationError(
                 f"prompts: a {type(given).__name__} takes no text; leave them out, or name its "
-                'classes by options={"labels": ...}'
+                'classes by options={"label": ...}'
             )
         return pipeline_set(given, count, seed=seed, batch_size=batch_size, **options)
     if not (callable(given) and hasattr(given, "components")):
@@ -269,9 +285,10 @@ def pipeline_set(
 
     def draw(places: Sequence[int]) -> Tensor:
         parts = pipeline.stream(places, seed=seed, batch_size=batch_size, **options)
-        return torch.cat([pixels for _, pixels, _ in parts])
+        return torch.cat([torch.as_tensor(made["image"]) for _, made in parts])
 
-    labels = pipeline.labels_of(range(count), options.get("labels"))
+    given, _ = pipeline.asked(**options)
+    labels = given.read(range(count)).get("label") if "label" in given.taken else None
     return _drawn(pipeline, draw, count, f"{seed} {options}", labels)
 
 
@@ -363,7 +380,7 @@ def during_training(
     asked = config.evaluation
     extractor = load_extractor(asked.extractor, device=launch.own_device())
     metrics = quick(extractor)
-    reference = image_set(open_source(config.data, "test"))
+    reference = image_set(open_data(config.data, "test"))
     wanted = asked.best_by or extractor.frechet_name
     possible = [extractor.frechet_name, "accuracy", "modes", "modes-kl"]
     possible += [

@@ -28,8 +28,7 @@ def export(
     """
     run = Path(run)
     config, record = run_folder.open_run(run)
-    data = record["data"]
-    info = DataInfo(**{**data, "class_names": data["class_names"] and tuple(data["class_names"])})
+    info = DataInfo.from_tree(record["data"])
     trainer = load(config.family).trainer(config, info, run)
     trainer.resume(step)
     record |= {"steps": trainer.steps_done}

@@ -170,7 +170,7 @@ def settings_of(
         PipelineError: One of them does not fit the model.
     """
     if precision is None:
-        auto = pipeline.sampling().precision
+        auto = pipeline.options().precision
         precision = ("fp32",) if auto == "fp32" else ("fp32", auto)
     if guidance is None:
         guidance = GUIDANCE if pipeline.can_be_guided else (1.0,)
@@ -183,7 +183,7 @@ def settings_of(
         steps = [n for n in STEPS if n <= most] or [most]
     settings = []
     for name, number, scale, kind in itertools.product(solvers, steps, guidance, precision):
-        checked = pipeline.sampling(scheduler=name, steps=number, guidance=scale, precision=kind)
+        checked = pipeline.options(scheduler=name, steps=number, guidance=scale, precision=kind)
         settings.append(Setting(name, number, float(scale), checked.precision))
     if not settings:
         raise ConfigError("frontier: nothing to measure; give at least one value of each option")
@@ -191,12 +191,12 @@ def settings_of(
 
 
 def _pipeline(run: Path, device: str | None) -> Any:
-    from genkit.pipelines import Denoising, load_pipeline
+    from genkit.pipelines import load_pipeline
 
     if not run.is_dir():
         raise PipelineError(f"{run}: no such folder; give a run or an export folder")
     pipeline = load_pipeline(run, device=device)
-    if not isinstance(pipeline, Denoising):
+    if not pipeline.in_steps:
         raise PipelineError(
             f"{run}: a {type(pipeline).__name__} makes images in one step, so there is nothing to "
             "choose between speed and quality; give a diffusion model"
@@ -208,13 +208,13 @@ def _real(
     run: Path, pipeline: Any, reference: str | None, root: Path | None
 ) -> ImageSet | ReferenceStatistics:
     """The images to measure against."""
-    from genkit.data import open_source
+    from genkit.data import open_data
     from genkit.run_folder import open_run
     from genkit.verbs.evaluate import image_set, named_set
 
     if reference is not None:
-        facts = pipeline.facts
-        return named_set(reference, facts["channels"], facts["image_size"], root)
+        image = pipeline.gives["image"]
+        return named_set(reference, image.channels, image.side, root)
     if not (run / "config.yaml").is_file():
         raise EvaluationError(f"{run}: an export says nothing of its data; give --reference")
     data = open_run(run)[0].data
@@ -222,7 +222,7 @@ def _real(
         raise EvaluationError(f"{run}: its data was handed over in Python; give --reference")
     if root is not None and "root" in type(data).model_fields:
         data = data.model_copy(update={"root": root})
-    return image_set(open_source(data, "test"))
+    return image_set(open_data(data, "test"))
 
 
 # -- measuring -------------------------------------------------------------------------------------
@@ -321,11 +321,11 @@ class _Sweep:
         stream = self.pipeline.stream(
             range(count), seed=self.seed, batch_size=self.batch_size, **asdict(setting)
         )
-        for part, images, labels in stream:
+        for part, made in stream:
             self.done += len(part) * setting.evaluations
             if self.progress is not None:
                 self.progress(self.done, self.total)
-            yield images, labels
+            yield made["image"], made.get("label")
 
     def is_timed(self, content: Content) -> bool:
         """Whether the speeds of a file are of this batch size, device and hardware."""

@@ -13,7 +13,7 @@ from accelerate import PartialState
 
 from genkit import launch, run_folder
 from genkit.config import to_tree, to_yaml
-from genkit.data import check_needs, open_source
+from genkit.data import check_needs, open_data
 from genkit.data.loader import Loader
 from genkit.errors import ConfigError
 from genkit.family import load, load_config, resolve
@@ -30,8 +30,6 @@ from genkit.verbs.export import save_run_export
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
-
-    from genkit.data.sources import Source
 
 log = logging.getLogger("genkit")
 
@@ -97,12 +95,12 @@ def _train(
     with PartialState(
         cpu=launch.on_cpu()
     ).local_main_process_first():  # it fills the cache for the others
-        source = open_source(config.data, "train", dataset=dataset)
-    check_needs(source, family.needs(config), config.family)
-    info = describe(source)
+        rows = open_data(config.data, "train", dataset=dataset)
+    check_needs(rows, family.needs(config), config.family)
+    info = DataInfo.of(rows)
     with run_folder.locked(run_dir):
         run_folder.prepare(config, run_dir, resume=resume)
-        loader = Loader(source, config.data, config.trainer.seed)
+        loader = Loader(rows, config.data, config.trainer.seed)
         hook = None
         if config.evaluation.every is not None:
             hook = during_training(
@@ -169,19 +167,6 @@ def _digits_classifier(info: DataInfo) -> Classify | None:
     return lambda pixels: digits.classify(digits.of(pixels))
 
 
-def describe(source: Source) -> DataInfo:
-    """What a data set says of itself, as networks, exports and reports need it."""
-    return DataInfo(
-        name=source.name,
-        count=len(source),
-        fingerprint=source.fingerprint,
-        image_size=source.image_size,
-        channels=source.channels,
-        num_classes=source.num_classes,
-        class_names=source.class_names,
-    )
-
-
 def _resume(trainer: Trainer[Any], run_dir: Path, *, asked: bool) -> None:
     if not asked:
         return
@@ -204,7 +189,7 @@ def _start_record(trainer: Trainer[Any], info: DataInfo) -> dict[str, Any]:
         "processes": trainer.processes,
         "global_batch": trainer.global_batch,
         "precision": trainer.precision if trainer.steps_done else None,
-        "data": asdict(info),
+        "data": info.to_tree(),
         "parameters": {
             name: sum(p.numel() for p in network.parameters())
             for name, network in trainer.bare_networks.items()

@@ -37,7 +37,14 @@ def message(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("optim.lr=fast", "optim.lr: "),
         ("trainer.steps=-1", "trainer.steps: "),
         ("data.kind=mnits", "data: no kind 'mnits'; did you mean 'mnist'?"),
-        ("data={image_size: 32}", "data: `kind` is missing"),
+        (
+            "data={image_size: 4}",
+            "data.image_size: Input should be greater than or equal to 8 (got 4)",
+        ),
+        (
+            "data={image_size: [32, 4]}",
+            "data.image_size.1: Input should be greater than or equal to 8",
+        ),
         ("data.kind=folder", "data.root: missing"),
         ("trainer=5", "trainer: expected a section"),
         ("trainer.precision=fp64", "'bf16' or 'fp16' (got 'fp64')"),

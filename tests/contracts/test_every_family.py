@@ -153,7 +153,7 @@ def test_an_export_gives_the_images_of_the_averaged_weights(name, tmp_path):
     run = trainer(tiny(name), tmp_path)
     run.fit()
     (tmp_path / "config.yaml").write_text(json.dumps(to_tree(run.config)))
-    record = {"data": vars(run.data) | {}}
+    record = {"data": run.data.to_tree()}
     (tmp_path / "provenance.json").write_text(json.dumps(record))
     export(tmp_path)
     loaded, own = load_pipeline(tmp_path), run.pipeline()
@@ -196,4 +196,4 @@ def test_every_shipped_config_of_the_family_takes_a_step(name, tmp_path):
         run = trainer(config, tmp_path / path.stem)
         run.fit()
         assert checkpoints.steps(run.run_dir / "checkpoints") == [1]
-    assert load(name).needs(tiny(name)) <= source(tiny(name)).provides
+    assert load(name).needs(tiny(name)) <= source(tiny(name)).columns.keys()

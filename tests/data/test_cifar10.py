@@ -4,8 +4,8 @@ import tarfile
 import pytest
 import torch
 
-from genkit.config import Cifar10Data
-from genkit.data import open_source
+from genkit.data import open_data
+from genkit.data.readers.cifar10 import Cifar10Data
 from genkit.errors import DataError
 
 
@@ -29,12 +29,12 @@ def config(root, **settings):
 
 
 def test_the_binary_records_become_images_and_named_labels(root):
-    source = open_source(config(root))
-    assert source.pixels.shape == (100, 3, 32, 32)
-    assert torch.equal(source.pixels[20:40].flatten(1), records(20, 2)[:, 1:])
+    source = open_data(config(root))
+    assert source.values["image"].shape == (100, 3, 32, 32)
+    assert torch.equal(source.values["image"][20:40].flatten(1), records(20, 2)[:, 1:])
     assert source.labels.bincount().tolist() == [10] * 10
     assert source.class_names[:3] == ("airplane", "automobile", "bird")
-    assert len(open_source(config(root), "test")) == 10
+    assert len(open_data(config(root), "test")) == 10
 
 
 def test_the_published_archive_gives_the_same(root, tmp_path):
@@ -43,31 +43,31 @@ def test_the_published_archive_gives_the_same(root, tmp_path):
     with tarfile.open(packed / "cifar-10-binary.tar.gz", "w:gz") as tar:
         for path in root.glob("*.bin"):
             tar.add(path, f"cifar-10-batches-bin/{path.name}")
-    assert open_source(config(packed)).fingerprint == open_source(config(root)).fingerprint
+    assert open_data(config(packed)).fingerprint == open_data(config(root)).fingerprint
 
 
 def test_size_channels_and_limit_are_as_configured(root):
-    assert open_source(config(root, image_size=16, limit=7)).pixels.shape == (7, 3, 16, 16)
-    assert open_source(config(root, channels=1, limit=7)).pixels.shape == (7, 1, 32, 32)
+    assert open_data(config(root, image_size=16, limit=7)).values["image"].shape == (7, 3, 16, 16)
+    assert open_data(config(root, channels=1, limit=7)).values["image"].shape == (7, 1, 32, 32)
 
 
 def test_a_batch_file_cut_short_is_refused(root):
     path = root / "data_batch_3.bin"
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(DataError, match=r"data_batch_3.bin: 61,455 bytes, not a multiple of 3073"):
-        open_source(config(root))
+        open_data(config(root))
 
 
 def test_pickles_are_not_opened(tmp_path):
     (tmp_path / "cifar-10-batches-py").mkdir()
     with pytest.raises(DataError, match=r"made of pickles.*expected cifar-10-binary.tar.gz"):
-        open_source(config(tmp_path))
+        open_data(config(tmp_path))
 
 
 def test_a_broken_archive_is_refused(tmp_path):
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"a login page")
     with pytest.raises(DataError, match="not a whole archive"):
-        open_source(config(tmp_path))
+        open_data(config(tmp_path))
 
 
 def test_shards_of_that_name_are_read_too(tmp_path):
@@ -82,6 +82,6 @@ def test_shards_of_that_name_are_read_too(tmp_path):
                     member = tarfile.TarInfo(name)
                     member.size = len(content)
                     tar.addfile(member, io.BytesIO(content))
-    source = open_source(config(tmp_path))
+    source = open_data(config(tmp_path))
     assert (source.name, len(source), source.num_classes) == ("cifar10:train", 3, 10)
-    assert len(open_source(config(tmp_path), "test")) == 2
+    assert len(open_data(config(tmp_path), "test")) == 2

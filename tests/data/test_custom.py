@@ -3,8 +3,8 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset
 
-from genkit.config import CustomData
-from genkit.data import Loader, open_source
+from genkit.data import Loader, open_data
+from genkit.data.readers.custom import CustomData
 from genkit.errors import DataError
 
 
@@ -28,7 +28,7 @@ def config(**settings):
 
 
 def opened(items, classes=None, **settings):
-    return open_source(config(**settings), dataset=Listed(items, classes))
+    return open_data(config(**settings), dataset=Listed(items, classes))
 
 
 WHITE = Image.new("RGB", (20, 10), "white")
@@ -49,8 +49,8 @@ WHITE = Image.new("RGB", (20, 10), "white")
 def test_pictures_and_tensors_arrive_as_configured(image):
     for item in (image, (image, 0), {"image": image, "label": torch.tensor(0)}):
         source = opened([item])
-        assert source.pixels.shape == (1, 3, 8, 8)
-        assert (source.pixels == 255).all()
+        assert source.values["image"].shape == (1, 3, 8, 8)
+        assert (source.values["image"] == 255).all()
 
 
 def test_labels_and_class_names_are_the_data_sets_own():
@@ -105,8 +105,8 @@ def test_missing_empty_and_endless_data_sets_are_refused():
             return iter(())
 
     with pytest.raises(DataError, match="no data set was handed over"):
-        open_source(config())
+        open_data(config())
     with pytest.raises(DataError, match="it is empty"):
         opened([])
     with pytest.raises(DataError, match="it can't be indexed"):
-        open_source(config(), dataset=Endless())
+        open_data(config(), dataset=Endless())

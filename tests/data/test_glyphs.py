@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from genkit.config import SyntheticData
-from genkit.data import open_reference, open_source
-from genkit.data.synthetic import glyphs
+from genkit.data import open_data, open_reference
+from genkit.data.readers import glyphs
+from genkit.data.readers.glyphs import GlyphsData
 from genkit.errors import DataError
 from genkit.files import cache_folder
 
@@ -34,11 +34,14 @@ def test_an_image_does_not_depend_on_how_many_are_drawn():
 
 @pytest.mark.parametrize(("split", "count"), [("train", 10), ("test", 30)])
 def test_limit_keeps_the_first_training_images(split, count):
-    data = SyntheticData(image_size=16, train_count=40, test_count=30)
-    some = open_source(data.model_copy(update={"limit": 10}), split)
+    data = GlyphsData(image_size=16, train_count=40, test_count=30)
+    some = open_data(data.model_copy(update={"limit": 10}), split)
     assert len(some) == count
     first = torch.arange(10)
-    assert torch.equal(some.images(first), open_source(data, split).images(first))
+    assert torch.equal(
+        some.read(first, ("image",))["image"],
+        open_data(data, split).read(first, ("image",))["image"],
+    )
 
 
 def test_seed_and_split_change_every_image():
@@ -60,28 +63,28 @@ def test_images_are_white_ink_on_black_and_differ():
 
 @pytest.mark.parametrize("size", [16, 28, 32])
 def test_labels_are_balanced_and_images_have_the_configured_size(size):
-    source = open_source(SyntheticData(image_size=size, train_count=200, channels=3))
-    assert source.pixels.shape == (200, 3, size, size)
+    source = open_data(GlyphsData(image_size=size, train_count=200, channels=3))
+    assert source.values["image"].shape == (200, 3, size, size)
     assert torch.equal(source.labels.bincount(), torch.full((10,), 20))
     assert source.class_names == tuple(DIGITS)
     assert source.name == "synthetic:glyphs:train"
 
 
 def test_the_second_time_the_set_comes_from_the_cache(monkeypatch):
-    config = SyntheticData(image_size=16, train_count=30)
-    first = open_source(config)
+    config = GlyphsData(image_size=16, train_count=30)
+    first = open_data(config)
     monkeypatch.setattr(glyphs, "draw", lambda *_: pytest.fail("drawn again"))
-    second = open_source(config)
-    assert torch.equal(first.pixels, second.pixels)
+    second = open_data(config)
+    assert torch.equal(first.values["image"], second.values["image"])
     assert first.fingerprint == second.fingerprint
 
 
 def test_a_cached_file_cut_short_is_drawn_again():
-    config = SyntheticData(image_size=16, train_count=30)
-    first = open_source(config)
+    config = GlyphsData(image_size=16, train_count=30)
+    first = open_data(config)
     (cached,) = (cache_folder() / "glyphs").iterdir()
     cached.write_bytes(cached.read_bytes()[:500])
-    assert torch.equal(open_source(config).pixels, first.pixels)
+    assert torch.equal(open_data(config).values["image"], first.values["image"])
 
 
 def test_an_unwritable_cache_is_reported_and_the_set_is_drawn_in_memory(
@@ -90,24 +93,24 @@ def test_an_unwritable_cache_is_reported_and_the_set_is_drawn_in_memory(
     (tmp_path / "file").touch()
     monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "file"))
     with caplog.at_level(logging.WARNING, "genkit"):
-        assert len(open_source(SyntheticData(image_size=16, train_count=30))) == 30
+        assert len(open_data(GlyphsData(image_size=16, train_count=30))) == 30
     assert "can't be written" in caplog.text
 
 
 def test_other_characters_can_be_drawn():
-    source = open_source(SyntheticData(image_size=16, characters="aB?", train_count=9))
+    source = open_data(GlyphsData(image_size=16, characters="aB?", train_count=9))
     assert source.class_names == ("a", "B", "?")
-    assert (source.pixels.flatten(1).max(1).values > 127).all()
+    assert (source.values["image"].flatten(1).max(1).values > 127).all()
 
 
 @pytest.mark.parametrize(("characters", "hint"), [("a b", "without ink"), ("a\u4e00", "no font")])
 def test_characters_that_can_not_be_drawn_are_refused(characters, hint):
     with pytest.raises(DataError, match=hint):
-        open_source(SyntheticData(image_size=16, characters=characters, train_count=9))
+        open_data(GlyphsData(image_size=16, characters=characters, train_count=9))
 
 
 def test_a_reference_follows_the_run_that_it_is_measured_against():
-    like = SyntheticData(image_size=16, characters="xyz", test_count=12)
+    like = GlyphsData(image_size=16, characters="xyz", test_count=12)
     assert len(open_reference("synthetic:glyphs:test", like=like)) == 12
     with pytest.raises(DataError, match="no such set"):
         open_reference("synthetic:faces:test")
@@ -115,20 +118,20 @@ def test_a_reference_follows_the_run_that_it_is_measured_against():
 
 @pytest.mark.slow
 def test_a_linear_classifier_trained_on_all_stays_below_97_percent():
-    config = SyntheticData(image_size=28)
-    train, test = open_source(config), open_source(config, "test")
+    config = GlyphsData(image_size=28)
+    train, test = open_data(config), open_data(config, "test")
     accuracy = max(linear_accuracy(train, test, decay) for decay in (1e-4, 1e-3))
     assert 0.85 < accuracy < 0.97
 
 
 def test_a_linear_classifier_trained_on_some_does_not_solve_the_task():
-    config = SyntheticData(image_size=16, train_count=2_000, test_count=500)
-    assert 0.6 < linear_accuracy(open_source(config), open_source(config, "test"), 1e-3) < 0.97
+    config = GlyphsData(image_size=16, train_count=2_000, test_count=500)
+    assert 0.6 < linear_accuracy(open_data(config), open_data(config, "test"), 1e-3) < 0.97
 
 
 def linear_accuracy(train, test, decay):
     """Test accuracy of multinomial logistic regression on pixels."""
-    x, x_test = (s.pixels.flatten(1).float() / 255 for s in (train, test))
+    x, x_test = (s.values["image"].flatten(1).float() / 255 for s in (train, test))
     weight = torch.zeros(x.shape[1], 10, requires_grad=True)
     bias = torch.zeros(10, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=150, history_size=20)

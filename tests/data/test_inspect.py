@@ -50,13 +50,13 @@ def test_an_npz_file_of_samples_is_described(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PK nothing"])
 def test_a_broken_npz_file_is_refused(tmp_path, content):
     (tmp_path / "samples.npz").write_bytes(content)
-    with pytest.raises(DataError, match="not a readable npz file"):
+    with pytest.raises(DataError, match=r"not a readable \.npz"):
         inspect(tmp_path / "samples.npz")
 
 
 def test_an_npz_file_of_something_else_is_refused(tmp_path):
     np.savez(tmp_path / "x.npz", weights=np.zeros(3))
-    with pytest.raises(DataError, match='expected "images" as uint8'):
+    with pytest.raises(DataError, match="expected an array `images`"):
         inspect(tmp_path / "x.npz")
 
 

@@ -4,18 +4,20 @@ import pytest
 import torch
 
 from genkit import random
-from genkit.config import CustomData, SyntheticData
-from genkit.data import Loader, MemorySource
-from genkit.data.loader import shifted
+from genkit.data import Loader
+from genkit.data.readers.custom import CustomData
+from genkit.data.readers.glyphs import GlyphsData
 from genkit.errors import DataError
 from genkit.images import to_float
+from genkit.rows.base import MemoryRows, image_rows
+from genkit.rows.columns import shifted
 
 COUNT, SIZE = 50, 8
 
 
 def source(count=COUNT):
     pixels = torch.randint(0, 256, (count, 1, SIZE, SIZE), generator=torch.Generator())
-    return MemorySource("numbers:train", pixels.to(torch.uint8), torch.arange(count) % 5)
+    return image_rows("numbers:train", pixels.to(torch.uint8), torch.arange(count) % 5)
 
 
 def section(**settings):
@@ -53,13 +55,13 @@ def test_a_batch_holds_normalised_pixels_labels_and_positions():
     data = source()
     ((batch,),) = take(Loader(data, section(), seed=0), 1)
     assert batch["image"].dtype == torch.float32
-    assert torch.equal(batch["image"], to_float(data.pixels[batch["index"]]))
+    assert torch.equal(batch["image"], to_float(data.values["image"][batch["index"]]))
     assert torch.equal(batch["label"], batch["index"] % 5)
     assert torch.equal(batch["position"], torch.arange(4))
 
 
 def test_a_source_without_labels_gives_batches_without_labels():
-    data = MemorySource("bare:train", source().pixels)
+    data = image_rows("bare:train", source().values["image"])
     ((batch,),) = take(Loader(data, section(), seed=0), 1)
     assert set(batch) == {"image", "index", "position"}
 
@@ -106,7 +108,7 @@ def test_flipping_mirrors_about_half_of_the_images_and_changes_nothing_else():
     data = source()
     mirrored = 0
     for (batch,) in take(Loader(data, section(flip=True), seed=0), 50):
-        plain = to_float(data.pixels[batch["index"]])
+        plain = to_float(data.values["image"][batch["index"]])
         flips = (batch["image"] != plain).flatten(1).any(1)
         assert torch.equal(batch["image"][flips], plain[flips].flip(3))
         mirrored += int(flips.sum())
@@ -134,24 +136,25 @@ def test_a_set_smaller_than_one_global_batch_is_refused_before_the_first_batch()
     loader.steps(processes=3)
 
 
-class Failing(MemorySource):
-    def images(self, indices):
+class Failing(MemoryRows):
+    def read(self, indices, only=None):
         raise DataError("photo.png: not a readable image")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_that_breaks_while_streaming_is_named_without_a_traceback(workers):
-    data = Failing("bad:train", source().pixels)
+    whole = image_rows("bad:train", source().values["image"])
+    data = Failing(whole.name, whole.columns, whole.values)
     loader = Loader(data, section(memory="never", workers=workers), seed=0)
     with pytest.raises(DataError, match=r"^photo.png: not a readable image$"):
         next(loader.steps())
 
 
 def test_glyphs_stream_as_they_load(tmp_path):
-    from genkit.data import open_source
+    from genkit.data import open_data
 
-    config = SyntheticData(image_size=16, train_count=40, batch_size=8)
-    glyphs = open_source(config)
+    config = GlyphsData(image_size=16, train_count=40, batch_size=8)
+    glyphs = open_data(config)
     never = config.model_copy(update={"memory": "never"})
     ((one,),), ((other,),) = (take(Loader(glyphs, c, seed=0), 1) for c in (config, never))
     assert_same(one, other)

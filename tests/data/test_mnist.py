@@ -4,8 +4,9 @@ import struct
 import pytest
 import torch
 
-from genkit.config import MnistData
-from genkit.data import mnist, open_reference, open_source
+from genkit.data import open_data, open_reference
+from genkit.data.readers import mnist
+from genkit.data.readers.mnist import MnistData
 from genkit.errors import DataError
 
 
@@ -34,40 +35,40 @@ def config(root, **settings):
 
 
 def test_images_and_labels_arrive_as_the_files_hold_them(root):
-    source = open_source(config(root))
+    source = open_data(config(root))
     pixels, labels = digits(30)
-    assert torch.equal(source.pixels[:, 0], pixels)
+    assert torch.equal(source.values["image"][:, 0], pixels)
     assert torch.equal(source.labels, labels.long())
     assert (source.name, source.num_classes) == ("mnist:train", 10)
-    assert len(open_source(config(root), "test")) == 20
+    assert len(open_data(config(root), "test")) == 20
 
 
 def test_gzipped_files_in_the_torchvision_layout_are_the_same(root, tmp_path):
-    plain = open_source(config(root))
+    plain = open_data(config(root))
     raw = tmp_path / "packed" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for path in root.glob("*ubyte"):
         (raw / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-    packed = open_source(config(tmp_path / "packed"))
+    packed = open_data(config(tmp_path / "packed"))
     assert packed.fingerprint == plain.fingerprint
 
 
 def test_at_32_px_two_black_pixels_are_added_on_each_side(root):
-    source = open_source(config(root, image_size=32, channels=3))
-    assert source.pixels.shape == (30, 3, 32, 32)
-    assert torch.equal(source.pixels[:, 2, 2:-2, 2:-2], digits(30)[0])
-    assert source.pixels[:, :, :2].max() == 0
-    assert source.pixels[:, :, :, -2:].max() == 0
+    source = open_data(config(root, image_size=32, channels=3))
+    assert source.values["image"].shape == (30, 3, 32, 32)
+    assert torch.equal(source.values["image"][:, 2, 2:-2, 2:-2], digits(30)[0])
+    assert source.values["image"][:, :, :2].max() == 0
+    assert source.values["image"][:, :, :, -2:].max() == 0
 
 
 def test_another_size_is_resampled(root):
-    assert open_source(config(root, image_size=20)).pixels.shape == (30, 1, 20, 20)
+    assert open_data(config(root, image_size=20)).values["image"].shape == (30, 1, 20, 20)
 
 
 def test_limit_takes_the_first_training_images_only(root):
     limited = config(root, limit=7)
-    source = open_source(limited)
-    assert torch.equal(source.pixels[:, 0], digits(30)[0][:7])
+    source = open_data(limited)
+    assert torch.equal(source.values["image"][:, 0], digits(30)[0][:7])
     assert source.num_classes == 10
     assert len(open_reference("mnist:test", like=limited)) == 20
 
@@ -75,14 +76,14 @@ def test_limit_takes_the_first_training_images_only(root):
 def test_a_read_only_root_is_enough(root):
     root.chmod(0o500)
     try:
-        assert len(open_source(config(root))) == 30
+        assert len(open_data(config(root))) == 30
     finally:
         root.chmod(0o700)
 
 
 def test_missing_files_are_named_with_the_folders_looked_in(tmp_path):
     with pytest.raises(DataError, match=r"neither train-images-idx3-ubyte nor .*MNIST/raw"):
-        open_source(config(tmp_path))
+        open_data(config(tmp_path))
 
 
 @pytest.mark.parametrize("keep", [0, 3, 15, 100, -1])
@@ -90,7 +91,7 @@ def test_a_file_cut_short_is_refused(root, keep):
     path = root / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte: .*get it anew"):
-        open_source(config(root))
+        open_data(config(root))
 
 
 def test_a_gzip_file_cut_short_is_refused(root):
@@ -99,22 +100,22 @@ def test_a_gzip_file_cut_short_is_refused(root):
     path.unlink()
     path.with_name(f"{path.name}.gz").write_bytes(packed[:-9])
     with pytest.raises(DataError, match=r"train-labels-idx1-ubyte.gz: can't be read"):
-        open_source(config(root))
+        open_data(config(root))
 
 
 def test_images_where_labels_are_expected_are_refused(root):
     (root / "train-labels-idx1-ubyte").write_bytes(idx(digits(30)[0]))
     with pytest.raises(DataError, match="not an IDX file of 1-dimensional bytes"):
-        open_source(config(root))
+        open_data(config(root))
 
 
 def test_labels_of_another_count_are_refused(root):
     (root / "train-labels-idx1-ubyte").write_bytes(idx(digits(29)[1]))
-    with pytest.raises(DataError, match="30 images but 29 labels"):
-        open_source(config(root))
+    with pytest.raises(DataError, match=r"different length: .'image': 30, 'label': 29"):
+        open_data(config(root))
 
 
 def test_offline_the_message_says_what_to_put_where(monkeypatch, tmp_path):
     monkeypatch.setattr(mnist, "_ADDRESSES", (f"file://{tmp_path}/nowhere/",))
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: missing, .*put it there"):
-        open_source(config(None))
+        open_data(config(None))

@@ -4,10 +4,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from genkit.config import StackedData, SyntheticData
-from genkit.data import MemorySource, open_reference, open_source
-from genkit.data.synthetic import stacked
+from genkit.data import open_data, open_reference
+from genkit.data.readers import stacked
+from genkit.data.readers.glyphs import GlyphsData
+from genkit.data.readers.stacked import StackedData
 from genkit.errors import DataError
+from genkit.rows.base import image_rows
 
 BASE = 30  # digits in each part of the little MNIST
 
@@ -35,7 +37,7 @@ def config(root=None, **settings):
 
 def test_each_channel_is_one_digit_and_the_class_reads_red_green_blue():
     pixels = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(-1, 1, 8, 8)
-    digits = MemorySource("digits", pixels, torch.arange(20) % 10)
+    digits = image_rows("digits", pixels, torch.arange(20) % 10)
     images, labels = stacked.stack(digits, torch.tensor([[1, 12, 3], [0, 0, 19]]))
     assert images.shape == (2, 3, 8, 8)
     assert images[:, :, 0, 0].tolist() == [[1, 12, 3], [0, 0, 19]]
@@ -44,10 +46,10 @@ def test_each_channel_is_one_digit_and_the_class_reads_red_green_blue():
 
 @pytest.mark.parametrize(("split", "count"), [("train", 60), ("test", 40)])
 def test_labels_and_names_of_the_1000_classes_agree_with_the_pixels(root, split, count):
-    source = open_source(config(root), split)
-    assert source.pixels.shape == (count, 3, 28, 28)
+    source = open_data(config(root), split)
+    assert source.values["image"].shape == (count, 3, 28, 28)
     assert source.num_classes == 1000
-    for image, label in zip(source.pixels, source.labels, strict=True):
+    for image, label in zip(source.values["image"], source.labels, strict=True):
         assert source.class_names[label] == "".join(str(v % 10) for v in image[:, 0, 0].tolist())
 
 
@@ -72,8 +74,8 @@ def test_the_1000_modes_are_equally_likely():
 
 def test_the_limit_shortens_the_train_part_and_changes_no_image(root):
     few = config(root, limit=10)
-    assert [len(open_source(few, split)) for split in ("train", "test")] == [10, 40]
-    assert torch.equal(open_source(few).pixels, open_source(config(root)).pixels[:10])
+    assert [len(open_data(few, split)) for split in ("train", "test")] == [10, 40]
+    assert torch.equal(open_data(few).values["image"], open_data(config(root)).values["image"][:10])
 
 
 def test_one_channel_is_refused():
@@ -82,24 +84,24 @@ def test_one_channel_is_refused():
 
 
 def test_a_reference_of_glyphs_has_three_channels_whatever_it_is_compared_to():
-    source = open_reference("stacked:test", like=SyntheticData(image_size=8))
-    assert source.pixels.shape == (26_000, 3, 8, 8)
+    source = open_reference("stacked:test", like=GlyphsData(image_size=8))
+    assert source.values["image"].shape == (26_000, 3, 8, 8)
     assert source.name == "stacked:glyphs:test"
 
 
 def test_a_reference_stacks_the_digits_of_the_run_unless_its_name_says_which(root):
     like = config(root)
     for name in ("stacked:test", "stacked:mnist:test"):
-        assert open_reference(name, like=like).fingerprint == open_source(like, "test").fingerprint
+        assert open_reference(name, like=like).fingerprint == open_data(like, "test").fingerprint
     assert open_reference("stacked:glyphs:test", like=like).name == "stacked:glyphs:test"
 
 
 def test_mnist_files_of_a_reference_are_found_in_its_root(root):
-    source = open_reference("stacked:mnist:test", root=root, like=SyntheticData(image_size=28))
+    source = open_reference("stacked:mnist:test", root=root, like=GlyphsData(image_size=28))
     assert len(source) == 26_000
-    assert source.pixels.max() == BASE - 1
+    assert source.values["image"].max() == BASE - 1
 
 
 def test_an_unknown_reference_is_answered_with_the_names_of_all():
-    with pytest.raises(DataError, match="stacked:mnist"):
+    with pytest.raises(DataError, match="there are glyphs and mnist"):
         open_reference("stacked:letters:test")

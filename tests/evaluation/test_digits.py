@@ -3,8 +3,8 @@ import hashlib
 import pytest
 import torch
 
-from genkit.config import SyntheticData
-from genkit.data import open_source
+from genkit.data import open_data
+from genkit.data.readers.glyphs import GlyphsData
 from genkit.errors import EvaluationError
 from genkit.evaluation.extractors import load_extractor
 from genkit.evaluation.extractors.digits import load_digits
@@ -39,9 +39,9 @@ def test_one_changed_byte_or_a_missing_file_is_refused(tmp_path):
 
 
 def test_it_names_99_percent_of_the_glyph_test_images_rightly():
-    source = open_source(SyntheticData(image_size=32), "test")
+    source = open_data(GlyphsData(image_size=32), "test")
     extractor = load_digits()
-    features = extractor.of(source.images(torch.arange(len(source))))
+    features = extractor.of(source.values["image"])
     right = extractor.classify(features) == source.labels
     assert right.double().mean() >= 0.99
 

@@ -4,8 +4,9 @@ import math
 import pytest
 import torch
 
-from genkit.config import StackedData, SyntheticData
-from genkit.data import open_source
+from genkit.data import open_data
+from genkit.data.readers.glyphs import GlyphsData
+from genkit.data.readers.stacked import StackedData
 from genkit.errors import EvaluationError
 from genkit.evaluation import ImageSet, evaluate, load_extractor, nearest_pairs, save_nearest
 from genkit.evaluation.metrics.near_copies import closeness, nearer_than, nearest, pixels
@@ -21,9 +22,9 @@ def glyphs():
     """Train, test and, as perfect samples, glyphs of another seed."""
 
     def part(split, seed):
-        data = SyntheticData(image_size=32, train_count=600, test_count=COUNT, seed=seed)
-        source = open_source(data, split)
-        images = source.images(torch.arange(len(source)))
+        data = GlyphsData(image_size=32, train_count=600, test_count=COUNT, seed=seed)
+        source = open_data(data, split)
+        images = source.values["image"]
         return ImageSet.from_arrays(source.name, source.fingerprint, images, source.labels)
 
     return {"train": part("train", 0), "test": part("test", 0), "samples": part("test", 1)}
@@ -176,9 +177,13 @@ def stacked():
 
     def part(seed):
         data = StackedData(kind="stacked", image_size=32, test_count=COUNT, seed=seed)
-        source = open_source(data, "test")
+        source = open_data(data, "test")
         return ImageSet.from_arrays(
-            source.name, source.fingerprint, source.pixels, source.labels, source.class_names
+            source.name,
+            source.fingerprint,
+            source.values["image"],
+            source.labels,
+            source.class_names,
         )
 
     return {"reference": part(0), "samples": part(1)}
@@ -238,9 +243,11 @@ def test_grey_samples_have_no_modes_and_plain_digits_neither(stacked, glyphs, pe
 
 @pytest.fixture(scope="module")
 def long_train():
-    data = SyntheticData(image_size=32, train_count=1_100)
-    source = open_source(data)
-    return ImageSet.from_arrays(source.name, source.fingerprint, source.pixels, source.labels)
+    data = GlyphsData(image_size=32, train_count=1_100)
+    source = open_data(data)
+    return ImageSet.from_arrays(
+        source.name, source.fingerprint, source.values["image"], source.labels
+    )
 
 
 def test_the_parzen_likelihood_is_measured_only_when_asked_for(glyphs, long_train, perfect):

@@ -155,9 +155,9 @@ def test_the_export_adds_the_variance_that_was_asked_for():
 def test_a_model_that_always_saw_its_labels_is_not_guided(tmp_path):
     run = trainer(tiny("ddpm conditional", model__label_drop=0, preview__guidance=1), tmp_path)
     pipeline = run.pipeline()
-    assert len(pipeline(2, labels=[0, 9], steps=1)) == 2
+    assert len(pipeline(2, label=[0, 9], steps=1)) == 2
     with pytest.raises(PipelineError, match="never trained without its labels"):
-        pipeline(2, labels=[0, 9], steps=1, guidance=2.0)
+        pipeline(2, label=[0, 9], steps=1, guidance=2.0)
 
 
 def test_labels_are_needed_only_where_the_network_is_told_them():

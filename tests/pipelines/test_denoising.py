@@ -9,8 +9,8 @@ import torch
 from denoisers_at_hand import SIDE, STEPS, Answers, denoising
 
 from genkit.errors import PipelineError
-from genkit.pipelines import Denoising, Variants, slerp, write_samples
-from genkit.pipelines.denoising import guided
+from genkit.pipelines import Denoising, slerp, write_samples
+from genkit.pipelines.denoise import Noise, mixed
 from genkit.pipelines.samples import describe
 from genkit.pipelines.schedulers import SOLVERS, evaluations
 
@@ -30,6 +30,10 @@ def labelled() -> Denoising:
 
 def images(pipeline: Denoising, count: int = 4, **options: object) -> torch.Tensor:
     return pipeline(count, output="tensor", **{"steps": 4, **options})
+
+
+def noise(pipeline: Denoising, indices: list[int], seed: int = 0) -> Noise:
+    return pipeline.begin(indices, seed, {}, None)
 
 
 def picture(seed: int = 0) -> torch.Tensor:
@@ -58,10 +62,11 @@ def test_an_image_is_the_same_in_any_batch_even_where_the_scheduler_adds_noise(p
 
 @pytest.mark.parametrize("options", [{"scheduler": "ddpm"}, {"scheduler": "ddim", "eta": 1.0}])
 def test_noise_on_the_way_differs_from_image_to_image(plain, options):
-    first, second = plain._noise([0, 1], 0), plain._noise([2, 3], 0)
+    first, second = noise(plain, [0, 1]), noise(plain, [2, 3])
     second.x = first.x
-    sampling = plain.sampling(steps=4, **options)
-    a, b = (plain._generate(noise, None, sampling) for noise in (first, second))
+    sampling = plain.options(steps=4, **options)
+    with plain.generating(2):
+        a, b = (plain.generate(begun, {}, sampling)["image"] for begun in (first, second))
     assert (a - b).abs().mean() > 5 * LEVEL
 
 
@@ -76,8 +81,8 @@ def test_a_walk_ends_at_the_images_of_its_ends(plain, scheduler):
 
 
 def test_the_middle_of_a_walk_begins_on_the_arc_between_its_ends(plain):
-    ends = plain._noise([0, 1], 7).x.flatten(1)
-    middle = plain._walk(0, 1, torch.tensor([0.5]), 7).x.flatten(1)
+    ends = noise(plain, [0, 1], 7).x.flatten(1)
+    middle = plain.between(0, 1, torch.tensor([0.5]), 7).x.flatten(1)
     torch.testing.assert_close(middle[0], slerp(ends[0], ends[1], 0.5))
     # A straight line would leave the sphere of the noise.
     assert middle.norm() == pytest.approx(ends.norm(dim=1).mean().item(), rel=0.05)
@@ -86,21 +91,21 @@ def test_the_middle_of_a_walk_begins_on_the_arc_between_its_ends(plain):
 def test_bf16_changes_little_and_small_networks_keep_fp32(plain):
     fp32, bf16 = (images(plain, precision=precision) for precision in ("fp32", "bf16"))
     assert 0 < (fp32 - bf16).abs().mean() < 0.05
-    assert plain.sampling(precision="auto").precision == "fp32"
+    assert plain.options(precision="auto").precision == "fp32"
 
 
 def test_20_steps_or_as_many_as_were_trained_are_the_default():
-    assert denoising().sampling().steps == 20
+    assert denoising().options().steps == 20
     short = denoising()
     short.scheduler.register_to_config(num_train_timesteps=10)
-    assert short.sampling().steps == 10
+    assert short.options().steps == 10
 
 
 def test_ancestral_sampling_takes_as_many_steps_as_were_trained_unless_told_otherwise():
     pipeline = denoising()
     trained = pipeline.scheduler.config["num_train_timesteps"]
-    assert pipeline.sampling(scheduler="ddpm").steps == trained
-    assert pipeline.sampling(scheduler="ddpm", steps=3).steps == 3
+    assert pipeline.options(scheduler="ddpm").steps == trained
+    assert pipeline.options(scheduler="ddpm", steps=3).steps == 3
 
 
 @pytest.mark.slow
@@ -133,7 +138,7 @@ def pattern(scale: float) -> torch.Tensor:
 
 def drawn(pipeline: Denoising, **options: object) -> torch.Tensor:
     """Image 0 of label 0, in [-1, 1]."""
-    made = pipeline(1, labels=0, scheduler="ddim", output="tensor", **{"steps": 4, **options})
+    made = pipeline(1, label=0, scheduler="ddim", output="tensor", **{"steps": 4, **options})
     return made * 2 - 1
 
 
@@ -152,8 +157,8 @@ def test_only_true_guidance_costs_twice(scale, batch):
 
 def test_guidance_of_1_is_none_and_of_0_ignores_the_label(labelled):
     assert torch.equal(images(labelled, guidance=1.0), images(labelled))
-    free = [images(labelled, guidance=0.0, labels=label) for label in (0, 2)]
-    told = [images(labelled, labels=label) for label in (0, 2)]
+    free = [images(labelled, guidance=0.0, label=label) for label in (0, 2)]
+    told = [images(labelled, label=label) for label in (0, 2)]
     assert torch.equal(*free)
     assert (told[0] - told[1]).abs().mean() > 5 * LEVEL
 
@@ -186,7 +191,7 @@ def test_each_image_is_rescaled_by_its_own_spread_and_variances_stay():
     keyed = torch.Generator().manual_seed(0)
     given, none = (torch.randn(3, 4, 5, 5, generator=keyed) for _ in range(2))
     given[1] *= 7
-    out = guided(given, none, 2.5, 1.0, channels=2)
+    out = mixed(given, none, 2.5, 1.0, channels=2)
     torch.testing.assert_close(out[:, :2].flatten(1).std(1), given[:, :2].flatten(1).std(1))
     assert torch.equal(out[:, 2:], given[:, 2:])
 
@@ -195,7 +200,7 @@ def test_each_image_is_rescaled_by_its_own_spread_and_variances_stay():
 
 
 def test_a_strength_of_1_makes_the_images_of_the_seed(plain):
-    made = plain.edit(picture().expand(3, -1, -1, -1), strength=1.0, output="tensor", steps=4)
+    made = images(plain, 3, image=picture(), strength=1.0)
     assert torch.equal(made, images(plain, 3))
 
 
@@ -204,10 +209,10 @@ def test_the_less_strength_the_nearer_to_the_picture():
     pipeline = denoising("flow")
     pipeline._forward = lambda x, time, **_: (torch.zeros_like(x),)  # stays where it begins
     strengths = (0.05, 0.3, 0.6, 0.9)
-    made = [pipeline.edit(picture(), strength=s, output="tensor", steps=20) for s in strengths]
-    noise = pipeline._noise([0], 0).x
+    made = [images(pipeline, 1, image=picture(), strength=s, steps=20) for s in strengths]
+    begins = noise(pipeline, [0]).x
     for strength, image in zip(strengths, made, strict=True):
-        begun = (1 - strength) * (picture() * 2 - 1) + strength * noise
+        begun = (1 - strength) * (picture() * 2 - 1) + strength * begins
         torch.testing.assert_close(image, begun.clamp(-1, 1) / 2 + 0.5)
 
 
@@ -216,7 +221,7 @@ def test_the_less_strength_the_nearer_to_the_picture():
 def test_what_the_mask_keeps_is_kept_exactly_and_the_rest_is_made_anew(name, strength):
     pipeline, mask = fitting(name), square()
     options = {"scheduler": name, "steps": 4}
-    made = pipeline.edit(picture(), strength=strength, mask=mask, output="np", **options)
+    made = pipeline(image=picture(), strength=strength, mask=mask, output="np", **options)
     before = (picture() * 255).round().byte().permute(0, 2, 3, 1).numpy()
     kept = mask.permute(0, 2, 3, 1).numpy() == 0
     assert (made[kept] == before[kept]).all()
@@ -234,7 +239,7 @@ def test_half_the_strength_takes_half_the_steps_from_half_the_noise(name):
 
     pipeline._forward = watched
     pipeline.on_step = lambda done, steps: told.append((done, steps))
-    pipeline.edit(picture(), strength=0.5, scheduler=name, steps=6)
+    pipeline(image=picture(), strength=0.5, scheduler=name, steps=6)
     half = evaluations(name, 3)
     assert told == [(i + 1, half) for i in range(half)]
     late = torch.stack([time[0] for time in seen])
@@ -251,7 +256,7 @@ def fitting(name: str) -> Denoising:
 
 def test_the_new_part_is_made_in_view_of_what_is_kept(plain):
     dark, light = (
-        plain.edit(flat(value), strength=1.0, mask=square(), output="tensor", steps=8)
+        images(plain, 1, image=flat(value), strength=1.0, mask=square(), steps=8)
         for value in (0.0, 1.0)
     )
     inside = square().bool()
@@ -259,18 +264,19 @@ def test_the_new_part_is_made_in_view_of_what_is_kept(plain):
 
 
 def test_a_variant_is_the_same_in_any_batch_and_its_numbers_name_noise_and_class(labelled):
-    three = picture().expand(3, -1, -1, -1)
-    together = labelled.edit(three, output="tensor", steps=4, indices=[4, 5, 6])
+    ((_, made),) = labelled.stream([4, 5, 6], image=picture(), steps=4)
+    together = made["image"].int()
     for i, one in zip((4, 5, 6), together, strict=True):
-        alone = labelled.edit(picture(), output="tensor", steps=4, indices=[i], labels=i % 3)
-        assert (alone[0] - one).abs().max() < LEVEL
-    assert (together[0] - together[1]).abs().mean() > LEVEL
+        ((_, alone),) = labelled.stream([i], image=picture(), label=[0, 1, 2], steps=4)
+        assert (alone["image"][0] - one).abs().max() <= 1
+    assert made["label"].tolist() == [1, 2, 0]
+    assert (together[0] - together[1]).abs().float().mean() > 1
 
 
 def test_each_image_has_its_own_mask(plain):
     masks = torch.cat([square(), torch.zeros_like(square())])
     two = picture().expand(2, -1, -1, -1)
-    made = plain.edit(two, mask=masks, strength=1.0, output="tensor", steps=2, batch_size=1)
+    made = images(plain, 2, image=two, mask=masks, strength=1.0, steps=2, batch_size=1)
     torch.testing.assert_close(made[1:], picture())
     assert not torch.allclose(made[0], picture()[0])
 
@@ -278,21 +284,21 @@ def test_each_image_has_its_own_mask(plain):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"images": torch.zeros(1, 1, 8, 8)}, "expected (N, 1, 16, 16)"),
-        ({"images": torch.zeros(1, 16, 16)}, "expected (N, 1, 16, 16)"),
-        ({"images": torch.zeros(0, 1, 16, 16)}, "expected (N, 1, 16, 16)"),
-        ({"mask": torch.ones(1, 1, 8, 8)}, "mask: is (1, 1, 8, 8), expected (1 or 1, 1, 16, 16)"),
-        ({"mask": torch.ones(2, 1, 16, 16)}, "mask: is (2, 1, 16, 16)"),
+        ({"image": torch.zeros(1, 1, 8, 8)}, "image: is 8 x 8 px, expected 16 x 16 px"),
+        ({"image": torch.zeros(3, 16, 16)}, "image: has 3 channels, this model takes 1"),
+        ({"image": torch.zeros(16, 16)}, "image: (16, 16) is no picture"),
+        ({"image": torch.zeros(0, 1, 16, 16)}, "image: the sequence is empty"),
+        ({"mask": torch.ones(1, 1, 8, 8)}, "mask: is 8 x 8 px, expected 16 x 16 px"),
+        ({"image": None, "mask": square()}, "mask: given without image"),
+        ({"image": None, "strength": 0.5}, "strength: says how much of a picture to change"),
         ({"strength": 0.0}, "strength: must be above 0 and at most 1, got 0.0"),
         ({"strength": 2.0}, "strength: must be above 0 and at most 1, got 2.0"),
         ({"strength": math.nan}, "strength: must be above 0"),
-        ({"indices": [1, 2]}, "indices: expected 1, one per image; got 2"),
     ],
 )
 def test_an_edit_that_can_not_be_made_says_what_was_expected(plain, changes, said):
-    given = {"images": picture(), **changes}
     with pytest.raises(PipelineError) as raised:
-        plain.edit(given.pop("images"), steps=2, **given)
+        plain(steps=2, **{"image": picture(), **changes})
     assert said in str(raised.value)
 
 
@@ -300,15 +306,15 @@ def test_an_edit_that_can_not_be_made_says_what_was_expected(plain, changes, sai
 
 
 def test_a_trajectory_ends_at_the_images_and_noises_them_again(labelled):
-    way = labelled.trajectory(2, 5, seed=3, labels=[1], steps=7)
+    way = labelled.trajectory(2, 5, seed=3, label=[1], steps=7)
     assert way.noisy.shape == way.predicted.shape == way.noised.shape == (5, 2, 1, SIDE, SIDE)
-    final = images(labelled, 2, seed=3, labels=1, steps=7) * 2 - 1
+    final = images(labelled, 2, seed=3, label=1, steps=7) * 2 - 1
     torch.testing.assert_close(way.noisy[-1], final)
-    torch.testing.assert_close(way.noisy[0], labelled._noise([0, 1], 3).x)
+    torch.testing.assert_close(way.noisy[0], noise(labelled, [0, 1], 3).x)
     # The same noise leads into it: at T, all but a trace of the images is gone.
     kept = labelled.scheduler.alphas_cumprod[-1]
-    noise = labelled._noise([0, 1], 3).x
-    expected = kept.sqrt() * final + (1 - kept).sqrt() * noise
+    eps = noise(labelled, [0, 1], 3).x
+    expected = kept.sqrt() * final + (1 - kept).sqrt() * eps
     torch.testing.assert_close(way.noised[-1], expected, atol=1e-5, rtol=0)
 
 
@@ -336,7 +342,7 @@ def first_order(pipeline: Denoising) -> str:
         (None, {"steps": STEPS + 1}, "steps: 51 is more than the 50 timesteps of this model; give"),
         (None, {"steps": 0}, "steps: must be a whole number from 1 on, got 0"),
         (None, {"guidance": 2.0}, "guidance: this model knows no classes to be guided by"),
-        (None, {"labels": 1}, "labels: this generator knows no classes"),
+        (None, {"label": 1}, "label: this pipeline knows no classes"),
         (None, {"scheduler": "edm_euler"}, "was trained on timesteps; choose one of ddpm, ddim"),
         (None, {"scheduler": "dpmsolvr++"}, "did you mean 'dpmsolver++'?"),
         (None, {"options": {"use_karras": True}}, "did you mean 'use_karras_sigmas'?"),
@@ -352,7 +358,7 @@ def first_order(pipeline: Denoising) -> str:
         (None, {"eta": 0.5}, "eta: is for ddim; with dpmsolver++ leave it out"),
         (None, {"eta": 2.0, "scheduler": "ddim"}, "eta: must be in 0 to 1, got 2.0"),
         (None, {"precision": "fp8"}, "precision: 'fp8' is none; give one of auto, fp32, bf16"),
-        (3, {"labels": 3}, "labels: 3 is no class; they are 0 to 2"),
+        (3, {"label": 3}, "label: 3 is no class; they are 0 to 2"),
         (3, {"guidance": -1.0}, "guidance: must be a number from 0 on, got -1.0"),
         (3, {"guidance": math.nan}, "guidance: must be a number from 0 on, got nan"),
         (3, {"guidance": 2.0, "guidance_interval": (0.5, 0.5)}, "must be low < high within 0 to 1"),
@@ -372,10 +378,10 @@ def test_options_that_do_not_fit_are_refused_in_words(plain, labelled, classes, 
 def test_a_u_net_of_others_has_as_many_classes_as_labels_and_no_guidance():
     unet = denoising(classes=3).unet  # four labels, as far as its config says
     foreign = Denoising(scheduler=denoising().scheduler, unet=unet)
-    assert foreign.facts["num_classes"] == 4
-    assert len(foreign(1, labels=3, steps=1)) == 1
+    assert foreign.takes[0]["label"].count == 4
+    assert len(foreign(1, label=3, steps=1)) == 1
     with pytest.raises(PipelineError, match="never trained without its labels"):
-        foreign(1, labels=3, steps=1, guidance=2.0)
+        foreign(1, label=3, steps=1, guidance=2.0)
 
 
 def test_scheduler_options_that_lead_nowhere_are_refused():
@@ -387,7 +393,7 @@ def test_scheduler_options_that_lead_nowhere_are_refused():
 
 def test_what_samples_are_can_be_read_back(labelled):
     options = {"guidance": 2.0, "guidance_interval": (0, 0.5), "options": {"solver_order": 1}}
-    spec = describe(labelled, count=2, seed=0, labels=None, **options)
+    spec = describe(labelled, count=2, seed=0, **options)
     assert json.loads(json.dumps(spec)) == spec
     assert spec["sampling"]["options"] == {"solver_order": 1}
     assert spec["sampling"]["steps"] == 20
@@ -404,13 +410,12 @@ def test_samples_go_on_with_the_same_options_only(labelled, tmp_path, name):
 
 def test_variants_are_written_like_samples(plain, tmp_path):
     image = (picture()[0] * 255).round().byte()
-    variants = Variants(plain, image, strength=0.5)
-    write_samples(variants, tmp_path / "a.npz", count=5, batch_size=2, steps=3)
-    write_samples(variants, tmp_path / "b.npz", count=5, batch_size=5, steps=3)
+    asked = {"image": image, "strength": 0.5, "steps": 3}
+    write_samples(plain, tmp_path / "a.npz", count=5, batch_size=2, **asked)
+    write_samples(plain, tmp_path / "b.npz", count=5, batch_size=5, **asked)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    weaker = Variants(plain, image, strength=0.4)
-    with pytest.raises(PipelineError, match=r"edit\.strength is 0\.5, asked for 0\.4"):
-        write_samples(weaker, tmp_path / "a.npz", count=5, steps=3)
+    with pytest.raises(PipelineError, match=r"sampling\.strength is 0\.5, asked for 0\.4"):
+        write_samples(plain, tmp_path / "a.npz", count=5, **asked | {"strength": 0.4})
 
 
 def test_every_step_of_a_batch_is_told():
@@ -419,5 +424,5 @@ def test_every_step_of_a_batch_is_told():
     images(pipeline, 3, batch_size=2, steps=3)
     assert told == [(1, 3), (2, 3), (3, 3)] * 2
     told.clear()
-    pipeline.edit(picture(), strength=0.5, steps=4)
+    pipeline(image=picture(), strength=0.5, steps=4)
     assert told == [(1, 2), (2, 2)]

@@ -95,7 +95,7 @@ def test_every_option_arrives_and_is_recorded(sample, run, tmp_path):
     expected = load_pipeline(run)(
         4,
         seed=5,
-        labels=[2, 0],
+        label=[2, 0],
         output="np",
         **recorded | {"guidance_interval": (0.1, 0.9)},
     )
@@ -209,8 +209,8 @@ def test_a_variant_is_the_same_in_a_sheet_and_in_a_folder_by_two_processes(
         assert far(cell, np.array(Image.open(tmp_path / "x" / f"{i:06d}.png"))) <= 1
     assert len(list((tmp_path / "x").glob("*.png"))) == 5
     recorded = json.loads((tmp_path / "x" / "samples.json").read_text())
-    assert recorded["edit"]["strength"] == 0.4
-    assert recorded["edit"]["mask"] is None
+    assert recorded["sampling"]["strength"] == 0.4
+    assert recorded["given"].keys() == {"image"}
 
 
 def test_what_the_mask_leaves_black_stays_exactly(sample, run, files, tmp_path):
@@ -228,7 +228,7 @@ def test_another_picture_or_mask_is_refused_where_variants_are(sample, run, file
     assert sample(*words, "--init", files["picture"]).exit_code == 0
     done = sample(*words, "--init", files["mask"])
     assert done.exit_code == 2
-    assert "holds other samples (edit.image is " in done.stderr
+    assert "holds other samples (given.image is " in done.stderr
 
 
 # -- the way ---------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_a_trajectory_is_three_strips_for_each_image_and_makes_no_samples(sample
     assert sheet.shape == (2 * 4 * (3 * CELL + 2), 4 * (10 * CELL + 2))
     second = sheet[sheet.shape[0] // 2 :]
     strips = [second[8 + 4 * CELL * row :: 4, 8::4][:SIDE] for row in range(3)]
-    image = load_pipeline(run)(2, labels=[0, 2], steps=12, output="np")[1, ..., 0]
+    image = load_pipeline(run)(2, label=[0, 2], steps=12, output="np")[1, ..., 0]
     # The first strip begins with the image, the second ends with it.
     assert far(strips[1][:, 9 * CELL :][:, :SIDE].numpy(), image) <= 1
     begins = strips[0][:, :SIDE].numpy().astype(int)
@@ -266,7 +266,7 @@ def test_a_trajectory_can_come_with_samples(sample, free, tmp_path):
     ("words", "said"),
     [
         ("RUN --steps 51", "steps: 51 is more than the 50 timesteps of this model; give 50"),
-        ("RUN --labels 3", "labels: 3 is no class; they are 0 to 2"),
+        ("RUN --labels 3", "label: 3 is no class; they are 0 to 2"),
         ("FREE --guidance 2", "guidance: this model knows no classes to be guided by"),
         ("RUN --scheduler edm_euler", "choose one of ddpm, ddim"),
         ("RUN --scheduler dpmsolver", "did you mean"),

@@ -98,21 +98,27 @@ def test_stream_gives_each_index_its_image_and_label(make):
     pipeline = make(3)
     whole = torch.from_numpy(pipeline(10, output="np")).permute(0, 3, 1, 2).int()
     seen = []
-    for indices, images, labels in pipeline.stream([9, 4, 0, 7, 1], batch_size=2):
+    for indices, made in pipeline.stream([9, 4, 0, 7, 1], batch_size=2):
+        images = made["image"]
         assert images.dtype == torch.uint8
-        assert labels.tolist() == [i % 3 for i in indices]
+        assert made["label"].tolist() == [i % 3 for i in indices]
         assert (images.int() - whole[list(indices)]).abs().max() <= 1
         seen += indices
     assert seen == [9, 4, 0, 7, 1]
-    assert next(iter(make().stream([0])))[2] is None
+    assert next(iter(make().stream([0])))[1].keys() == {"image"}
+
+
+def labels_of(pipeline: NoiseToImage, count: int, **asked: object) -> list[int]:
+    rows, _ = pipeline.asked(**asked)
+    return rows.read(range(count))["label"].tolist()
 
 
 def test_labels_are_cycled_over_the_images(make):
     pipeline = make(5)
-    assert pipeline.labels_of(range(7), None).tolist() == [0, 1, 2, 3, 4, 0, 1]
-    assert pipeline.labels_of(range(5), [4, 2]).tolist() == [4, 2, 4, 2, 4]
-    assert pipeline.labels_of(range(3), 1).tolist() == [1, 1, 1]
-    all_ones, cycled = pipeline(4, labels=1, output="np"), pipeline(4, labels=[0, 1], output="np")
+    assert labels_of(pipeline, 7) == [0, 1, 2, 3, 4, 0, 1]
+    assert labels_of(pipeline, 5, label=[4, 2]) == [4, 2, 4, 2, 4]
+    assert labels_of(pipeline, 3, label=1) == [1, 1, 1]
+    all_ones, cycled = pipeline(4, label=1, output="np"), pipeline(4, label=[0, 1], output="np")
     assert np.abs(all_ones.astype(int) - cycled)[1::2].max() <= 1
     assert np.abs(all_ones.astype(int) - cycled)[0::2].max() > 1
 
@@ -139,7 +145,7 @@ def test_a_call_does_not_touch_the_process_wide_random_state(make):
 @pytest.mark.parametrize("latent", ["normal", "uniform"])
 def test_an_interpolation_has_the_two_images_at_its_ends(make, latent):
     pipeline = make(3, latent=latent)
-    ends = pipeline(6, seed=2, labels=1, output="np").astype(int)
+    ends = pipeline(6, seed=2, label=1, output="np").astype(int)
     walk = pipeline.interpolate(5, 2, 7, seed=2, label=1, batch_size=3, output="np").astype(int)
     assert walk.shape == (7, 16, 16, 1)
     assert np.abs(walk[0] - ends[5]).max() <= 1
@@ -153,9 +159,9 @@ def test_an_interpolation_has_the_two_images_at_its_ends(make, latent):
         ({"count": 0}, "count: must be at least 1"),
         ({"batch_size": 0}, "batch_size: must be at least 1"),
         ({"output": "jpeg"}, "give one of pil, tensor, np"),
-        ({"labels": 3}, "labels: 3 is no class; they are 0 to 2"),
-        ({"labels": [0, -1]}, "labels: -1 is no class"),
-        ({"labels": []}, "labels: the sequence is empty"),
+        ({"label": 3}, "label: 3 is no class; they are 0 to 2"),
+        ({"label": [0, -1]}, "label: -1 is no class"),
+        ({"label": []}, "label: the sequence is empty"),
     ],
 )
 def test_a_wrong_call_says_what_is_expected(make, call, said):
@@ -165,7 +171,7 @@ def test_a_wrong_call_says_what_is_expected(make, call, said):
 
 def test_wrong_calls_of_other_kinds_say_what_is_expected(make):
     with pytest.raises(PipelineError, match="knows no classes"):
-        make()(2, labels=[0])
+        make()(2, label=[0])
     with pytest.raises(PipelineError, match="at least its 2 ends"):
         make().interpolate(count=1)
     with pytest.raises(PipelineError, match="batch_size"):

@@ -121,7 +121,7 @@ def test_the_loop_of_the_card_makes_our_images_without_genkit(folders, stranger,
     call = card.partition("These are the images of `")[2].partition("` in genkit")[0]
     assert call.startswith("pipeline(4, ")
     options = LOOPED[name]
-    assert ("labels=0" in call) == ("classes" in options)
+    assert ("label=0" in call) == ("classes" in options)
     assert ("guidance=2.0" in call) == ("classes" in options and "null_label" not in options)
     pipeline = load_pipeline(folders[name])
     ours = eval(call[:-1] + ', output="tensor")', {"pipeline": pipeline})
@@ -134,7 +134,7 @@ def test_the_loop_of_the_card_makes_our_images_without_genkit(folders, stranger,
 def test_the_card_of_a_generator_says_nothing_of_plain_diffusers(make):
     card = model_card(make(3), {}, "")
     assert "plain diffusers" not in card
-    assert "pipeline(16, seed=0, labels=[0])" in card
+    assert "pipeline(16, seed=0, label=[0])" in card
 
 
 def test_the_first_block_of_a_card_runs_too(folders):

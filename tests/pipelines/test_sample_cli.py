@@ -41,7 +41,7 @@ def test_samples_of_a_run_go_into_it_by_default(genkit_sample, run):
     assert done.stdout.strip() == str(run / "samples.npz")
     arrays = np.load(run / "samples.npz")
     assert arrays["labels"].tolist() == [0, 1] * 3
-    expected = load_pipeline(run)(6, seed=3, labels=[0, 1], output="np")
+    expected = load_pipeline(run)(6, seed=3, label=[0, 1], output="np")
     assert np.array_equal(arrays["images"], expected)
 
 
@@ -100,7 +100,7 @@ def test_a_process_that_fails_fails_the_command(genkit_sample, run, tmp_path, mo
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["RUN", "--labels", "7"], "labels: 7 is no class; they are 0 to 2"),
+        (["RUN", "--labels", "7"], "label: 7 is no class; they are 0 to 2"),
         (["RUN", "--labels", "two"], "write 3, 0-9 or 1,3,5-7"),
         (["RUN", "--device", "abacus"], "--device abacus: not usable here"),
         (["RUN/export"], "say where samples go: --out DIR"),

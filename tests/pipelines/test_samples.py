@@ -69,7 +69,7 @@ def test_samples_on_disk_are_what_the_pipeline_gives(make, tmp_path, name):
         tmp_path / name,
         count=20,
         seed=4,
-        labels=[2, 0],
+        label=[2, 0],
         batch_size=8,
         progress=told.append,
     )
@@ -78,7 +78,7 @@ def test_samples_on_disk_are_what_the_pipeline_gives(make, tmp_path, name):
     assert told == [8, 8, 4]
     assert labels == [2, 0] * 10
     assert np.array_equal(
-        images, pipeline(20, seed=4, labels=[2, 0], batch_size=8, output="np")[..., 0]
+        images, pipeline(20, seed=4, label=[2, 0], batch_size=8, output="np")[..., 0]
     )
 
 
@@ -119,7 +119,7 @@ def test_samples_that_are_complete_are_left_alone(make, tmp_path, name):
     out = tmp_path / name
     write_samples(make(3), out, count=6)
     before = out.stat().st_mtime_ns
-    assert write_samples(make(3), out, count=6, labels=[0, 1, 2]) == 0
+    assert write_samples(make(3), out, count=6, label=[0, 1, 2]) == 0
     assert not begin_samples(make(3), out, count=6)
     assert out.stat().st_mtime_ns == before
 
@@ -177,7 +177,7 @@ def test_other_samples_are_refused_with_what_differs(make, tmp_path, name, compl
         begin_samples(make(3), out, count=8)
     for options, said in (
         ({"seed": 1}, "seed is 0, asked for 1"),
-        ({"labels": [1]}, r"labels is \[0, 1, 2\], asked for \[1\]"),
+        ({"label": [1]}, r"labels is \[0, 1, 2\], asked for \[1\]"),
         ({"count": 7}, "count is 8, asked for 7"),
     ):
         with pytest.raises(
@@ -230,10 +230,10 @@ def test_a_full_disk_is_reported_and_the_run_goes_on_later(make, tmp_path, full_
 
 def test_many_labels_fit_the_mark_of_a_file(make, tmp_path):
     labels = torch.randint(0, 3, (30_000,), generator=torch.Generator().manual_seed(0)).tolist()
-    write_samples(make(3), tmp_path / "x.npz", count=4, labels=labels)
-    assert write_samples(make(3), tmp_path / "x.npz", count=4, labels=labels) == 0
+    write_samples(make(3), tmp_path / "x.npz", count=4, label=labels)
+    assert write_samples(make(3), tmp_path / "x.npz", count=4, label=labels) == 0
     with pytest.raises(PipelineError, match="labels is 30000 of them"):
-        write_samples(make(3), tmp_path / "x.npz", count=4, labels=labels[::-1])
+        write_samples(make(3), tmp_path / "x.npz", count=4, label=labels[::-1])
 
 
 def test_the_identity_of_weights_is_in_their_values(make):
@@ -274,7 +274,7 @@ def test_a_grid_has_one_row_per_class(make, tmp_path):
     tile = 4 * 18  # 16 px and a gap of 2, four times enlarged
     assert sheet.shape == (3 * tile + 8, 5 * tile + 8)
     classes = [y for y in range(3) for _ in range(5)]
-    images = pipeline(15, seed=1, labels=classes, output="np")[..., 0]
+    images = pipeline(15, seed=1, label=classes, output="np")[..., 0]
     for row, column in ((0, 0), (1, 2), (2, 4)):
         top, left = 8 + row * tile, 8 + column * tile
         shown = sheet[top : top + 64 : 4, left : left + 64 : 4]
@@ -282,7 +282,7 @@ def test_a_grid_has_one_row_per_class(make, tmp_path):
 
 
 def test_a_grid_shows_the_classes_that_are_asked_for(make, tmp_path):
-    two = Image.open(save_grid(make(3), tmp_path / "a.png", labels=[2, 1], columns=4))
+    two = Image.open(save_grid(make(3), tmp_path / "a.png", label=[2, 1], columns=4))
     assert two.size == (4 * 72 + 8, 2 * 72 + 8)
     plain = Image.open(save_grid(make(), tmp_path / "b.png"))
     assert plain.size == (8 * 72 + 8, 8 * 72 + 8)
@@ -292,7 +292,7 @@ def test_a_strip_has_one_walk_per_class_from_one_sample_to_the_next(make, tmp_pa
     pipeline = make(3)
     strip = np.asarray(Image.open(save_interpolation(pipeline, tmp_path / "x.png", length=6)))
     assert strip.shape == (3 * 72 + 8, 6 * 72 + 8)
-    ends = pipeline(2, labels=1, output="np")[..., 0].astype(int)
+    ends = pipeline(2, label=1, output="np")[..., 0].astype(int)
     for column, end in ((0, ends[0]), (5, ends[1])):
         shown = strip[80 : 80 + 64 : 4, 8 + column * 72 : 8 + column * 72 + 64 : 4].astype(int)
         assert np.abs(shown - end).max() <= 1

@@ -10,8 +10,10 @@ from genkit import random
 from genkit.errors import PipelineError
 from genkit.noise.process import NoiseProcess
 from genkit.pipelines import schedulers
-from genkit.pipelines.denoising import Denoising, Noise
+from genkit.pipelines.denoise import Noise
+from genkit.pipelines.denoising import Denoising
 from genkit.pipelines.schedulers import SOLVERS
+from genkit.pipelines.trajectory import predicted_image
 
 from .gaussian import MEAN, STD, ExactDenoiser, exact_images, exact_pipeline
 
@@ -64,11 +66,17 @@ def rms(a, b):
 
 def error(pipeline, name, steps, options=None):
     """Distance of the images from the exact solution, for pixels of -2.5 to 2.5 deviations."""
-    sampling = pipeline.sampling(scheduler=name, steps=steps, options=options)
+    sampling = pipeline.options(scheduler=name, steps=steps, options=options)
     eps = torch.linspace(-2.5, 2.5, 64).reshape(1, 1, 8, 8)
     noise = Noise(eps, [random.generator(0, "latent", 0)])
-    images = pipeline._generate(noise, None, sampling)
+    images = generated(pipeline, noise, sampling)
     return rms(images, exact_images(pipeline, eps, sampling))
+
+
+def generated(pipeline, noise, sampling, watch=None):
+    """What a pipeline makes of noise: (B, 1, S, S)."""
+    with pipeline.generating(len(noise.x)):
+        return pipeline.generate(noise, {}, sampling, watch)["image"]
 
 
 def small_unet(**options):
@@ -106,9 +114,11 @@ def test_the_error_falls_at_the_solvers_order(name, prediction):
 def test_samples_of_a_stochastic_solver_have_the_datas_mean_and_spread(name, prediction):
     steps, how = STOCHASTIC[name]
     pipeline = exact_pipeline(NoiseProcess(prediction=prediction), side=64)
-    sampling = pipeline.sampling(scheduler=name, steps=steps, **how)
-    noise = pipeline._noise(range(4), 0)  # 16,384 pixels: standard errors .002 and .0014
-    images = pipeline._generate(noise, None, sampling)
+    sampling = pipeline.options(scheduler=name, steps=steps, **how)
+    noise = pipeline.begin(
+        range(4), 0, {}, sampling
+    )  # 16,384 pixels: standard errors .002 and .0014
+    images = generated(pipeline, noise, sampling)
     assert images.mean().item() == pytest.approx(MEAN, abs=0.008)
     assert images.std().item() == pytest.approx(STD, rel=0.05)
     # Their noise is fresh: nothing is left of what the images began with.
@@ -207,11 +217,12 @@ def test_what_is_watched_is_the_image_that_the_network_takes_x_for(name, predict
     pipeline = exact_pipeline(NoiseProcess(prediction=prediction))
     seen = []
 
-    def watch(x, image):
+    def watch(x, output, state, time):
+        image = predicted_image(pipeline.scheduler, output, x, state, time)
         seen.append((x.double(), image))
 
-    sampling = pipeline.sampling(scheduler=name, steps=6)
-    pipeline._denoise(pipeline._noise(range(2), 0), None, sampling, watch=watch)
+    sampling = pipeline.options(scheduler=name, steps=6)
+    generated(pipeline, pipeline.begin(range(2), 0, {}, sampling), sampling, watch)
     scheduler = schedulers.make(name, pipeline.scheduler, {})
     schedulers.set_steps(scheduler, 6, torch.device("cpu"))
     assert len(seen) == len(scheduler.timesteps)
@@ -329,7 +340,7 @@ def test_an_option_reaches_the_scheduler_and_a_wrong_value_is_refused():
         ({"steps": 51}, "steps: 51 is more than the 50 timesteps"),
         ({"steps": 0}, "steps: must be"),
         ({"guidance": 2.0}, "knows no classes to be guided by"),
-        ({"labels": 1}, "labels: this generator knows no classes"),
+        ({"label": 1}, "label: this pipeline knows no classes"),
         ({"eta": 0.5}, "eta: is for ddim"),
         ({"stepz": 5}, "did you mean 'steps'"),
         ({"precision": "fp16"}, "precision: 'fp16'"),
@@ -346,12 +357,12 @@ def test_a_label_out_of_range_is_refused():
     pipeline = Denoising(scheduler=exported("v", steps=50), unet=unet, num_classes=3)
     for label in (3, -1):
         with pytest.raises(PipelineError, match=f"{label} is no class; they are 0 to 2"):
-            pipeline(1, labels=label)
-    assert len(pipeline(2, labels=[0, 2], steps=1)) == 2
+            pipeline(1, label=label)
+    assert len(pipeline(2, label=[0, 2], steps=1)) == 2
 
 
 def test_continuous_models_take_any_number_of_steps():
     denoiser = ExactDenoiser()
     denoiser.exported = EDMDPMSolverMultistepScheduler()
     pipeline = Denoising(scheduler=denoiser.exported, unet=denoiser)
-    assert pipeline.sampling(steps=1500).steps == 1500
+    assert pipeline.options(steps=1500).steps == 1500

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from genkit.rows.batch import DataInfo
+from genkit.rows.columns import Image
 from genkit.training.diversity import (
     REAL_IMAGES,
     Yardstick,
@@ -97,5 +98,5 @@ def test_an_image_counts_once_however_often_it_comes():
     ("count", "size", "expected"), [(10_000, 32, REAL_IMAGES), (100, 32, 100), (10_000, 256, 170)]
 )
 def test_a_yardstick_is_no_larger_than_the_set_and_than_memory_allows(count, size, expected):
-    info = DataInfo("numbers", count, "", size, channels=3)
+    info = DataInfo("numbers", count, "", {"image": Image((size, size), 3)})
     assert worth_measuring(info) == expected

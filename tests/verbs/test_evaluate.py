@@ -104,11 +104,11 @@ def export(tmp_path_factory):
 
 def test_a_live_pipeline_is_measured_as_its_images_in_files_are(export, tmp_path):
     pipeline = genkit.load_pipeline(export)
-    size = pipeline.facts["image_size"]
+    size = pipeline.gives["image"].side
     real = ImageSet.from_arrays("real", None, noise(40)[:, :, :size, :size])
     options = {"steps": 2, "scheduler": "ddim"}
     live = genkit.evaluate(pipeline, real, count=20, batch_size=7, options=options)
-    pixels = torch.cat([x for _, x, _ in pipeline.stream(range(20), **options)])
+    pixels = torch.cat([made["image"] for _, made in pipeline.stream(range(20), **options)])
     files = genkit.evaluate(ImageSet.from_arrays("files", None, pixels), real)
     assert live["fd-digits"].value == pytest.approx(files["fd-digits"].value, rel=1e-5)
     by_path = genkit.evaluate(export, real, count=20, options=options)

@@ -13,7 +13,7 @@ import yaml
 from families_at_hand import tiny
 
 import genkit
-from genkit.data import open_source
+from genkit.data import open_data
 from genkit.errors import CheckpointError, ConfigError, DataError
 from genkit.training import checkpoints
 from genkit.verbs.export import export
@@ -119,11 +119,11 @@ def test_the_best_evaluated_weights_are_kept_beside_the_last(tmp_path):
 
 
 def run_reference(run):
-    from genkit.config import SyntheticData
+    from genkit.data.readers.glyphs import GlyphsData
     from genkit.verbs.evaluate import image_set
 
     config = yaml.safe_load((run / "config.yaml").read_text())
-    return image_set(open_source(SyntheticData(**config["data"]), "test"))
+    return image_set(open_data(GlyphsData(**config["data"]), "test"))
 
 
 def test_a_resumed_run_keeps_a_better_one_from_before(tmp_path):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from genkit.data.synthetic import glyphs, stacked
+from genkit.data.readers import glyphs, stacked
 from genkit.evaluation import ImageSet
 from genkit.evaluation.extractors.digits import load_digits
 from genkit.evaluation.metrics.modes import (
@@ -15,6 +15,7 @@ from genkit.evaluation.metrics.modes import (
     modes_shown,
 )
 from genkit.random import generator
+from genkit.rows.base import image_rows
 
 K = 1000
 
@@ -67,7 +68,7 @@ def test_each_channel_is_looked_at_as_a_grey_image_of_its_own_in_order():
 
 def test_the_classifier_reads_the_modes_of_real_stacked_digits():
     drawn = glyphs.draw("0123456789", 32, 0, "test", 100)[:, None]
-    digits = glyphs.MemorySource("digits", drawn, torch.arange(100) % 10)
+    digits = image_rows("digits", drawn, torch.arange(100) % 10)
     pixels, labels = stacked.stack(digits, stacked.choose(0, "test", 200, 100))
     shown = modes_shown(ImageSet.from_arrays("stacked", None, pixels), load_digits())
     assert (shown == labels).double().mean() >= 0.95

@@ -14,20 +14,22 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import distance_transform_edt
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from genkit import random
-from genkit.config import SyntheticData
-from genkit.data.sources import MemorySource
+from genkit.config import DataSection, Positive
+from genkit.data.fetch import check_split
 from genkit.errors import DataError
 from genkit.files import cache_folder, write_whole
+from genkit.rows.base import MemoryRows, image_rows
 
 VERSION = 1  # raise it when a change here changes a pixel: cached sets are then drawn anew
 
@@ -56,28 +58,49 @@ _ELASTIC = 0.03
 _NUMBERS = 8 + 2 * _KNOTS * _KNOTS  # random values per image
 
 
-def open_glyphs(data: SyntheticData, split: str) -> MemorySource:
-    """The train or test part, drawn once and then read from the user's cache folder."""
-    count = data.train_count if split == "train" else data.test_count
-    if split == "train" and data.limit is not None:
-        count = min(count, data.limit)
-    grey = _cached(data, split, count)
-    pixels = torch.from_numpy(grey)[:, None].expand(-1, data.channels, -1, -1)  # (N, C, S, S)
-    names = tuple(data.characters)
-    labels = torch.arange(count) % len(names)
-    return MemorySource(f"synthetic:glyphs:{split}", pixels, labels, class_names=names)
+class GlyphsData(DataSection):
+    """Images drawn by our own code from (seed, index), cached in the user's cache folder."""
+
+    kind: Literal["glyphs"] = "glyphs"
+    characters: Annotated[str, Field(min_length=1)] = "0123456789"  # one class each
+    train_count: Positive = 10_000
+    test_count: Positive = 2_000
+    seed: int = 0
+    channels: Literal[1, 3] = 1
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> GlyphsData:
+        if len(set(self.characters)) != len(self.characters):
+            raise ValueError(f"characters must all differ, got {self.characters!r}")
+        assert self.side
+        return self
+
+    def open(self, split: str) -> MemoryRows:
+        """The train or test part, drawn once and then read from the user's cache folder."""
+        check_split("glyphs", split, ("train", "test"))
+        count = self.train_count if split == "train" else self.test_count
+        if split == "train" and self.limit is not None:
+            count = min(count, self.limit)
+        grey = _cached(self, split, count)
+        pixels = torch.from_numpy(grey)[:, None].expand(-1, self.channels, -1, -1)  # (N, C, S, S)
+        names = tuple(self.characters)
+        labels = torch.arange(count) % len(names)
+        return image_rows(f"synthetic:glyphs:{split}", pixels, labels, class_names=names)
 
 
-def _cached(data: SyntheticData, split: str, count: int) -> NDArray[np.uint8]:
+READER = GlyphsData
+
+
+def _cached(data: GlyphsData, split: str, count: int) -> NDArray[np.uint8]:
     path = cache_folder() / "glyphs" / _file_name(data, split, count)
-    shape = (count, data.image_size, data.image_size)
+    shape = (count, data.side, data.side)
     try:
         stored = np.load(path)
         if stored.shape == shape and stored.dtype == np.uint8:
             return stored
     except (OSError, ValueError, EOFError):
         pass  # not there yet, or cut short by a full disk: draw it
-    drawn = draw(data.characters, data.image_size, data.seed, split, count).numpy()
+    drawn = draw(data.characters, data.side, data.seed, split, count).numpy()
     try:
         write_whole(path, lambda file: np.save(file, drawn))
     except OSError as error:
@@ -86,11 +109,11 @@ def _cached(data: SyntheticData, split: str, count: int) -> NDArray[np.uint8]:
     return drawn
 
 
-def _file_name(data: SyntheticData, split: str, count: int) -> str:
+def _file_name(data: GlyphsData, split: str, count: int) -> str:
     import matplotlib
 
     # The faces come with matplotlib: another version may hold other outlines.
-    what = f"{VERSION}/{matplotlib.__version__}/{data.characters}/{data.image_size}"
+    what = f"{VERSION}/{matplotlib.__version__}/{data.characters}/{data.side}"
     return f"{split}-{count}-{random.key(data.seed, what):016x}.npy"
 
 
@@ -193,6 +216,8 @@ def _ink(font: ImageFont.FreeTypeFont, character: str) -> NDArray[np.bool_]:
 
 
 def _field(ink: NDArray[np.bool_], unit: float) -> Tensor:
+    from scipy.ndimage import distance_transform_edt  # slow to import
+
     side = round(2 * _REACH * unit / _FIELD) * _FIELD
     height, width = ink.shape
     top, left = (side - height) // 2, (side - width) // 2

@@ -1,28 +1,72 @@
-"""One's own torch `Dataset` as a source."""
+"""One's own torch `Dataset` as rows."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
-from genkit.config import CustomData
-from genkit.data.encoded import fits_memory
-from genkit.data.sources import MemorySource, Source
+from genkit.config import DataSection
+from genkit.data.memory import fits_memory
 from genkit.errors import DataError
 from genkit.images import to_array, to_pil
+from genkit.rows.base import Indices, MemoryRows, Rows, class_column
+from genkit.rows.columns import Column, Raw
+from genkit.rows.columns import Image as ImageColumn
 
 log = logging.getLogger("genkit")
 
 
-class CustomSource(Source):
-    """Items of a torch `Dataset`, converted each time they are asked for."""
+class CustomData(DataSection):
+    """One's own torch `Dataset`, handed over in Python: `genkit.train(config, dataset=...)`."""
+
+    kind: Literal["custom"] = "custom"
+
+    def open(self, split: str) -> Rows:
+        """Raise a `DataError`: no settings name what is handed over in Python."""
+        raise DataError(
+            "data.kind=custom: no data set was handed over; call genkit.train(config, dataset=...) "
+            "from Python, or choose another data.kind"
+        )
+
+    def open_dataset(self, dataset: Dataset[Any], split: str) -> Rows:
+        """The items of a data set as images and labels, each looked at once before the first step.
+
+        An item is an image, an (image, label) pair, or a mapping with "image" and perhaps "label".
+        An image is a PIL picture, or a tensor of (C, H, W) or (H, W), uint8 or float in [0, 1].
+
+        Raises:
+            DataError: It can't be indexed, or an item is no image.
+        """
+        name = f"custom:{type(dataset).__name__}:{split}"
+        count = _length(dataset, name)
+        if split == "train" and self.limit is not None:
+            count = min(count, self.limit)
+        log.info("%s: reading %s items once", name, f"{count:,}")
+        return _scan(name, dataset, self, count)
+
+
+READER = CustomData
+
+
+class CustomRows(Rows):
+    """Items of a torch `Dataset`, converted each time they are asked for.
+
+    Args:
+        name: What messages call them.
+        dataset: Where the items are.
+        data: How they are converted.
+        kept: Which of its items are rows, in order.
+        labels: (N,) int64, or None.
+        fingerprint: SHA-256 of pixels and labels, taken when the set was opened.
+        skipped: What was left out.
+    """
 
     def __init__(
         self,
@@ -35,17 +79,9 @@ class CustomSource(Source):
         fingerprint: str,
         skipped: Sequence[str],
     ) -> None:
-        super().__init__(
-            name,
-            channels=data.channels,
-            image_size=data.image_size,
-            labels=labels,
-            class_names=class_names(dataset),
-            skipped=skipped,
-        )
-        self.dataset = dataset
-        self.data = data
-        self.kept = kept
+        super().__init__(name, _columns(name, dataset, data, labels))
+        self.dataset, self.data, self.kept = dataset, data, kept
+        self.numbers, self.skipped = labels, tuple(skipped)
         self._fingerprint = fingerprint
 
     @property
@@ -56,31 +92,29 @@ class CustomSource(Source):
     def __len__(self) -> int:
         return len(self.kept)
 
-    def image(self, index: int) -> Tensor:
-        """(C, S, S) uint8, from the item as it is now."""
-        return read_item(self.dataset, self.kept[index], self.data)[0]
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        """The raw values of B rows by column; pictures from the items as they are now."""
+        wanted = self.check_columns(only)
+        places = torch.as_tensor(indices, dtype=torch.int64)
+        found: dict[str, Raw] = {}
+        if "image" in wanted:
+            items = [read_item(self.dataset, self.kept[i], self.data) for i in places.tolist()]
+            found["image"] = torch.stack([image for image, _ in items])
+        if "label" in wanted and self.numbers is not None:
+            found["label"] = self.numbers[places]
+        return found
 
 
-def open_custom(data: CustomData, dataset: Dataset[Any] | None, split: str) -> Source:
-    """The items of a data set as images and labels, each looked at once before the first step.
-
-    An item is an image, an (image, label) pair, or a mapping with "image" and perhaps "label". An
-    image is a PIL picture, or a tensor of (C, H, W) or (H, W), uint8 or float in [0, 1].
-    """
-    if dataset is None:
-        raise DataError(
-            "data.kind=custom: no data set was handed over; call genkit.train(config, dataset=...) "
-            "from Python, or choose another data.kind"
-        )
-    name = f"custom:{type(dataset).__name__}:{split}"
-    count = _length(dataset, name)
-    if split == "train" and data.limit is not None:
-        count = min(count, data.limit)
-    log.info("%s: reading %s items once", name, f"{count:,}")
-    return _scan(name, dataset, data, count)
+def _columns(
+    name: str, dataset: Dataset[Any], data: CustomData, labels: Tensor | None
+) -> dict[str, Column]:
+    columns: dict[str, Column] = {"image": ImageColumn(data.size, data.channels)}
+    if labels is not None:
+        columns["label"] = class_column(name, labels, class_names(dataset))
+    return columns
 
 
-def _scan(name: str, dataset: Dataset[Any], data: CustomData, count: int) -> Source:
+def _scan(name: str, dataset: Dataset[Any], data: CustomData, count: int) -> Rows:
     images: list[Tensor] = []
     labels: list[int | None] = []
     kept: list[int] = []
@@ -107,17 +141,14 @@ def _scan(name: str, dataset: Dataset[Any], data: CustomData, count: int) -> Sou
     classes = _joined(labels, name)
     fingerprint = digest.hexdigest()
     if not in_memory:
-        return CustomSource(
+        return CustomRows(
             name, dataset, data, kept, classes, fingerprint=fingerprint, skipped=skipped
         )
-    return MemorySource(
-        name,
-        torch.stack(images),
-        classes,
-        class_names=class_names(dataset),
-        fingerprint=fingerprint,
-        skipped=skipped,
-    )
+    values: dict[str, Raw] = {"image": torch.stack(images)}
+    if classes is not None:
+        values["label"] = classes
+    columns = _columns(name, dataset, data, classes)
+    return MemoryRows(name, columns, values, fingerprint=fingerprint, skipped=skipped)
 
 
 def _length(dataset: Dataset[Any], name: str) -> int:
@@ -137,7 +168,7 @@ def class_names(dataset: Dataset[Any]) -> tuple[str, ...] | None:
 
 
 def read_item(dataset: Dataset[Any], index: int, data: CustomData) -> tuple[Tensor, int | None]:
-    """One item as a (C, S, S) uint8 image and its label, if it has one.
+    """One item as a (C, H, W) uint8 image and its label, if it has one.
 
     Raises:
         DataError: The item can't be read, or it is no image; its index is named.
@@ -149,7 +180,7 @@ def read_item(dataset: Dataset[Any], index: int, data: CustomData) -> tuple[Tens
         raise DataError(f"{where}: can't be read ({error})") from error
     image, label = _parts(item, where)
     picture = image if isinstance(image, Image.Image) else to_pil(_as_uint8(image, where))
-    return to_array(picture, data.image_size, data.channels, data.fit), label
+    return to_array(picture, data.size, data.channels, data.fit), label
 
 
 def _parts(item: object, where: str) -> tuple[object, int | None]:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import tarfile
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.config import Cifar10Data
-from genkit.data.fetch import fetch
+from genkit.config import DataSection
+from genkit.data.fetch import check_split, fetch
+from genkit.data.memory import of_listing
 from genkit.data.resize import resized
-from genkit.data.shards import SUFFIXES, open_samples
-from genkit.data.sources import MemorySource, Source
 from genkit.errors import DataError
 from genkit.files import cache_folder
+from genkit.rows.archives import SUFFIXES, list_tars
+from genkit.rows.base import Rows, image_rows
+from genkit.rows.listing import Listing
 
 CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -37,15 +40,29 @@ _FILES = {
 _RECORD = 1 + 3 * 32 * 32  # bytes: the class, then red, green and blue planes
 
 
-def open_cifar10(data: Cifar10Data, split: str) -> Source:
-    """The 50,000 train or 10,000 test images, at `data.image_size`."""
-    root = data.root if data.root is not None else cache_folder() / "cifar10"
-    if shards := sorted(p for s in SUFFIXES for p in root.glob(f"cifar10-{split}-*{s}")):
-        return open_samples(f"cifar10:{split}", shards, data, split, CLASSES)
-    parts = [_records(content, name) for name, content in _contents(data.root, root, split)]
-    records = torch.cat(parts)[: data.limit if split == "train" else None]
-    pixels = resized(records[:, 1:].reshape(-1, 3, 32, 32), data)
-    return MemorySource(f"cifar10:{split}", pixels, records[:, 0], class_names=CLASSES)
+class Cifar10Data(DataSection):
+    """CIFAR-10: the published binary archive or its .bin files, or shards cifar10-train-*.tar."""
+
+    kind: Literal["cifar10"] = "cifar10"
+    root: Path | None = None  # None = user cache, downloaded once
+
+    def open(self, split: str) -> Rows:
+        """The 50,000 train or 10,000 test images, at `image_size`."""
+        check_split("cifar10", split, _FILES)
+        name = f"cifar10:{split}"
+        root = self.root if self.root is not None else cache_folder() / "cifar10"
+        if shards := sorted(p for s in SUFFIXES for p in root.glob(f"cifar10-{split}-*{s}")):
+            listed = list_tars(shards)
+            return of_listing(
+                name, Listing("shards", {split: listed}, CLASSES), listed, self, split
+            )
+        parts = [_records(content, where) for where, content in _contents(self.root, root, split)]
+        records = torch.cat(parts)[: self.limit if split == "train" else None]
+        pixels = resized(records[:, 1:].reshape(-1, 3, 32, 32), self)
+        return image_rows(name, pixels, records[:, 0], class_names=CLASSES)
+
+
+READER = Cifar10Data
 
 
 def _contents(given: Path | None, root: Path, split: str) -> list[tuple[str, bytes]]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.config import MnistData
-from genkit.data.fetch import fetch
+from genkit.config import DataSection
+from genkit.data.fetch import check_split, fetch
 from genkit.data.resize import resized
-from genkit.data.sources import MemorySource
 from genkit.errors import DataError
 from genkit.files import cache_folder
+from genkit.rows.base import MemoryRows, image_rows
 
 _ADDRESSES = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -31,14 +32,25 @@ _SHA256 = {
 _IMAGES, _LABELS = 3, 1  # dimensions of the two kinds of file
 
 
-def open_mnist(data: MnistData, split: str) -> MemorySource:
-    """The 60,000 train or 10,000 test digits, at `data.image_size`."""
-    images = read_idx(_find(data.root, f"{_PART[split]}-images-idx3-ubyte"), _IMAGES)
-    labels = read_idx(_find(data.root, f"{_PART[split]}-labels-idx1-ubyte"), _LABELS)
-    limit = data.limit if split == "train" else None
-    pixels = resized(images[:limit, None], data)
-    names = [str(digit) for digit in range(10)]
-    return MemorySource(f"mnist:{split}", pixels, labels[:limit], class_names=names)
+class MnistData(DataSection):
+    """The four IDX files, gzipped or not, from `root` or downloaded once to the user's cache."""
+
+    kind: Literal["mnist"] = "mnist"
+    root: Path | None = None  # folder with the files, may be read-only; None = user cache
+    channels: Literal[1, 3] = 1
+
+    def open(self, split: str) -> MemoryRows:
+        """The 60,000 train or 10,000 test digits, at `image_size`."""
+        part = _PART[check_split("mnist", split, _PART)]
+        images = read_idx(_find(self.root, f"{part}-images-idx3-ubyte"), _IMAGES)
+        labels = read_idx(_find(self.root, f"{part}-labels-idx1-ubyte"), _LABELS)
+        limit = self.limit if split == "train" else None
+        pixels = resized(images[:limit, None], self)
+        names = [str(digit) for digit in range(10)]
+        return image_rows(f"mnist:{split}", pixels, labels[:limit], class_names=names)
+
+
+READER = MnistData
 
 
 def _find(root: Path | None, name: str) -> Path:

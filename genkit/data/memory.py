@@ -1,0 +1,152 @@
+"""Whether rows are held in memory or read as a run needs them, and what happens to broken files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from genkit.config import DataSection
+from genkit.errors import DataError
+from genkit.rows.base import MemoryRows, Rows
+from genkit.rows.columns import File, Raw
+from genkit.rows.combine import fitted, picked
+from genkit.rows.files import rows_of
+from genkit.rows.listing import Listed, Listing
+from genkit.rows.pictures import FileRows
+
+MEMORY_LIMIT = 2_000_000_000  # bytes of uint8 pixels that data.memory=auto still holds
+_BLOCK = 64
+_SAY_EVERY_S = 5.0
+
+log = logging.getLogger("genkit")
+
+
+def of_listing(
+    name: str, listing: Listing, listed: list[Listed], data: DataSection, split: str
+) -> Rows:
+    """The pictures of a listing as configured: their size, how many, held in memory or not.
+
+    Args:
+        name: What messages and reports call them.
+        listing: Says what the classes are.
+        listed: Those of its pictures that are wanted.
+        data: The configuration.
+        split: `data.limit` shortens "train" only.
+
+    Raises:
+        DataError: A file is broken, or a class is wrong.
+    """
+    rows = rows_of(name, listing, listed, str(getattr(data, "root", name)))
+    if split == "train" and data.limit is not None:
+        rows = rows.only(torch.arange(min(data.limit, len(rows))))
+    return arranged(fitted(rows, data.size, data.channels, data.fit), data)
+
+
+def fits_memory(data: DataSection, count: int) -> bool:
+    """Whether so many images are to be held as uint8 pixels, as `data.memory` asks."""
+    size = count * data.channels * data.size[0] * data.size[1]
+    return data.memory == "always" or (data.memory == "auto" and size < MEMORY_LIMIT)
+
+
+def arranged(rows: Rows, data: DataSection) -> Rows:
+    """The rows as `data.memory` and `data.on_error` ask: held in memory or not, whole or not.
+
+    Args:
+        rows: Their pictures have the configured size.
+        data: The configuration.
+
+    Raises:
+        DataError: A file is broken and the set is to be held in memory, or all of them are.
+    """
+    in_memory = fits_memory(data, len(rows))
+    if not in_memory and data.on_error == "raise":
+        log.info("%s: %s images, streamed: decoded as they are needed", rows.name, f"{len(rows):,}")
+        return rows
+    return _decoded(rows, data, in_memory=in_memory)
+
+
+def _decoded(rows: Rows, data: DataSection, *, in_memory: bool) -> Rows:
+    """Decode every image once; keep the pixels, or only the knowledge of which files are whole."""
+    shape = (len(rows), data.channels, *data.size)
+    pixels = torch.empty(shape, dtype=torch.uint8) if in_memory else None
+    purpose = "looking for broken ones first" if pixels is None else _megabytes(pixels)
+    log.info("%s: decoding %s images, %s", rows.name, f"{len(rows):,}", purpose)
+    broken: dict[int, str] = {}
+    for index, image in _decode_all(rows):
+        if isinstance(image, DataError):
+            if data.on_error == "raise":
+                raise image
+            broken[index] = str(image)
+        elif pixels is not None:
+            pixels[index] = image
+    if broken:
+        rows, pixels = _without(rows, pixels, broken)
+    return rows if pixels is None else _held(rows, pixels)
+
+
+def _held(rows: Rows, pixels: Tensor) -> MemoryRows:
+    """The rows with their pictures in memory; where they come from is no longer known."""
+    columns = {name: kind for name, kind in rows.columns.items() if not isinstance(kind, File)}
+    others = rows.read(range(len(rows)), [name for name in columns if name != "image"])
+    values: dict[str, Raw] = {"image": pixels, **others}
+    return MemoryRows(
+        rows.name, columns, values, fingerprint=rows.fingerprint, skipped=rows.skipped
+    )
+
+
+def _megabytes(pixels: Tensor) -> str:
+    return f"held in memory ({pixels.numel() / 1e6:,.1f} MB)"
+
+
+def _decode_all(rows: Rows) -> Iterator[tuple[int, Tensor | DataError]]:
+    last_said = time.monotonic()
+    # A few images per task: handing over each tiny one costs as much as decoding it.
+    blocks = [range(i, min(i + _BLOCK, len(rows))) for i in range(0, len(rows), _BLOCK)]
+    workers = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        for first in range(0, len(blocks), 4 * workers):
+            some = blocks[first : first + 4 * workers]
+            for block, images in zip(some, pool.map(partial(_attempt, rows), some), strict=True):
+                yield from zip(block, images, strict=True)
+            if time.monotonic() - last_said > _SAY_EVERY_S:
+                last_said = time.monotonic()
+                log.info("%s: %d %% decoded", rows.name, 100 * some[-1].stop // len(rows))
+
+
+def _attempt(rows: Rows, block: range) -> list[Tensor | DataError]:
+    results: list[Tensor | DataError] = []
+    for index in block:
+        try:
+            results.append(rows.read([index], ("image",))["image"][0])
+        except DataError as error:
+            results.append(error)
+    return results
+
+
+def _without(
+    rows: Rows, pixels: Tensor | None, broken: dict[int, str]
+) -> tuple[Rows, Tensor | None]:
+    reasons = list(broken.values())
+    if len(broken) == len(rows):
+        raise DataError(f"{rows.name}: none of {len(rows)} files can be read; {reasons[0]}")
+    kept = torch.tensor([i for i in range(len(rows)) if i not in broken])
+    files = isinstance(rows, FileRows)
+    names = [rows.entries[i].name if files else f"row {i}" for i in broken]  # type: ignore[attr-defined]
+    log.warning(
+        "%s: %d of %d files left out as broken (data.on_error=skip): %s%s",
+        rows.name,
+        len(names),
+        len(rows),
+        ", ".join(names[:5]),
+        ", ..." if len(names) > 5 else "",
+    )
+    left = rows.only(kept, names) if isinstance(rows, FileRows) else picked(rows, kept, rows.name)
+    left.skipped = tuple(names)
+    return left, None if pixels is None else pixels[kept]

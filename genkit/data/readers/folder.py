@@ -1,0 +1,46 @@
+"""A folder of images: plain, one sub-folder per class, or listed in `metadata.jsonl`.
+
+`train/` and `test/` below the root, with nothing beside them, are its two parts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from genkit.config import DataSection
+from genkit.data.memory import arranged, of_listing
+from genkit.rows.base import Rows
+from genkit.rows.combine import fitted, picked
+from genkit.rows.files import list_path, open_path
+from genkit.rows.folders import LABEL, has_pictures, list_folder
+from genkit.rows.listing import take_turns
+
+
+class FolderData(DataSection):
+    """A folder of images: plain, one sub-folder per class, or with `metadata.jsonl`."""
+
+    kind: Literal["folder"] = "folder"
+    root: Path  # a folder, or a .zip or .npz file
+    label: str | None = LABEL  # metadata.jsonl: the column of classes; null = don't read the file
+
+    def open(self, split: str) -> Rows:
+        """The images below `root`, or below its sub-folder of that split; classes take turns."""
+        name = f"folder:{self.root.resolve().name}:{split}"
+        if self.root.suffix == ".npz":
+            return self._array(name, split)
+        pictures = self.root.is_dir() and has_pictures(self.root)
+        find = list_folder(self.root, self.label) if pictures else list_path(self.root, split)
+        listed = take_turns(find.part(split, str(self.root)))
+        return of_listing(name, find, listed, self, split)
+
+    def _array(self, name: str, split: str) -> Rows:
+        rows = open_path(self.root, split)
+        if split == "train" and self.limit is not None:
+            rows = picked(rows, range(min(self.limit, len(rows))), rows.name)
+        rows = fitted(rows, self.size, self.channels, self.fit)
+        rows.name = name
+        return arranged(rows, self)
+
+
+READER = FolderData

@@ -1,0 +1,94 @@
+"""The way from noise to images and back, of a pipeline that denoises.
+
+Legend: B batch, C channels, H W height and width in px.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genkit.errors import PipelineError
+from genkit.noise import predictions
+from genkit.pipelines import schedulers
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The way from noise to images, as (frames, B, C, H, W) in [-1, 1].
+
+    Attributes:
+        noisy: The images on their way, as the network sees them, and as they end.
+        predicted: What the network takes them for.
+        noised: The way there: the final images under evenly growing noise.
+    """
+
+    noisy: Tensor
+    predicted: Tensor
+    noised: Tensor
+
+
+def trajectory(
+    pipeline: Any, count: int = 4, frames: int = 10, *, seed: int = 0, **asked: Any
+) -> Trajectory:
+    """Images 0..count-1 of a seed on their way, and the same under growing noise.
+
+    Args:
+        pipeline: A `Denoising`.
+        count: B, at least 1.
+        frames: At least 2, evenly spread over the steps; the last is the finished image.
+        seed: As in a call.
+        asked: As in a call.
+    """
+    if count < 1 or frames < 2:
+        raise PipelineError(
+            f"trajectory: needs 1 image and 2 frames or more, got {count} and {frames}"
+        )
+    rows, options = pipeline.asked(None, **asked)
+    given = rows.batch(rows.read(range(count), rows.taken), pipeline.device)
+    ways: list[tuple[Tensor, Tensor]] = []
+
+    def watch(seen: Tensor, output: Tensor, x: Tensor, time: Tensor) -> None:
+        ways.append((seen.cpu(), predicted_image(pipeline.scheduler, output, seen, x, time).cpu()))
+
+    noise = pipeline.begin(range(count), seed, given, options)
+    eps = noise.x.clone()
+    with pipeline.generating(count):
+        final = pipeline.generate(noise, given, options, watch)["image"].cpu()
+    ways.append((final, final))
+    chosen = torch.linspace(0, len(ways) - 1, frames).round().long().tolist()
+    noisy, predicted = (torch.stack([ways[i][k] for i in chosen]) for k in (0, 1))
+    return Trajectory(noisy, predicted, _noised(pipeline.scheduler, final, eps, frames))
+
+
+def predicted_image(
+    scheduler: Any, output: Tensor, seen: Tensor, x: Tensor, time: Tensor
+) -> Tensor:
+    """The image (B, C, H, W) that a network takes x for, in [-1, 1].
+
+    Args:
+        scheduler: That of the export: which process and which prediction.
+        output: Of the network.
+        seen: What the network was shown.
+        x: As the scheduler holds it.
+        time: Of the step.
+    """
+    level = schedulers.level_at(scheduler, time.expand(len(x)))
+    # On timesteps every scheduler shows the network alpha x_0 + sigma eps, however it holds x.
+    state = seen if schedulers.kind_of(scheduler) == "timesteps" else x
+    prediction = schedulers.prediction_of(scheduler)
+    image = predictions.to_sample(prediction, output[:, : x.shape[1]], state, level)
+    return image.clamp(-1, 1)
+
+
+def _noised(scheduler: Any, images: Tensor, eps: Tensor, frames: int) -> Tensor:
+    """Images (B, C, H, W) under growing noise: (frames, B, C, H, W)."""
+    prediction, rows = schedulers.prediction_of(scheduler), []
+    for time in schedulers.times_between(scheduler, frames):
+        level = schedulers.level_at(scheduler, time.expand(len(images)))
+        x = predictions.add_noise(images, eps, level)
+        rows.append(predictions.network_input(prediction, x, level))
+    return torch.stack(rows)
