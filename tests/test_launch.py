@@ -58,13 +58,14 @@ def test_an_interrupt_reaches_the_ranks_and_comes_back_as_one(tmp_path):
     script = tmp_path / "waits.py"
     script.write_text("import time\nprint('ready', flush=True)\ntime.sleep(100)\n")
     code = (
-        "import runpy; from genkit.launch import run_together;"
+        "import runpy, signal; from genkit.launch import run_together;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # ignored in the background
         f"run_together(runpy.run_path, {{'path_name': {str(script)!r}}}, 2)"
     )
-    command = [sys.executable, "-c", code]
-    launcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert [launcher.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
-    launcher.send_signal(signal.SIGINT)
-    said = launcher.communicate(timeout=60)[1]
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as launcher:
+        assert [launcher.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
+        launcher.send_signal(signal.SIGINT)
+        said = launcher.communicate(timeout=60)[1]
     assert said.count("Traceback") == 1  # the launcher's own: Python's answer to Ctrl-C
     assert said.endswith("KeyboardInterrupt\n")

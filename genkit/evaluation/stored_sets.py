@@ -226,7 +226,8 @@ BROKEN = (
 def open_arrays(path: Path, wanted: Collection[str] = ()) -> dict[str, NDArray[Any]]:
     """The wanted arrays of an .npz file, the others empty; none that is pickled is read."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file open that it can't read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in archive.files:
                 _refuse_escape(name, str(path))
             return {n: archive[n] if n in wanted else np.empty(0) for n in archive.files}

@@ -110,7 +110,8 @@ def open_arrays(path: Path, wanted: Collection[str] = ()) -> dict[str, NDArray[A
         DataError: The file is damaged, or not safe to read.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file open that it can't read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in archive.files:
                 refuse_escape(name, str(path))
             return {n: archive[n] if n in wanted else np.empty(0) for n in archive.files}

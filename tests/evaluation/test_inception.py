@@ -65,6 +65,7 @@ def test_the_file_with_the_known_hash_gives_fid(weights, monkeypatch):
     assert load(weights).frechet_name == "fid"
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:FutureWarning")
 def test_features_are_those_of_clean_fid_on_its_own_resize(weights):
     import numpy as np
     from cleanfid.resize import build_resizer

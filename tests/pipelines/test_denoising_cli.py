@@ -256,7 +256,8 @@ def test_a_trajectory_can_come_with_samples(sample, free, tmp_path):
     done = sample(free, *words, "--steps", 2, "--json")
     told = json.loads(done.stdout)
     assert (told["trajectory"], told["written"]) == (str(tmp_path / "way.png"), 2)
-    assert Image.open(tmp_path / "way.png").height == 4 * 4 * (3 * CELL + 2)  # of 4 images
+    with Image.open(tmp_path / "way.png") as sheet:
+        assert sheet.height == 4 * 4 * (3 * CELL + 2)  # of 4 images
 
 
 # -- mistakes --------------------------------------------------------------------------------------

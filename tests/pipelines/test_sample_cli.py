@@ -50,7 +50,8 @@ def test_pictures_alone_are_made_without_samples(genkit_sample, run, tmp_path):
     done = genkit_sample(run, "--grid", sheet, "--interpolate", film, "--labels", "1,2")
     assert done.exit_code == 0, done.output
     assert done.stdout.split() == [str(sheet), str(film)]
-    assert Image.open(sheet).size == (10 * 72 + 8, 2 * 72 + 8)
+    with Image.open(sheet) as picture:
+        assert picture.size == (10 * 72 + 8, 2 * 72 + 8)
     assert not (run / "samples.npz").exists()
 
 
@@ -128,4 +129,5 @@ def test_the_launchers_make_their_pictures(run, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [script, str(run), str(tmp_path / name)])
         runpy.run_path(str(ROOT / "sample" / script))
         assert capsys.readouterr().out.strip() == str(tmp_path / name)
-        assert Image.open(tmp_path / name).width == (10 * 72 + 8 if name == "x.png" else 3 * 72 + 8)
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width == (10 * 72 + 8 if name == "x.png" else 3 * 72 + 8)

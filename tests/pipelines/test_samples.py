@@ -282,10 +282,10 @@ def test_a_grid_has_one_row_per_class(make, tmp_path):
 
 
 def test_a_grid_shows_the_classes_that_are_asked_for(make, tmp_path):
-    two = Image.open(save_grid(make(3), tmp_path / "a.png", label=[2, 1], columns=4))
-    assert two.size == (4 * 72 + 8, 2 * 72 + 8)
-    plain = Image.open(save_grid(make(), tmp_path / "b.png"))
-    assert plain.size == (8 * 72 + 8, 8 * 72 + 8)
+    with Image.open(save_grid(make(3), tmp_path / "a.png", label=[2, 1], columns=4)) as two:
+        assert two.size == (4 * 72 + 8, 2 * 72 + 8)
+    with Image.open(save_grid(make(), tmp_path / "b.png")) as plain:
+        assert plain.size == (8 * 72 + 8, 8 * 72 + 8)
 
 
 def test_a_strip_has_one_walk_per_class_from_one_sample_to_the_next(make, tmp_path):
@@ -299,10 +299,11 @@ def test_a_strip_has_one_walk_per_class_from_one_sample_to_the_next(make, tmp_pa
 
 
 def test_a_film_passes_every_key_image_once_and_loops(make, tmp_path):
-    film = Image.open(save_interpolation(make(3), tmp_path / "x.gif", length=5, keys=3))
-    assert film.n_frames == 3 * 4
-    assert film.info["loop"] == 0
-    assert film.size == (3 * 72 + 8, 72 + 8)
+    save_interpolation(make(3), tmp_path / "x.gif", length=5, keys=3)
+    with Image.open(tmp_path / "x.gif") as film:
+        assert film.n_frames == 3 * 4
+        assert film.info["loop"] == 0
+        assert film.size == (3 * 72 + 8, 72 + 8)
 
 
 def test_a_picture_of_an_unknown_kind_is_refused(make, tmp_path, full_disk):
