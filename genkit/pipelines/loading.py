@@ -6,6 +6,7 @@ packages on an allow-list; nothing is unpickled, no training code or data set is
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
@@ -23,13 +24,6 @@ from genkit.pipelines.base import FORMAT_VERSION
 
 INDEX = "model_index.json"
 PACKAGES = frozenset({"genkit", "diffusers", "transformers"})  # that an export may name classes of
-# Any other bare name is a diffusers pipeline.
-OWN = {
-    "NoiseToImage": ("genkit.pipelines.noise", "NoiseToImage"),
-    "Denoising": ("genkit.pipelines.denoising", "Denoising"),
-    "DDPMPipeline": ("genkit.pipelines.denoising", "Denoising"),
-    "DDIMPipeline": ("genkit.pipelines.denoising", "Denoising"),
-}
 HUB_FILES = ["*.json", "*.safetensors", "*.md"]
 
 
@@ -158,10 +152,33 @@ def _resolve(where: Path, module: str, name: str) -> Any:
 def _pipeline_class(where: Path, index: Mapping[str, Any]) -> Any:
     named = index.get("_class_name")
     if isinstance(named, str):
-        return _resolve(where, *OWN.get(named, ("diffusers", named)))
+        return _resolve(where, *_home(named))
     if isinstance(named, list) and _is_pair(named):
         return _resolve(where, named[0], named[1])
     raise PipelineError(f"{where}: names no pipeline class; export again")
+
+
+def _home(name: str) -> tuple[str, str]:
+    """Module and name of a pipeline class that is named without its module.
+
+    It is the class of a file in genkit.pipelines that has this name or says that it `opens` such
+    exports; any other is one of diffusers.
+    """
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.parse(text).body if name in text else ():
+            if isinstance(node, ast.ClassDef) and name in {node.name, *_opened(node)}:
+                return f"genkit.pipelines.{path.stem}", node.name
+    return "diffusers", name
+
+
+def _opened(kind: ast.ClassDef) -> tuple[str, ...]:
+    """Classes of diffusers whose exports a pipeline opens: its attribute `opens`."""
+    for line in kind.body:
+        if isinstance(line, ast.AnnAssign) and ast.unparse(line.target) == "opens" and line.value:
+            found: tuple[str, ...] = ast.literal_eval(line.value)
+            return found
+    return ()
 
 
 def _build(folder: Path, kind: Any, index: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ batches that an unbroken one makes, and the files are equal byte for byte.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,12 @@ import torch
 from torch import nn
 
 from genkit.errors import PipelineError
-from genkit.pipelines.stores import Spec, Store, store_for
+from genkit.pipelines.file_store import store_for
+from genkit.pipelines.spec import Spec
+from genkit.pipelines.stores import Store
+from genkit.pipelines.table import Table, table_of
 from genkit.rows.base import Rows
+from genkit.rows.columns import Columns, Image
 
 _LARGEST_LABEL = 1_000_000
 
@@ -65,13 +69,13 @@ def write_samples(
     with store.explained():
         if store.is_finished(spec):
             return 0
-        store.begin(spec)
+        store.begin(spec, _given(pipeline, count, given, asked))
         written = 0
         indices = _share(store, batch_size, rank, processes)
         for part, made in pipeline.stream(
             indices, seed=seed, given=given, batch_size=batch_size, **asked
         ):
-            store.write(part, made["image"])
+            store.write(part, {name: made[name] for name in pipeline.gives})
             written += len(part)
             if progress is not None:
                 progress(len(part))
@@ -117,7 +121,7 @@ def begin_samples(
     with store.explained():
         if store.is_finished(spec):
             return False
-        store.begin(spec)
+        store.begin(spec, _given(pipeline, count, given, asked))
     return True
 
 
@@ -126,18 +130,36 @@ def describe(
 ) -> Spec:
     """What samples are, as JSON: the weights' hash, seed, count, what is given, shape, options."""
     rows, options = pipeline.asked(given, **asked)
-    image = pipeline.gives["image"]
-    height, width = image.size or (None, None)
+    held = [name for name in pipeline.held(rows) if name != "label" or "label" not in rows.cycles]
     return {
         "format": 1,
         "export": weights_sha256(pipeline),
         "seed": seed,
         "count": count,
         **rows.describe(),
+        **({"held": held} if held else {}),
         **pipeline.describe(options, rows.taken),
+        **_shape(pipeline.gives),
+    }
+
+
+def _shape(gives: Columns) -> Spec:
+    """What is made, as JSON: of images alone their shape."""
+    image = gives.get("image")
+    if not isinstance(image, Image):
+        image = Image()
+    height, width = image.size or (None, None)
+    shape = {
         "channels": image.channels,
         "image_size": height if height == width else [height, width],
     }
+    others = {name: column.to_tree() for name, column in gives.items()}
+    return shape if gives.keys() == {"image"} else shape | {"made": others}
+
+
+def _given(pipeline: Any, count: int, given: Rows | None, asked: Mapping[str, Any]) -> Table:
+    rows, _ = pipeline.asked(given, **asked)
+    return table_of(rows, pipeline.held(rows), count)
 
 
 def weights_sha256(pipeline: Any) -> str:

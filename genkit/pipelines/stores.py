@@ -7,40 +7,24 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tarfile
-import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BytesIO
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genkit.config import differences
 from genkit.errors import PipelineError
 from genkit.files import write_whole
-from genkit.images import from_numpy, png_bytes, to_numpy
-
-Spec = dict[str, Any]
-SPEC = "samples.json"
-_MARK = "GENKIT.samples"  # key of the spec in a tar file's global header
-_LONG = 1_000  # labels beyond this many are not repeated in the mark of a finished file
-
-
-def store_for(out: Path | str) -> Store:
-    """The store that a path stands for, by its suffix."""
-    out = Path(out)
-    if out.suffix in (".npz", ".tar"):
-        return FileStore(out)
-    if out.suffix in (".gz", ".tgz", ".zip", ".png", ".gif", ".npy"):
-        raise PipelineError(f"{out}: samples go to a folder, FILE.npz or FILE.tar")
-    return FolderStore(out)
+from genkit.images import png_bytes
+from genkit.pipelines import table
+from genkit.pipelines.spec import SPEC, Spec, made_columns, read_spec, refuse_others
+from genkit.pipelines.table import Table
+from genkit.rows.columns import Class, Columns, Flags, Raw, Text
 
 
 class Store(ABC):
@@ -54,20 +38,28 @@ class Store(ABC):
         """Whether exactly these samples are complete; an error if `out` holds others."""
 
     @abstractmethod
-    def begin(self, spec: Spec) -> None:
-        """Make what writing needs, from any number of processes; keep what is there already."""
+    def begin(self, spec: Spec, given: Table) -> None:
+        """Make what writing needs, from any number of processes; keep what is there already.
+
+        Args:
+            spec: What the samples are.
+            given: What each of them was given, see `table.table_of`.
+
+        Raises:
+            PipelineError: It can't hold what the pipeline makes.
+        """
 
     @abstractmethod
     def missing(self) -> NDArray[np.bool_]:
-        """Which images are not there yet, one entry each."""
+        """Which rows are not there yet, one entry each."""
 
     @abstractmethod
-    def write(self, indices: Sequence[int], images: Tensor) -> None:
-        """Put images (B, C, H, W) uint8 in place."""
+    def write(self, indices: Sequence[int], made: Mapping[str, Raw]) -> None:
+        """Put what was made of B rows in place: pictures as uint8 (B, C, H, W)."""
 
     @abstractmethod
     def finish(self) -> None:
-        """Complete the result when no image is missing."""
+        """Complete the result when no row is missing."""
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -80,17 +72,8 @@ class Store(ABC):
                 "free some space or choose a writable folder, then run the same command again"
             ) from None
 
-    def _refuse(self, old: Spec, new: Spec, **except_for: Any) -> None:
-        changed = differences(old, new | except_for)
-        if changed:
-            listed = "; ".join(
-                f"{k} is {_short(a)}, asked for {_short(b)}" for k, (a, b) in changed.items()
-            )
-            raise PipelineError(
-                f"{self.out}: holds other samples ({listed}); delete it or choose another --out"
-            )
-
-    def _all_there(self) -> None:
+    def all_there(self) -> None:
+        """Raise unless no row is missing."""
         missing = self.missing()
         if missing.any():
             raise PipelineError(
@@ -100,7 +83,10 @@ class Store(ABC):
 
 
 class FolderStore(Store):
-    """000000.png ... with metadata.jsonl and samples.json. Its count may grow later."""
+    """000000.png ..., or the names of the files given, with metadata.jsonl and samples.json.
+
+    Its count may grow later.
+    """
 
     def is_finished(self, spec: Spec) -> bool:
         """Whether these samples are complete."""
@@ -110,46 +96,72 @@ class FolderStore(Store):
         if old is None:
             return False
         count = max(old["count"], spec["count"]) if spec["count"] >= old["count"] else None
-        self._refuse(old if count is None else old | {"count": count}, spec)
+        refuse_others(self.out, old if count is None else old | {"count": count}, spec)
         same = old["count"] == spec["count"] and (self.out / "metadata.jsonl").exists()
         return same and not self.missing().any()
 
-    def begin(self, spec: Spec) -> None:
+    def begin(self, spec: Spec, given: Table) -> None:
         """Make the folder and write its spec."""
+        one_picture(self.out, made_columns(spec))
         self.out.mkdir(parents=True, exist_ok=True)
         write_whole(self.out / SPEC, json.dumps(spec))
+        table.write_given(self.out, given)
+        for parent in {PurePath(name).parent for name in given.get("file_name", ())}:
+            (self.out / parent).mkdir(parents=True, exist_ok=True)
 
     def missing(self) -> NDArray[np.bool_]:
         """Which PNG files are not there yet."""
         spec = self._spec()
-        there = {entry.name for entry in os.scandir(self.out)}
-        count = 0 if spec is None else spec["count"]
-        return np.array([_name(i) not in there for i in range(count)], dtype=np.bool_)
+        names = [] if spec is None else self._names(spec)
+        folders = {PurePath(name).parent for name in names}
+        there = {
+            (folder / entry.name).as_posix()
+            for folder in folders
+            for entry in os.scandir(self.out / folder)
+        }
+        return np.array([name not in there for name in names], dtype=np.bool_)
 
-    def write(self, indices: Sequence[int], images: Tensor) -> None:
+    def write(self, indices: Sequence[int], made: Mapping[str, Raw]) -> None:
         """One PNG file each, renamed into place."""
+        names = self._names_to_write
+        table.write_made(self.out, indices, small(made))
         # Thousands of small files: waiting for the disk after each would take most of the time.
-        for index, image in zip(indices, images, strict=True):
-            write_whole(self.out / _name(index), png_bytes(image), sync=False)
+        for index, image in zip(indices, made["image"], strict=True):
+            write_whole(self.out / names[index], png_bytes(image), sync=False)
 
     def finish(self) -> None:
         """Write metadata.jsonl and clear what a kill left behind."""
-        self._all_there()
-        spec = _read_spec(self.out / SPEC)
-        for stray in self.out.glob(".*.new-*"):
+        self.all_there()
+        spec = read_spec(self.out / SPEC)
+        for stray in self.out.rglob(".*.new-*"):
             stray.unlink(missing_ok=True)
+        names, columns = self._names(spec), whole_table(self.out, spec)
+        columns = {name: values for name, values in columns.items() if name != "file"}
         lines = []
         for i in range(spec["count"]):
-            line: dict[str, Any] = {"file_name": _name(i)}
-            if spec["labels"] is not None:
-                line["label"] = spec["labels"][i % len(spec["labels"])]
+            line = {"file_name": names[i]} | {name: columns[name][i] for name in columns}
             lines.append(json.dumps(line) + "\n")
         write_whole(self.out / "metadata.jsonl", "".join(lines))
+        table.clear(self.out)
+
+    @cached_property
+    def _names_to_write(self) -> list[str]:
+        return self._names(read_spec(self.out / SPEC))
+
+    def _names(self, spec: Spec) -> list[str]:
+        """What each picture is called: as the file it was made of, or by its number."""
+        given = table.read_given(self.out)
+        if "file_name" in given:
+            return given["file_name"]
+        listing = self.out / "metadata.jsonl"
+        if "file" in spec.get("held", ()) and listing.is_file():
+            return [json.loads(line)["file_name"] for line in listing.read_text().splitlines()]
+        return [name_of(i) for i in range(spec["count"])]
 
     def _spec(self) -> Spec | None:
         """What the folder says it holds; None if it is new or empty."""
         if (self.out / SPEC).is_file():
-            return _read_spec(self.out / SPEC)
+            return read_spec(self.out / SPEC)
         if not self.out.is_dir() or any(self.out.iterdir()):
             raise PipelineError(
                 f"{self.out}: is there and holds no samples (no {SPEC}); choose another --out"
@@ -157,179 +169,36 @@ class FolderStore(Store):
         return None
 
 
-class FileStore(Store):
-    """FILE.npz or FILE.tar, grown in FILE.part/: images.npy, done.npy and samples.json."""
-
-    def __init__(self, out: Path) -> None:
-        super().__init__(out)
-        self.part = out.with_name(f"{out.name}.part")
-
-    def is_finished(self, spec: Spec) -> bool:
-        """Whether the file is there with these samples."""
-        if not self.out.exists():
-            return False
-        self._refuse(_read_mark(self.out), _mark(spec))
-        shutil.rmtree(self.part, ignore_errors=True)  # a kill just before the end leaves it
-        return True
-
-    def begin(self, spec: Spec) -> None:
-        """Make the part folder at its full size, under another name first."""
-        if not self.part.exists():
-            fresh = self.part.with_name(f".{self.part.name}.new-{os.getpid()}")
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir(parents=True)
-            side, channels = spec["image_size"], spec["channels"]
-            _allocate(fresh / "images.npy", np.uint8, (spec["count"], side, side, channels))
-            _allocate(fresh / "done.npy", np.bool_, (spec["count"],))
-            write_whole(fresh / SPEC, json.dumps(spec))
-            try:
-                fresh.rename(self.part)
-            except OSError:
-                shutil.rmtree(fresh, ignore_errors=True)
-                if not self.part.exists():
-                    raise
-                # Another process was faster; its folder is as good.
-        self._refuse(_read_spec(self.part / SPEC), spec)
-
-    def missing(self) -> NDArray[np.bool_]:
-        """Which images are not marked as written."""
-        if not self.part.exists():
-            raise PipelineError(f"{self.part}: missing; run `genkit sample` again")
-        try:
-            return ~np.load(self.part / "done.npy")
-        except (ValueError, EOFError):
-            raise PipelineError(
-                f"{self.part / 'done.npy'}: damaged; delete {self.part} and run again"
-            ) from None
-
-    def write(self, indices: Sequence[int], images: Tensor) -> None:
-        """Pixels first, then their marks, so that a kill between the two costs one batch only."""
-        # Not through a memory map: on a full disk that is a bus error, and this an OSError.
-        with (self.part / "images.npy").open("r+b") as file:
-            _write_rows(file, indices, to_numpy(images))
-            os.fsync(file.fileno())
-        with (self.part / "done.npy").open("r+b") as file:
-            _write_rows(file, indices, np.ones(len(indices), dtype=np.bool_))
-
-    def finish(self) -> None:
-        """Write the file inside the part folder, rename it into place, remove the rest."""
-        self._all_there()
-        spec = _read_spec(self.part / SPEC)
-        whole = self.part / f"whole{self.out.suffix}"
-        (_write_npz if self.out.suffix == ".npz" else _write_tar)(whole, self.part, spec)
-        with whole.open("rb") as file:
-            os.fsync(file.fileno())
-        whole.replace(self.out)
-        shutil.rmtree(self.part, ignore_errors=True)
-
-
-# -- files -----------------------------------------------------------------------------------------
-
-
-def _name(index: int) -> str:
+def name_of(index: int) -> str:
+    """What the picture of a row is called where nothing else is said."""
     return f"{index:06d}.png"
 
 
-def _allocate(path: Path, dtype: Any, shape: tuple[int, ...]) -> None:
-    """An .npy file of zeros, sparse where the file system can."""
-    np.lib.format.open_memmap(path, "w+", dtype, shape).flush()
+def small(made: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what was made, by column, what is no picture and no array: (B,) or (B, A) values."""
+    return {name: raw for name, raw in made.items() if _is_small(raw)}
 
 
-def _write_rows(file: Any, indices: Sequence[int], rows: NDArray[Any]) -> None:
-    """Rows of an open .npy file, by index."""
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise PipelineError(f"{file.name}: not written by genkit; delete its folder and run again")
-    np.lib.format.read_array_header_1_0(file)
-    start = file.tell()
-    for index, row in zip(indices, rows, strict=True):
-        file.seek(start + index * row.nbytes)
-        file.write(row.tobytes())
+def _is_small(raw: Any) -> bool:
+    return not isinstance(raw, Tensor) or (raw.ndim < 3 and not raw.is_floating_point())
 
 
-def _labels(spec: Spec) -> NDArray[np.int64] | None:
-    """The class of every image: (N,) int64."""
-    cycle = spec["labels"]
-    return None if cycle is None else np.resize(np.array(cycle, dtype=np.int64), spec["count"])
-
-
-def _write_npz(path: Path, part: Path, spec: Spec) -> None:
-    """`images` (N, H, W, C) and `labels` (N,), uncompressed, streamed into the zip."""
-    labels = _labels(spec)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        archive.comment = json.dumps(_mark(spec)).encode()
-        # A ZipInfo has a fixed date, so the same samples are the same file.
-        member = zipfile.ZipInfo("images.npy")
-        with (
-            archive.open(member, "w", force_zip64=True) as target,
-            (part / "images.npy").open("rb") as source,
-        ):
-            shutil.copyfileobj(source, target, 1 << 20)
-        if labels is not None:
-            with archive.open(zipfile.ZipInfo("labels.npy"), "w", force_zip64=True) as target:
-                np.lib.format.write_array(target, labels)
-
-
-def _write_tar(path: Path, part: Path, spec: Spec) -> None:
-    """WebDataset: 000000.png and, with classes, 000000.cls for each image."""
-    labels = _labels(spec)
-    images = np.load(part / "images.npy", mmap_mode="r")
-    mark = {_MARK: json.dumps(_mark(spec))}
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers=mark) as archive:
-        for i in range(spec["count"]):
-            _add(archive, _name(i), png_bytes(from_numpy(np.array(images[i : i + 1]))[0]))
-            if labels is not None:
-                _add(archive, _name(i).replace(".png", ".cls"), str(labels[i]).encode())
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    archive.addfile(member, BytesIO(content))
-
-
-def _mark(spec: Spec) -> Spec:
-    """The spec as a finished file carries it: a zip's comment holds 64 kB at most."""
-    labels = spec["labels"]
-    if labels is None or len(labels) <= _LONG:
-        return spec
-    return spec | {"labels": f"{len(labels)} of them, crc32 {crc32(str(labels).encode()):08x}"}
-
-
-def _read_mark(path: Path) -> Spec:
-    """The spec of a finished file; an error if it has none."""
-    try:
-        if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive:
-                text = archive.comment.decode()
-        else:
-            with tarfile.open(path) as archive:
-                text = archive.pax_headers.get(_MARK, "")
-        return _as_spec(text)
-    except (zipfile.BadZipFile, tarfile.TarError, ValueError):
+def one_picture(out: Path, made: Columns) -> None:
+    """Raise unless rows are one picture each, and beside it what JSON can hold."""
+    others = [
+        n for n, c in made.items() if n != "image" and not isinstance(c, Class | Flags | Text)
+    ]
+    if "image" not in made or others:
         raise PipelineError(
-            f"{path}: not written by `genkit sample`; delete it or choose another --out"
-        ) from None
+            f"{out}: holds one picture a row, and this pipeline makes {', '.join(made)}; "
+            "give --out FILE.npz"
+        )
 
 
-def _read_spec(path: Path) -> Spec:
-    try:
-        return _as_spec(path.read_text())
-    except ValueError:
-        raise PipelineError(
-            f"{path}: not a spec of samples; delete {path.parent} and run again"
-        ) from None
-
-
-def _as_spec(text: str) -> Spec:
-    spec = json.loads(text)
-    if (
-        not isinstance(spec, dict)
-        or not {"format", "count", "labels", "image_size", "channels"} <= spec.keys()
-    ):
-        raise ValueError("no spec")
-    return spec
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+def whole_table(folder: Path, spec: Spec) -> Table:
+    """Every column beside the pictures, for all rows: the label first."""
+    given = table.read_given(folder)
+    given.pop("file_name", None)
+    cycle, count = spec["labels"], spec["count"]
+    labels = {} if cycle is None else {"label": [cycle[i % len(cycle)] for i in range(count)]}
+    return labels | given | table.read_made(folder, count)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from denoisers_at_hand import denoising
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
@@ -98,6 +99,31 @@ def test_networks_of_another_package_open_when_it_offers_families(tmp_path, monk
         load_pipeline(folder)
 
 
+def test_a_pipeline_of_another_package_opens_when_it_offers_families(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(PLUGIN)
+    pipelines = importlib.import_module("tinygan.pipeline")
+    pipeline = pipelines.Brighten(pipelines.Brightener(0.25))
+    folder = save_export(pipeline, tmp_path / "x", provenance={}, config_yaml="")
+    named = json.loads((folder / "model_index.json").read_text())["_class_name"]
+    assert named == ["tinygan.pipeline", "Brighten"]
+    loaded, picture = load_pipeline(folder), torch.rand(3, 5, 7)
+    assert type(loaded) is pipelines.Brighten
+    assert np.array_equal(
+        loaded(source=picture, output="np"), pipeline(source=picture, output="np")
+    )
+    monkeypatch.undo()
+    with pytest.raises(PipelineError, match=r"names tinygan\.pipeline\.Brighten, and classes are"):
+        load_pipeline(folder)
+
+
+@pytest.mark.parametrize("name", ["NoiseToImage", "Denoising"])
+def test_our_own_are_named_without_a_module_and_found_by_their_file(name, make, tmp_path):
+    pipeline = make(3) if name == "NoiseToImage" else denoising(classes=3)
+    folder = save_export(pipeline, tmp_path / "x", provenance={}, config_yaml="")
+    assert json.loads((folder / "model_index.json").read_text())["_class_name"] == name
+    assert type(load_pipeline(folder)) is type(pipeline)
+
+
 # -- what is refused -------------------------------------------------------------------------------
 
 
@@ -115,6 +141,7 @@ def test_networks_of_another_package_open_when_it_offers_families(tmp_path, monk
         ({"generator": ["genkit.no.such", "G"]}, r"genkit\.no\.such\.G can't be imported"),
         ({"_class_name": "NoSuchPipeline"}, "NoSuchPipeline can't be imported"),
         ({"_class_name": None}, "names no pipeline class"),
+        ({"_class_name": "Card"}, r"genkit\.pipelines\.card\.Card is no pipeline"),
         ({"generator": 3}, r"generator is not \[module, class\]"),
         ({"extra": ["genkit.nn.generators", "DCGANGenerator"]}, "takes no 'extra'"),
         ({"../up": ["genkit.nn.generators", "DCGANGenerator"]}, r"takes no '\.\./up'"),
