@@ -52,7 +52,7 @@ SIZES: dict[Network, int] = {"small": 32, "cifar10": 32, "tiny": 16}
 
 def unet(network: Network) -> Any:
     """The `UNet2DModel` with first weights, on the CPU."""
-    model = ddpm.ModelConfig(**MODELS[network])
+    model = ddpm.UNet(**MODELS[network])
     return model.make(SIZES[network], COLOURS[network], COLOURS[network], None)
 
 

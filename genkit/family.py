@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from genkit.config import read_tree, validate
 from genkit.errors import ConfigError
 from genkit.training.config import RunConfig
+from genkit.training.upgrade import upgraded
 
 if TYPE_CHECKING:
     from genkit.training.trainer import Trainer
@@ -99,7 +100,8 @@ def resolve(tree: Mapping[str, Any], where: str) -> RunConfig:
     name = tree.get("family")
     if not isinstance(name, str):
         raise ConfigError(f"{where}: `family` is missing; there are: {', '.join(names())}")
-    return validate(load(name).config, tree, where)
+    kind = load(name).config
+    return validate(kind, upgraded(tree, kind), where)
 
 
 def _foreign() -> dict[str, EntryPoint]:

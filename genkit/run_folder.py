@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from genkit import launch
-from genkit.config import differences, read_tree, to_tree, to_yaml
+from genkit.config import differences, may_change, read_tree, to_tree, to_yaml
 from genkit.errors import CheckpointError, ConfigError
 from genkit.family import resolve
 from genkit.files import write_whole
 from genkit.training import checkpoints
-from genkit.training.config import RESUMABLE, RunConfig
+from genkit.training.config import RunConfig
 
 
 def prepare(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
@@ -53,7 +53,7 @@ def _settings(path: Path) -> dict[str, Any]:
 def _may_change(key: str, config: RunConfig) -> bool:
     if key == "trainer.steps" and config.optim.schedule != "constant":
         return False  # the schedule would have been another from the first step on
-    return key in RESUMABLE
+    return may_change(config, key)
 
 
 def _refusal(run_dir: Path, changed: Mapping[str, tuple[Any, Any]], *, resume: bool) -> str:

@@ -7,24 +7,36 @@ The comment beside a setting is its documentation: `genkit config show` and the 
 """
 
 from genkit.config.data import AnyData, DataSection, kinds, reader
-from genkit.config.reading import read_tree, validate
-from genkit.config.sections import Fraction, NonNegative, Positive, Section, by_kind, comments_of
+from genkit.config.reading import read_tree, sections_of, validate
+from genkit.config.sections import (
+    ByKind,
+    Fraction,
+    MayChange,
+    NonNegative,
+    Positive,
+    Section,
+    comments_of,
+    may_change,
+)
 from genkit.config.writing import differences, flatten, to_tree, to_yaml
 
 __all__ = [
     "AnyData",
+    "ByKind",
     "DataSection",
     "Fraction",
+    "MayChange",
     "NonNegative",
     "Positive",
     "Section",
-    "by_kind",
     "comments_of",
     "differences",
     "flatten",
     "kinds",
+    "may_change",
     "read_tree",
     "reader",
+    "sections_of",
     "to_tree",
     "to_yaml",
     "validate",

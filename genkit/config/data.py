@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Discriminator, Field, SerializeAsAny, Tag
 
 from genkit.config.reading import nearest
-from genkit.config.sections import NonNegative, Positive, Section
+from genkit.config.sections import MayChange, NonNegative, Positive, Section
 
 if TYPE_CHECKING:
     from genkit.rows.base import Rows
@@ -45,8 +45,8 @@ class DataSection(Section):
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how another shape gets to this size
     flip: bool = False  # mirror left-right at random
     shift: NonNegative = 0  # random crop after padding by so many px
-    memory: Literal["auto", "always", "never"] = "auto"  # hold the set as uint8; auto = below 2 GB
-    workers: NonNegative = 0  # processes that decode, when the set streams
+    memory: MayChange[Literal["auto", "always", "never"]] = "auto"  # as uint8; auto = below 2 GB
+    workers: MayChange[NonNegative] = 0  # processes that decode, when the set streams
     on_error: Literal["raise", "skip"] = "raise"  # a broken file: stop, or count and leave it out
 
     @abstractmethod

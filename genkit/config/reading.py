@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from genkit.config.sections import Section
 from genkit.errors import ConfigError
 
 S = TypeVar("S", bound=Section)
+
+TOLD_APART_BY = ("kind", "prediction")  # the fields that name one section of several
 
 
 def read_tree(path: Path | str, overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -64,14 +66,28 @@ def validate(kind: type[S], tree: Mapping[str, Any], where: str) -> S:
         raise ConfigError("\n  ".join([head, *problems])) from None
 
 
-def _describe(kind: type[BaseModel], problem: Mapping[str, Any], tree: Any) -> str:
+def _describe(kind: type[Section], problem: Mapping[str, Any], tree: Any) -> str:
     keys = [key for key in problem["loc"] if isinstance(key, str | int)]
-    section, path = _walk(kind, keys, tree)
+    section, path, others = _walk(kind, keys, tree)
     dotted = ".".join(str(key) for key in path)
-    return f"{dotted}: {_explain(problem, section)}" if dotted else _explain(problem, section)
+    said = _of_another_kind(problem, section, others) or _explain(problem, section)
+    return f"{dotted}: {said}" if dotted else said
 
 
-def _explain(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
+def _of_another_kind(
+    problem: Mapping[str, Any], section: type[Section], others: Sequence[type[Section]]
+) -> str | None:
+    """What to say of a key that is unknown here, but not to sections of another kind."""
+    key = str(problem["loc"][-1]) if problem["loc"] else ""
+    knowing = [other for other in others if key in other.model_fields]
+    if problem["type"] != "extra_forbidden" or not knowing:
+        return None
+    name, (own, *_) = next((n, tags) for n, tags in _tags(section).items())
+    tags = [tag for other in knowing for tag in _tags(other)[name]]
+    return f"{key} says nothing to {name}={own}; leave it out, or choose {name}={' or '.join(tags)}"
+
+
+def _explain(problem: Mapping[str, Any], section: type[Section]) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     match problem["type"]:
         case "extra_forbidden":
@@ -91,23 +107,25 @@ def _explain(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
 
 
 def _walk(
-    kind: type[BaseModel], keys: Sequence[str | int], tree: Any
-) -> tuple[type[BaseModel], list[str | int]]:
-    """The section that holds the last key, and the path without pydantic's union tags.
+    kind: type[Section], keys: Sequence[str | int], tree: Any
+) -> tuple[type[Section], list[str | int], list[type[Section]]]:
+    """The section that holds the last key, the path without pydantic's union tags, and the
+    sections of other kinds that could have stood in the section's place.
 
     Args:
         kind: The outermost section.
         keys: Where pydantic found a problem.
         tree: What was to be validated.
     """
-    section: type[BaseModel] = kind
+    section: type[Section] = kind
     path: list[str | int] = []
     current: Any = kind
+    others: list[type[Section]] = []
     for position, key in enumerate(keys):
-        options = _sections(current)
-        tagged = [o for o in options if len(options) > 1 and key in _tags(o)]
+        options = sections_of(current)
+        tagged = [o for o in options if len(options) > 1 and key in sum(_tags(o).values(), ())]
         if tagged:
-            current = tagged[0]
+            current, others = tagged[0], [option for option in options if option != tagged[0]]
             continue
         if not options:
             path += [key] if isinstance(key, int) else []  # a place in a list, or a union's tag
@@ -116,27 +134,24 @@ def _walk(
         section = options[0]
         tree = tree.get(key) if isinstance(tree, Mapping) else None
         if str(key) in section.model_fields and position + 1 < len(keys):
-            current = _annotation(section, str(key), tree)
-    return section, path
+            field = section.model_fields[str(key)]
+            current = section.section_of(str(key), tree) or field.annotation
+    return section, path, others
 
 
-def _annotation(section: type[BaseModel], name: str, tree: Any) -> Any:
-    """The type of a setting, or which section of several it is in this tree."""
-    chosen = section.section_of(name, tree) if issubclass(section, Section) else None
-    return chosen or section.model_fields[name].annotation
-
-
-def _sections(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def sections_of(annotation: Any) -> list[type[Section]]:
+    """The sections that a setting of this type may be, one or several."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
     if get_origin(annotation) in (Union, types.UnionType, Annotated):
-        return [s for argument in get_args(annotation) for s in _sections(argument)]
+        return [s for argument in get_args(annotation) for s in sections_of(argument)]
     return []
 
 
-def _tags(section: type[BaseModel]) -> tuple[str, ...]:
-    field = section.model_fields.get("kind")
-    return get_args(field.annotation) if field is not None else ()
+def _tags(section: type[Section]) -> dict[str, tuple[str, ...]]:
+    """The fields that may tell a section from others, and their values."""
+    fields = section.model_fields.items()
+    return {n: get_args(f.annotation) for n, f in fields if n in TOLD_APART_BY}
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -8,9 +8,10 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -36,22 +37,62 @@ class Section(BaseModel):
                 schema["properties"][name].setdefault("description", comment)
         return schema
 
+    def settle(self, **values: Any) -> None:
+        """Fill in settings whose default follows from others; for validators of this very section.
 
-def by_kind(union: Any, default: str, key: str = "kind") -> Any:
-    """The type of a setting that is one of several sections, told apart by their `kind`.
+        A section within this one may be shared with other configs: put a copy in its place.
+        """
+        self.__dict__.update(values)
 
-        model: by_kind(UNet | DiT, "unet") = UNet()
+    def was_given(self, name: str) -> bool:
+        """Whether a tree or a call named that setting, rather than its default."""
+        return name in self.model_fields_set
 
-    Args:
-        union: Sections, each with a field `key` of type `Literal`.
-        default: What a tree that leaves `key` out means.
-        key: The field that tells them apart.
+
+@dataclass(frozen=True)
+class ByKind:
+    """Marks a setting that is one of several sections, told apart by a field of theirs.
+
+        model: Annotated[UNet | DiT, ByKind("unet")] = UNet()
+
+    Attributes:
+        default: What a tree that leaves the field out means.
+        key: The field; each section has it as a `Literal`.
     """
 
-    def named(tree: Any) -> Any:
-        return {key: default, **tree} if isinstance(tree, Mapping) else tree
+    default: str
+    key: str = "kind"
 
-    return Annotated[union, Field(discriminator=key), BeforeValidator(named)]
+    def __get_pydantic_core_schema__(self, union: Any, handler: GetCoreSchemaHandler) -> Any:
+        told = Field(discriminator=self.key)
+        return handler.generate_schema(Annotated[union, told, BeforeValidator(self._named)])
+
+    def _named(self, tree: Any) -> Any:
+        return {self.key: self.default, **tree} if isinstance(tree, Mapping) else tree
+
+
+@dataclass(frozen=True)
+class _MayChange:
+    pass
+
+
+# Marks a setting that a resumed run may change, since it alters nothing of what was computed:
+#     log_every: MayChange[Positive] = 50
+T = TypeVar("T")
+MayChange = Annotated[T, _MayChange()]
+
+
+def may_change(section: Section, dotted: str) -> bool:
+    """Whether the setting `a.b` of a config is marked so, or its section is."""
+    name, _, rest = dotted.partition(".")
+    field = type(section).model_fields.get(name)
+    if field is None:
+        return False
+    inner = getattr(section, name)
+    marked = _MayChange() in field.metadata
+    if marked or not isinstance(inner, Section):
+        return marked
+    return may_change(inner, rest)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ sampling too; exports hold the averaged generator.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -25,85 +25,112 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genkit import pipelines
-from genkit.config import Positive, Section
+from genkit.config import ByKind, Positive, Section
 from genkit.family import Family, image_and_label
-from genkit.nn.critics import Conditioning, Norm, Verdict
+from genkit.nn.critics import Conditioning, DCGANCritic, Verdict
+from genkit.nn.generators import DCGANGenerator
 from genkit.nn.generators import Norm as GeneratorNorm
-from genkit.nn.pairs import make_pair, pair_problem
 from genkit.nn.perceptrons import MaxoutCritic, PerceptronGenerator
-from genkit.rows.batch import Batch
+from genkit.nn.residual import ResidualCritic, ResidualGenerator
+from genkit.rows.batch import Batch, DataInfo
 from genkit.training.adversarial import AdversarialRunConfig, AdversarialTrainer
+from genkit.training.pairs import ConvPair, Latent, ResidualPair
 from genkit.training.previews import Sheet, classes_on_sheet
 
+EMBED_DIM = 50  # of the label that joins the noise
+Weight = Annotated[float, Field(gt=0)]
 
-class ModelConfig(Section):
-    """The two networks and how they are told the label."""
 
-    kind: Literal["conv", "residual", "mlp"] = "conv"
+class Told(Section):
+    """How the critic is told the label, or names it."""
+
     conditioning: Conditioning = "channels"  # how the critic is told the label
-    generator_norm: GeneratorNorm | None = None  # conv; None = batch: the label joins the noise
-    auxiliary_weight: Annotated[float, Field(gt=0)] | None = None  # of the class loss; None = 1
-    latent_dim: Positive = 100
-    latent: Literal["normal", "uniform"] | None = None  # None = N(0, 1), with mlp U(-1, 1)
-    embed_dim: Positive | None = None  # conv: of the label joined to the noise; None = 50
-    width: Positive | None = None  # channels next to the image; None = 64, or the published one
-    critic_norm: Norm | None = None  # conv; None = batch, but none at 28 px
-    critic_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # conv; None = 0
-
-    @property
-    def noise(self) -> Literal["normal", "uniform"]:
-        """The distribution of the latent."""
-        return self.latent or ("uniform" if self.kind == "mlp" else "normal")
+    auxiliary_weight: Weight | None = None  # of its class loss, 1 unless given; others have none
 
     @model_validator(mode="after")
-    def _settings_say_something(self) -> ModelConfig:
-        for key in _WITHOUT_MEANING[self.kind]:
-            if getattr(self, key) not in (None, "channels"):
-                raise ValueError(f"{key} says nothing to kind={self.kind}; leave it out")
+    def _weight_fits(self) -> Self:
+        if self.auxiliary_weight is None and self.conditioning == "auxiliary":
+            self.settle(auxiliary_weight=1.0)
         if self.auxiliary_weight is not None and self.conditioning != "auxiliary":
             raise ValueError("auxiliary_weight needs conditioning=auxiliary")
-        if self.embed_dim is not None and self.generator_norm == "conditional":
-            raise ValueError(
-                "embed_dim says nothing to generator_norm=conditional, where no label joins the "
-                "noise; leave it out"
-            )
         return self
 
 
-_WITHOUT_MEANING = {
-    "conv": (),
-    "residual": ("generator_norm", "embed_dim", "critic_norm", "critic_dropout"),
-    "mlp": (
-        "conditioning",
-        "generator_norm",
-        "embed_dim",
-        "width",
-        "critic_norm",
-        "critic_dropout",
-    ),
-}
+class Conv(Told, ConvPair):
+    """The networks of DCGAN, told the label."""
+
+    generator_norm: GeneratorNorm = "batch"  # batch: the label joins the noise
+    embed_dim: Positive | None = None  # of that label, 50 unless given; conditional: none
+
+    @model_validator(mode="after")
+    def _label_joins_the_noise(self) -> Self:
+        joins = self.generator_norm == "batch"
+        if self.embed_dim is None and joins:
+            self.settle(embed_dim=EMBED_DIM)
+        if self.embed_dim is not None and not joins:
+            raise ValueError(
+                f"embed_dim says nothing to generator_norm={self.generator_norm}, where no label "
+                "joins the noise; leave it out"
+            )
+        return self
+
+    def make(self, data: DataInfo) -> tuple[nn.Module, nn.Module]:
+        """Generator and critic, with first weights."""
+        sizes = data.channels, data.image_size, self.width, data.num_classes
+        generator = DCGANGenerator(
+            self.latent_dim, *sizes, self.embed_dim or EMBED_DIM, norm=self.generator_norm
+        )
+        return generator, DCGANCritic(
+            *sizes,
+            conditioning=self.conditioning,
+            norm=self.critic_norm,
+            dropout=self.critic_dropout,
+        )
+
+
+class Residual(Told, ResidualPair):
+    """The networks of SNGAN, told the label; the generator's norms are conditional."""
+
+    def make(self, data: DataInfo) -> tuple[nn.Module, nn.Module]:
+        """Generator and critic, with first weights."""
+        sizes = data.channels, data.image_size, self.width, data.num_classes
+        generator = ResidualGenerator(self.latent_dim, *sizes)
+        return generator, ResidualCritic(*sizes, self.conditioning)
+
+
+class MLP(Section):
+    """The network of the paper for MNIST, whose critic has a branch for the label."""
+
+    kind: Literal["mlp"] = "mlp"
+    latent_dim: Positive = 100
+    latent: Latent = "uniform"  # N(0, 1), or U(-1, 1)
+
+    def at(self, image_size: int) -> Self:
+        """These settings: none follows from the side of the images."""
+        return self
+
+    def problem(self, run: AdversarialRunConfig) -> str | None:
+        """None: there are such networks for every run."""
+        return None
+
+    def make(self, data: DataInfo) -> tuple[nn.Module, nn.Module]:
+        """Generator and critic, with first weights."""
+        assert data.num_classes is not None  # the family needs labels
+        shape = data.channels, data.image_size, data.num_classes
+        return PerceptronGenerator(self.latent_dim, *shape), MaxoutCritic(*shape)
 
 
 class Config(AdversarialRunConfig):
     """A conditional GAN run."""
 
-    model: ModelConfig = ModelConfig()
+    model: Annotated[Conv | Residual | MLP, ByKind("conv")] = Conv()
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:
-        model = self.model
-        if model.kind == "mlp":
-            return self
-        if self.data.batch_size == 1:
+        self.settle(model=self.model.at(self.data.side))
+        if self.data.batch_size == 1 and self.model.kind != "mlp":
             raise ValueError("data.batch_size=1: batch norm needs 2 or more images")
-        problem = pair_problem(
-            model.kind,
-            self.data.side,
-            critic_norm=model.critic_norm,
-            critic_dropout=model.critic_dropout,
-            penalty=self.adversarial.penalized,
-            spectral_norm=self.adversarial.spectral_norm,
-        )
+        problem = self.model.problem(self)
         if problem:
             raise ValueError(problem)
         return self
@@ -114,32 +141,15 @@ class CGANTrainer(AdversarialTrainer[Config]):
 
     def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
         """Generator and critic, each with its optimizer."""
-        model, data = self.config.model, self.data
-        self.latent_dim = model.latent_dim
-        if model.kind == "mlp":
-            assert data.num_classes is not None  # its config says that it needs labels
-            shape = (data.channels, data.image_size, data.num_classes)
-            perceptron = PerceptronGenerator(model.latent_dim, *shape)
-            self.latent_dim = perceptron.noise_dim  # what it drops is drawn with z
-            return self.opponents(perceptron, MaxoutCritic(*shape))
-        generator, critic = make_pair(
-            model.kind,
-            latent_dim=model.latent_dim,
-            channels=data.channels,
-            image_size=data.image_size,
-            width=model.width,
-            num_classes=data.num_classes,
-            embed_dim=model.embed_dim,
-            conditioning=model.conditioning,
-            generator_norm=model.generator_norm,
-            critic_norm=model.critic_norm,
-            critic_dropout=model.critic_dropout,
-        )
+        generator, critic = self.config.model.make(self.data)
+        self.latent_dim = self.config.model.latent_dim
+        if isinstance(generator, PerceptronGenerator):
+            self.latent_dim = int(generator.noise_dim)  # what it drops is drawn with z
         return self.opponents(generator, critic)
 
     def generate(self, batch: Batch) -> Tensor:
         """Images (B, C, S, S) in [-1, 1] from this step's noise and the batch's labels."""
-        z = self.draw_latent(batch, self.latent_dim, self.config.model.noise)
+        z = self.draw_latent(batch, self.latent_dim, self.config.model.latent)
         images: Tensor = self.networks["generator"](z, batch["label"])
         return images
 
@@ -150,16 +160,17 @@ class CGANTrainer(AdversarialTrainer[Config]):
 
     def class_loss(self, verdict: Verdict, batch: Batch) -> Tensor | float:
         """-E[log P(C = y)], minimised by both networks: Odena et al. 2017, eq. 3."""
-        if verdict.classes is None:
+        model = self.config.model
+        if verdict.classes is None or not isinstance(model, Told):
             return 0.0
-        loss = F.cross_entropy(verdict.classes.float(), batch["label"])
-        return (self.config.model.auxiliary_weight or 1.0) * loss
+        assert model.auxiliary_weight is not None
+        return model.auxiliary_weight * F.cross_entropy(verdict.classes.float(), batch["label"])
 
     def preview(self) -> list[Sheet]:
         """Images of the averaged generator for the run's seed: one row per class."""
         trainer, model = self.config.trainer, self.config.model
         label, columns = classes_on_sheet(self.data.num_classes or 1, trainer.preview_count)
-        z = pipelines.latents(trainer.seed, range(len(label)), self.latent_dim, model.noise)
+        z = pipelines.latents(trainer.seed, range(len(label)), self.latent_dim, model.latent)
         generator = self.averaged_network("generator")
         images: Tensor = generator(z.to(self.device), label.to(self.device))
         return [Sheet(images, columns=columns, labels=label)]
@@ -171,7 +182,7 @@ class CGANTrainer(AdversarialTrainer[Config]):
             latent_dim=self.latent_dim,
             image_size=self.data.image_size,
             channels=self.data.channels,
-            latent=self.config.model.noise,
+            latent=self.config.model.latent,
             num_classes=self.data.num_classes,
             class_names=list(self.data.class_names or ()) or None,
         )

@@ -12,50 +12,33 @@ its batch norm sees one kind at a time; exports hold the averaged generator.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from genkit import pipelines
-from genkit.config import Positive, Section
+from genkit.config import ByKind
 from genkit.family import Family
-from genkit.nn.critics import Norm, Verdict
-from genkit.nn.pairs import Kind, make_pair, pair_problem
+from genkit.nn.critics import Verdict
 from genkit.rows.batch import Batch
 from genkit.training.adversarial import AdversarialRunConfig, AdversarialTrainer
+from genkit.training.pairs import ConvPair, ResidualPair
 from genkit.training.previews import Sheet
-
-
-class ModelConfig(Section):
-    """The two networks."""
-
-    kind: Kind = "conv"
-    latent_dim: Positive = 100
-    latent: Literal["normal", "uniform"] = "normal"  # N(0, 1), or U(-1, 1) as in the paper
-    width: Positive | None = None  # channels next to the image; None = 64, or the published one
-    critic_norm: Norm | None = None  # conv; None = batch, but none at 28 px
-    critic_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # conv; None = 0
 
 
 class Config(AdversarialRunConfig):
     """A DCGAN run."""
 
-    model: ModelConfig = ModelConfig()
+    model: Annotated[ConvPair | ResidualPair, ByKind("conv")] = ConvPair()
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:
+        self.settle(model=self.model.at(self.data.side))
         if self.data.batch_size == 1:
             raise ValueError("data.batch_size=1: batch norm needs 2 or more images")
-        problem = pair_problem(
-            self.model.kind,
-            self.data.side,
-            critic_norm=self.model.critic_norm,
-            critic_dropout=self.model.critic_dropout,
-            penalty=self.adversarial.penalized,
-            spectral_norm=self.adversarial.spectral_norm,
-        )
+        problem = self.model.problem(self)
         if problem:
             raise ValueError(problem)
         return self
@@ -66,17 +49,7 @@ class DCGANTrainer(AdversarialTrainer[Config]):
 
     def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
         """Generator and critic, each with its optimizer."""
-        model = self.config.model
-        generator, critic = make_pair(
-            model.kind,
-            latent_dim=model.latent_dim,
-            channels=self.data.channels,
-            image_size=self.data.image_size,
-            width=model.width,
-            critic_norm=model.critic_norm,
-            critic_dropout=model.critic_dropout,
-        )
-        return self.opponents(generator, critic)
+        return self.opponents(*self.config.model.make(self.data))
 
     def generate(self, batch: Batch) -> Tensor:
         """Images (B, C, S, S) in [-1, 1] from this step's noise."""

@@ -15,18 +15,18 @@ first weights are PyTorch's (the paper: Xavier), the quiet layers' a hundredth o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genkit import pipelines
-from genkit.config import Fraction, NonNegative, Positive, Section
+from genkit.config import ByKind, Fraction, MayChange, NonNegative, Positive, Section
 from genkit.errors import DataError, PipelineError
 from genkit.family import Family
 from genkit.nn.denoisers import denoise, hidden_matrices, make_dit, make_unet, unet_problem
-from genkit.noise.config import NoiseConfig
+from genkit.noise.config import EDM, Flow, Timesteps
 from genkit.pipelines.sampling import complete, settle
 from genkit.rows.batch import Batch
 from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
@@ -36,94 +36,106 @@ from genkit.training.optimizers import adam
 from genkit.training.previews import Sheet, classes_on_sheet
 from genkit.training.trainer import Metrics, Trainer
 
+MOMENTUM = 0.95
 
-class ModelConfig(Section):
-    """The denoising network."""
 
-    kind: Literal["unet", "dit"] = "unet"
+class Denoiser(Section):
+    """What every denoising network has."""
+
     conditional: bool = False  # on the label
-    label_drop: Fraction | None = None  # share of labels hidden, per image; None = 0.1
+    label_drop: Fraction | None = None  # share of labels hidden: 0.1 unless given; no labels, none
     dropout: Fraction = 0.0
-    channels: tuple[Positive, ...] | None = None  # unet: of each level; None = 128, 256, 256, 256
-    layers: Positive | None = None  # unet: residual blocks of a level, None = 2; dit: None = 12
-    attention: tuple[Positive, ...] | None = None  # unet: sides of levels with it; None = 16
-    head_dim: Positive | None = None  # unet: width of a head; None = one head
-    scale_shift: bool = False  # unet: time scales and shifts after the norm (Nichol & Dhariwal)
-    patch_size: Positive | None = None  # px that become channels; None = 1, dit: 2
-    width: Positive | None = None  # dit; None = 384
-    heads: Positive | None = None  # dit; None = 6
 
     @model_validator(mode="after")
-    def _settings_say_something(self) -> ModelConfig:
-        for key in _WITHOUT_MEANING[self.kind]:
-            if getattr(self, key) not in (None, False):
-                raise ValueError(f"{key} says nothing to kind={self.kind}; leave it out")
+    def _labels_are_there(self) -> Self:
+        if self.label_drop is None and self.conditional:
+            self.settle(label_drop=0.1)
         if self.label_drop is not None and not self.conditional:
             raise ValueError("label_drop needs conditional=true: there is no label to hide")
-        width, heads = self.width or 384, self.heads or 6
-        if self.kind == "dit" and width % (2 * heads):
-            raise ValueError(f"width={width} is no even multiple of heads={heads}")
         return self
+
+
+class UNet(Denoiser):
+    """The network of Ho et al. 2020, with what later papers made of it."""
+
+    kind: Literal["unet"] = "unet"
+    channels: tuple[Positive, ...] = (128, 256, 256, 256)  # of each level
+    layers: Positive = 2  # residual blocks of a level
+    attention: tuple[Positive, ...] = (16,)  # sides of levels with it
+    head_dim: Positive | None = None  # width of a head; None = one head, as wide as its level
+    scale_shift: bool = False  # time scales and shifts after the norm (Nichol & Dhariwal)
+    patch_size: Positive = 1  # px that become channels
 
     def make(self, image_size: int, channels: int, out: int, classes: int | None) -> Any:
         """The network, with first weights."""
-        if self.kind == "dit":
-            return make_dit(
-                *(image_size, channels, out),
-                patch_size=self.patch_size or 2,
-                width=self.width or 384,
-                layers=self.layers or 12,
-                heads=self.heads or 6,
-                dropout=self.dropout,
-                num_classes=classes,
-            )
         return make_unet(
             *(image_size, channels, out),
-            channels=self.unet_channels,
-            layers=self.layers or 2,
-            attention=self.unet_attention,
+            channels=self.channels,
+            layers=self.layers,
+            attention=self.attention,
             head_dim=self.head_dim,
             dropout=self.dropout,
             scale_shift=self.scale_shift,
-            patch_size=self.shuffled,
+            patch_size=self.patch_size,
             num_classes=classes,
         )
 
     def problem(self, image_size: int) -> str | None:
         """Why there is no such network for images of that size, or None."""
-        if self.kind == "unet":
-            sizes = self.shuffled, self.unet_channels, self.unet_attention, self.head_dim
-            return unet_problem(image_size, *sizes)
-        patch = self.patch_size or 2
+        return unet_problem(
+            image_size, self.patch_size, self.channels, self.attention, self.head_dim
+        )
+
+    @property
+    def shuffled(self) -> int:
+        """The patch size that `denoise` is called with."""
+        return self.patch_size
+
+
+class DiT(Denoiser):
+    """The transformer of Peebles & Xie 2023."""
+
+    kind: Literal["dit"] = "dit"
+    patch_size: Positive = 2  # px of a side of what becomes one token
+    width: Positive = 384
+    layers: Positive = 12
+    heads: Positive = 6
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> DiT:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width={self.width} is no even multiple of heads={self.heads}")
+        return self
+
+    def make(self, image_size: int, channels: int, out: int, classes: int | None) -> Any:
+        """The network, with first weights."""
+        return make_dit(
+            *(image_size, channels, out),
+            patch_size=self.patch_size,
+            width=self.width,
+            layers=self.layers,
+            heads=self.heads,
+            dropout=self.dropout,
+            num_classes=classes,
+        )
+
+    def problem(self, image_size: int) -> str | None:
+        """Why there is no such network for images of that size, or None."""
+        patch = self.patch_size
         return f"patch_size={patch} does not divide {image_size} px" if image_size % patch else None
 
     @property
     def shuffled(self) -> int:
-        """The patch size that `denoise` is called with: a transformer cuts its patches itself."""
-        return (self.patch_size or 1) if self.kind == "unet" else 1
-
-    @property
-    def unet_channels(self) -> tuple[int, ...]:
-        """Of each level."""
-        return self.channels or (128, 256, 256, 256)
-
-    @property
-    def unet_attention(self) -> tuple[int, ...]:
-        """Sides of the levels that have it."""
-        return (16,) if self.attention is None else self.attention
-
-
-_WITHOUT_MEANING = {
-    "unet": ("width", "heads"),
-    "dit": ("channels", "attention", "head_dim", "scale_shift"),
-}
+        """1, the patch size that `denoise` is called with: the network cuts its patches itself."""
+        return 1
 
 
 class PreviewConfig(Section):
     """How the previews are sampled, and the images of `evaluation.every`."""
 
-    scheduler: str | None = None  # None = dpmsolver++, edm_dpmsolver++ or flow_euler
-    steps: Positive | None = None  # None = 20, or T where that is less, and with ddpm T
+    # Unless given: dpmsolver++, edm_dpmsolver++ or flow_euler, in 20 steps or, with ddpm, all T.
+    scheduler: str = "dpmsolver++"  # which solver takes the noise off
+    steps: Positive = 20  # calls of the network, or pairs of calls, for each image
     guidance: Annotated[float, Field(ge=0)] = 1.0  # 1 = the label alone, 0 = without it
 
 
@@ -131,11 +143,13 @@ class DDPMOptimConfig(OptimConfig):
     """Adam with a short warm-up; or Muon for the hidden layers and Adam for the rest."""
 
     kind: Literal["adam", "muon"] = "adam"
-    momentum: Fraction | None = None  # muon; None = 0.95
+    momentum: Fraction | None = None  # of muon, 0.95 unless given; adam has none
     warmup_steps: NonNegative = 500  # linear rise from 0; in the paper 5000 of 800,000
 
     @model_validator(mode="after")
     def _momentum_fits(self) -> DDPMOptimConfig:
+        if self.momentum is None and self.kind == "muon":
+            self.settle(momentum=MOMENTUM)
         if self.momentum is not None and self.kind != "muon":
             raise ValueError(
                 "momentum says nothing to kind=adam, whose own is betas; leave it out, or set "
@@ -153,7 +167,7 @@ class DDPMOptimConfig(OptimConfig):
             others,
             self.lr,
             betas=self.betas,
-            momentum=0.95 if self.momentum is None else self.momentum,
+            momentum=MOMENTUM if self.momentum is None else self.momentum,
             weight_decay=self.weight_decay,
         )
 
@@ -168,9 +182,9 @@ class DDPMTrainerConfig(TrainerConfig):
 class Config(RunConfig):
     """A diffusion run on pixels."""
 
-    model: ModelConfig = ModelConfig()
-    noise: NoiseConfig = NoiseConfig()
-    preview: PreviewConfig = PreviewConfig()
+    model: Annotated[UNet | DiT, ByKind("unet")] = UNet()
+    noise: Annotated[Timesteps | EDM | Flow, ByKind("epsilon", "prediction")] = Timesteps()
+    preview: MayChange[PreviewConfig] = PreviewConfig()
     optim: DDPMOptimConfig = DDPMOptimConfig()
     trainer: DDPMTrainerConfig = DDPMTrainerConfig()
 
@@ -185,14 +199,23 @@ class Config(RunConfig):
             raise ValueError(
                 "preview.guidance needs a share of hidden labels: set model.label_drop=0.1"
             )
+        self._complete_preview()
+        return self
+
+    def _complete_preview(self) -> None:
+        """Fill in what `preview` leaves to the process."""
+        given = {name: getattr(self.preview, name) for name in self.preview.model_fields_set}
+        noise = self.noise
         try:
             classes = 1 if self.model.conditional else None
-            settle(self.sampling_options, self.noise.kind, self.noise.steps, classes)
-            if self.preview.scheduler is not None:  # the default fits, whatever is predicted
-                complete(self.sampling_options, self.noise.process().scheduler(), classes)
+            levels = noise.kind, noise.steps if isinstance(noise, Timesteps) else 0
+            found = settle(given, *levels, classes)
+            if found.scheduler != settle({}, *levels, None).scheduler:  # which fits every process
+                complete(given, noise.process().scheduler(), classes)
         except PipelineError as error:
             raise ValueError(f"preview.{error}") from None
-        return self
+        chosen = {"scheduler": found.scheduler, "steps": found.steps}
+        self.settle(preview=self.preview.model_copy(update=chosen))
 
     @property
     def sampling_options(self) -> dict[str, Any]:
@@ -239,7 +262,8 @@ class DDPMTrainer(Trainer[Config]):
         if self.classes is None:
             return None
         share = self.config.model.label_drop
-        hidden = self.diffusion.hidden(batch, 0.1 if share is None else share)
+        assert share is not None
+        hidden = self.diffusion.hidden(batch, share)
         return torch.where(hidden, self.classes, batch["label"])
 
     def preview(self) -> list[Sheet]:

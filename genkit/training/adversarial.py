@@ -41,9 +41,15 @@ class AdversarialOptimConfig(OptimConfig):
 
     kind: Literal["adam", "rmsprop", "sgd"] = "adam"
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
-    critic_lr: Annotated[float, Field(gt=0)] | None = None  # None = lr
+    critic_lr: Annotated[float, Field(gt=0)] = 2e-4  # as lr unless given
     momentum: tuple[Fraction, Fraction] = (0.0, 0.0)  # sgd: at the start, and after momentum_steps
     momentum_steps: NonNegative = 0  # sgd: steps of the linear change between the two
+
+    @model_validator(mode="after")
+    def _critic_learns_alike(self) -> AdversarialOptimConfig:
+        if not self.was_given("critic_lr"):
+            self.settle(critic_lr=self.lr)
+        return self
 
     @model_validator(mode="after")
     def _momentum_fits(self) -> AdversarialOptimConfig:
@@ -124,7 +130,7 @@ class AdversarialTrainer(Trainer[A]):
         critic = self.adversary.constrain(critic)
         return {"generator": generator, "critic": critic}, {
             "generator": optim.make(generator, optim.lr),
-            "critic": optim.make(critic, optim.critic_lr or optim.lr),
+            "critic": optim.make(critic, optim.critic_lr),
         }
 
     def draw_latent(self, batch: Batch, size: int, kind: Literal["normal", "uniform"]) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from genkit.config import AnyData, Fraction, NonNegative, Positive, Section
+from genkit.config import AnyData, Fraction, MayChange, NonNegative, Positive, Section
 from genkit.config.data import of_kind, reader_of
 
 
@@ -34,21 +34,21 @@ class OptimConfig(Section):
 class TrainerConfig(Section):
     """Length, precision and cadence of a run. Every interval counts optimizer steps."""
 
-    steps: Positive = 100_000  # of the optimizer
+    steps: MayChange[Positive] = 100_000  # of the optimizer
     seed: int = 0  # names every random draw of the run
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where it pays
     grad_accumulation: Positive = 1  # micro-batches per optimizer step
     grad_clip: Annotated[float, Field(gt=0)] | None = None  # max global L2 norm; None = no clipping
     ema_decay: Fraction | None = 0.999  # None = keep no average
     ema_warmup: bool = True  # decay at step t is at most (1 + t) / (10 + t)
-    log_every: Positive = 50  # steps between rows of metrics.jsonl
-    preview_every: Positive = 1_000  # steps between sheets of samples
+    log_every: MayChange[Positive] = 50  # steps between rows of metrics.jsonl
+    preview_every: MayChange[Positive] = 1_000  # steps between sheets of samples
     preview_count: Positive = 64  # samples on a sheet, at most
-    save_every: Positive = 5_000  # steps between checkpoints
-    keep_last: Positive = 3  # checkpoints kept
+    save_every: MayChange[Positive] = 5_000  # steps between checkpoints
+    keep_last: MayChange[Positive] = 3  # checkpoints kept
     deterministic: bool = False  # GPUs: bit-identical runs, slower
     overfit_batch: bool = False  # every step sees the batch of step 0: a first check
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()  # that get the metrics too
+    trackers: MayChange[tuple[Literal["tensorboard", "wandb"], ...]] = ()  # get the metrics too
 
     def is_logged(self, step: int) -> bool:
         """Whether the numbers up to this step make a row of metrics."""
@@ -67,10 +67,10 @@ class TrainerConfig(Section):
 class EvaluationConfig(Section):
     """Metrics during training, on samples of the averaged weights."""
 
-    every: Positive | None = None  # optimizer steps; None = only after training, by hand
-    count: Annotated[int, Field(ge=100)] = 2_000  # samples
-    extractor: str = "digits"  # of those of `genkit evaluate`
-    best_by: str | None = None  # what best/ is chosen by; None = the Fréchet distance
+    every: MayChange[Positive | None] = None  # steps; None = only after training
+    count: MayChange[Annotated[int, Field(ge=100)]] = 2_000  # samples
+    extractor: MayChange[str] = "digits"  # of those of `genkit evaluate`
+    best_by: str = "frechet"  # the metric that best/ is chosen by; frechet = its distance
 
 
 class RunConfig(Section):
@@ -116,27 +116,5 @@ class RunConfig(Section):
         """Of the pipeline, for what is drawn during training; a family may say more."""
         return {}
 
-
-# Settings that a resumed run may change: they don't alter what was computed so far.
-RESUMABLE = frozenset(
-    {
-        "data.root",
-        "data.label",
-        "data.memory",
-        "data.workers",
-        "evaluation.every",
-        "evaluation.count",
-        "evaluation.extractor",
-        "preview.scheduler",
-        "preview.steps",
-        "preview.guidance",
-        "trainer.steps",
-        "trainer.log_every",
-        "trainer.preview_every",
-        "trainer.save_every",
-        "trainer.keep_last",
-        "trainer.trackers",
-    }
-)
 
 C = TypeVar("C", bound=RunConfig)

@@ -381,7 +381,7 @@ def during_training(
     extractor = load_extractor(asked.extractor, device=launch.own_device())
     metrics = quick(extractor)
     reference = image_set(open_data(config.data, "test"))
-    wanted = asked.best_by or extractor.frechet_name
+    wanted = extractor.frechet_name if asked.best_by == "frechet" else asked.best_by
     possible = [extractor.frechet_name, "accuracy", "modes", "modes-kl"]
     possible += [
         f"{name}-{extractor.name}" for name in ("precision", "recall", "density", "coverage")

@@ -1,12 +1,14 @@
 """The family ddpm: what its settings refuse; labels and levels are drawn image by image."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from families_at_hand import tiny, trainer
 
 from genkit.errors import ConfigError, DataError, PipelineError
 from genkit.family import load
-from genkit.noise.config import NoiseConfig
+from genkit.noise.config import Timesteps
 from genkit.noise.process import NoiseProcess
 from genkit.noise.schedules import alpha_bars
 from genkit.pipelines import schedulers
@@ -22,19 +24,19 @@ from genkit.pipelines import schedulers
         ),
         (
             {"noise__prediction": "flow", "noise__schedule": "cosine"},
-            "schedule=cosine says nothing to prediction=flow",
+            "schedule says nothing to prediction=flow",
         ),
         (
             {"noise__prediction": "edm", "noise__learned_variance": True},
-            "learned_variance needs timesteps",
+            "learned_variance says nothing to prediction=edm",
         ),
         (
             {"noise__draws": "log-normal"},
-            "draws=log-normal doesn't fit prediction=epsilon; choose uniform or logit-normal",
+            "noise.draws: Input should be 'uniform' or 'logit-normal' (got 'log-normal')",
         ),
         (
             {"noise__prediction": "flow", "noise__draws": "log-normal"},
-            "choose uniform or logit-normal",
+            "noise.draws: Input should be 'uniform' or 'logit-normal'",
         ),
         ({"noise__draw_mean": 0.5}, "draw_mean and draw_std say nothing to uniform draws"),
         (
@@ -45,7 +47,7 @@ from genkit.pipelines import schedulers
         ({"noise__beta_end": 0.01, "noise__schedule": "cosine"}, "say nothing to schedule=cosine"),
         ({"noise__beta_end": 0.05}, "keeps 0.52 of the image"),
         ({"noise__steps": 15}, "are too few for schedule=linear"),
-        ({"noise__prediction": "flow"}, "steps=50 says nothing to prediction=flow"),
+        ({"noise__prediction": "flow"}, "steps says nothing to prediction=flow"),
         ({"noise__gamma": 1.0}, "gamma says nothing to weighting=simple"),
         ({"noise__data_std": 0.3}, "data_std says something to prediction=edm and weighting=edm"),
         (
@@ -82,7 +84,7 @@ def test_settings_that_contradict_each_other_are_refused_with_the_reason(changes
 
 def test_a_conditional_model_of_images_without_labels_is_refused(tmp_path):
     run = trainer(tiny("ddpm"), tmp_path)
-    info = type(run.data)(**vars(run.data) | {"num_classes": None, "class_names": None})
+    info = replace(run.data, columns={"image": run.data.columns["image"]})
     with pytest.raises(DataError, match=r"has no labels; set model.conditional=false"):
         type(run)(tiny("ddpm conditional"), info, tmp_path)
 
@@ -138,7 +140,7 @@ def test_the_process_of_a_config_is_what_it_says():
 @pytest.mark.parametrize("schedule", ["linear", "scaled-linear", "sigmoid", "cosine"])
 @pytest.mark.parametrize("steps", [30, 100, 1000, 4000])
 def test_however_many_timesteps_next_to_nothing_of_the_image_is_left(schedule, steps):
-    process = NoiseConfig(schedule=schedule, steps=steps).process()
+    process = Timesteps(schedule=schedule, steps=steps).process()
     kept = alpha_bars(process.betas).sqrt()
     assert kept[-1] < 0.01 or schedule == "scaled-linear"
     assert kept[-1] < 0.1
@@ -164,3 +166,15 @@ def test_labels_are_needed_only_where_the_network_is_told_them():
     needs = load("ddpm").needs
     assert needs(tiny("ddpm")) == {"image"}
     assert needs(tiny("ddpm conditional")) == {"image", "label"}
+
+
+def test_what_follows_from_other_settings_is_written_out():
+    assert (tiny("ddpm").noise.beta_start, tiny("ddpm").noise.beta_end) == (0.002, 0.4)
+    assert tiny("ddpm v").noise.beta_start is None  # a cosine has no ends
+    normal = tiny("ddpm v").noise
+    assert (normal.draw_mean, normal.draw_std) == (0.0, 1.0)
+    assert tiny("ddpm edm").preview.scheduler == "edm_dpmsolver++"
+    assert tiny("ddpm", preview={"scheduler": "ddpm"}).preview.steps == 50  # as many as trained
+    assert tiny("ddpm", preview={}).preview.steps == 20
+    assert tiny("ddpm muon").optim.momentum == 0.95
+    assert tiny("ddpm conditional", model__label_drop=None).model.label_drop == 0.1

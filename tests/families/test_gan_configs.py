@@ -102,11 +102,27 @@ def test_a_residual_network_is_for_32_and_64_px():
                 model={"kind": "residual"},
                 data={"kind": "synthetic", "image_size": 28},
             )
-    with pytest.raises(ConfigError, match="neither norm nor dropout"):
+    with pytest.raises(ConfigError, match="critic_dropout says nothing to kind=residual"):
         config("dcgan", model={"kind": "residual", "critic_dropout": 0.1})
 
 
 def test_the_network_of_2014_draws_uniform_noise():
-    assert config("cgan", model={"kind": "mlp"}).model.noise == "uniform"
-    assert config("cgan").model.noise == "normal"
-    assert config("cgan", model={"latent": "uniform"}).model.noise == "uniform"
+    assert config("cgan", model={"kind": "mlp"}).model.latent == "uniform"
+    assert config("cgan").model.latent == "normal"
+    assert config("cgan", model={"latent": "uniform"}).model.latent == "uniform"
+
+
+def test_what_follows_from_other_settings_is_written_out():
+    small = {"kind": "synthetic", "image_size": 28}
+    assert config("dcgan", data=small).model.critic_norm == "none"
+    assert config("dcgan").model.critic_norm == "batch"
+    widths = {
+        size: config("cgan", model={"kind": "residual"}, data=small | {"image_size": size})
+        for size in (32, 64)
+    }
+    assert {size: found.model.width for size, found in widths.items()} == {32: 256, 64: 64}
+    assert config("dcgan", optim={"lr": 1e-3}).optim.critic_lr == 1e-3
+    assert config("cgan").model.embed_dim == 50
+    assert config("cgan", model={"generator_norm": "conditional"}).model.embed_dim is None
+    # What one run fills in reaches no other.
+    assert config("dcgan").model.critic_norm == "batch"

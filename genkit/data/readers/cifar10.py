@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.config import DataSection
+from genkit.config import DataSection, MayChange
 from genkit.data.fetch import check_split, fetch
 from genkit.data.memory import of_listing
 from genkit.data.resize import resized
@@ -44,7 +44,7 @@ class Cifar10Data(DataSection):
     """CIFAR-10: the published binary archive or its .bin files, or shards cifar10-train-*.tar."""
 
     kind: Literal["cifar10"] = "cifar10"
-    root: Path | None = None  # None = user cache, downloaded once
+    root: MayChange[Path | None] = None  # None = user cache, downloaded once
 
     def open(self, split: str) -> Rows:
         """The 50,000 train or 10,000 test images, at `image_size`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from genkit.config import DataSection
+from genkit.config import DataSection, MayChange
 from genkit.data.memory import arranged, of_listing
 from genkit.rows.base import Rows
 from genkit.rows.combine import fitted, picked
@@ -21,8 +21,8 @@ class FolderData(DataSection):
     """A folder of images: plain, one sub-folder per class, or with `metadata.jsonl`."""
 
     kind: Literal["folder"] = "folder"
-    root: Path  # a folder, or a .zip or .npz file
-    label: str | None = LABEL  # metadata.jsonl: the column of classes; null = don't read the file
+    root: MayChange[Path]  # a folder, or a .zip or .npz file
+    label: MayChange[str | None] = LABEL  # metadata.jsonl: column of classes; null = no such file
 
     def open(self, split: str) -> Rows:
         """The images below `root`, or below its sub-folder of that split; classes take turns."""

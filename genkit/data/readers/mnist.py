@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genkit.config import DataSection
+from genkit.config import DataSection, MayChange
 from genkit.data.fetch import check_split, fetch
 from genkit.data.resize import resized
 from genkit.errors import DataError
@@ -36,7 +36,7 @@ class MnistData(DataSection):
     """The four IDX files, gzipped or not, from `root` or downloaded once to the user's cache."""
 
     kind: Literal["mnist"] = "mnist"
-    root: Path | None = None  # folder with the files, may be read-only; None = user cache
+    root: MayChange[Path | None] = None  # with the files, may be read-only; None = user cache
     channels: Literal[1, 3] = 1
 
     def open(self, split: str) -> MemoryRows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from genkit.config import DataSection
+from genkit.config import DataSection, MayChange
 from genkit.data.memory import of_listing
 from genkit.rows.archives import list_shards
 from genkit.rows.base import Rows
@@ -15,7 +15,7 @@ class ShardsData(DataSection):
     """Local WebDataset shards, .tar or .tar.gz: KEY.png|jpg with KEY.cls or KEY.json beside it."""
 
     kind: Literal["shards"] = "shards"
-    root: Path  # a folder, one file, or a pattern such as data/train-*.tar
+    root: MayChange[Path]  # a folder, one file, or a pattern such as data/train-*.tar
 
     def open(self, split: str) -> Rows:
         """The images of the shards that `root` names: of those whose names say the split."""

@@ -18,7 +18,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from genkit import random
-from genkit.config import DataSection, Positive
+from genkit.config import DataSection, MayChange, Positive
 from genkit.data.fetch import check_split
 from genkit.data.readers.glyphs import GlyphsData
 from genkit.data.readers.mnist import MnistData
@@ -32,7 +32,7 @@ class StackedData(DataSection):
 
     kind: Literal["stacked"] = "stacked"
     digits: Literal["glyphs", "mnist"] = "glyphs"  # what the three are drawn from
-    root: Path | None = None  # mnist: folder with the files; None = user cache
+    root: MayChange[Path | None] = None  # mnist: folder with the files; None = user cache
     train_count: Positive = 50_000
     test_count: Positive = 26_000  # as many as modes are usually counted in
     seed: int = 0
