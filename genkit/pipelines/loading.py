@@ -187,7 +187,8 @@ def _build(folder: Path, kind: Any, index: Mapping[str, Any]) -> Any:
     # Diffusers' rule: what a pipeline takes without a default is a component, the rest settings.
     required = {name for name, p in accepted.items() if p.default is p.empty} - {"self"}
     optional = set(kind._optional_components)
-    strange = sorted(k for k, v in index.items() if k not in accepted and _is_pair(v))
+    named = {k: v for k, v in index.items() if k != "_class_name"}
+    strange = sorted(k for k, v in named.items() if k not in accepted and _is_pair(v))
     if strange:
         raise PipelineError(f"{where}: {kind.__name__} takes no {strange[0]!r}; export again")
     given = {k: v for k, v in index.items() if k in accepted}
