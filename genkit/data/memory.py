@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from genkit.config import DataSection
 from genkit.errors import DataError
 from genkit.rows.base import MemoryRows, Rows
-from genkit.rows.columns import File, Raw
+from genkit.rows.columns import File, Image, Raw
 from genkit.rows.combine import fitted, picked
 from genkit.rows.files import rows_of
 from genkit.rows.listing import Listed, Listing
@@ -59,86 +59,95 @@ def arranged(rows: Rows, data: DataSection) -> Rows:
     """The rows as `data.memory` and `data.on_error` ask: held in memory or not, whole or not.
 
     Args:
-        rows: Their pictures have the configured size.
+        rows: All their pictures have the configured size.
         data: The configuration.
 
     Raises:
         DataError: A file is broken and the set is to be held in memory, or all of them are.
     """
-    in_memory = fits_memory(data, len(rows))
+    count = len(rows) * len(_pictures(rows))
+    in_memory = fits_memory(data, count)
     if not in_memory and data.on_error == "raise":
-        log.info("%s: %s images, streamed: decoded as they are needed", rows.name, f"{len(rows):,}")
+        log.info("%s: %s images, streamed: decoded as they are needed", rows.name, f"{count:,}")
         return rows
     return _decoded(rows, data, in_memory=in_memory)
+
+
+def _pictures(rows: Rows) -> list[str]:
+    return [name for name, column in rows.columns.items() if isinstance(column, Image)]
 
 
 def _decoded(rows: Rows, data: DataSection, *, in_memory: bool) -> Rows:
     """Decode every image once; keep the pixels, or only the knowledge of which files are whole."""
     shape = (len(rows), data.channels, *data.size)
-    pixels = torch.empty(shape, dtype=torch.uint8) if in_memory else None
-    purpose = "looking for broken ones first" if pixels is None else _megabytes(pixels)
+    held = _pictures(rows) if in_memory else []
+    pixels = {name: torch.empty(shape, dtype=torch.uint8) for name in held}
+    purpose = _megabytes(pixels) if pixels else "looking for broken ones first"
     log.info("%s: decoding %s images, %s", rows.name, f"{len(rows):,}", purpose)
     broken: dict[int, str] = {}
-    for index, image in _decode_all(rows):
-        if isinstance(image, DataError):
+    for index, found in _decode_all(rows):
+        if isinstance(found, DataError):
             if data.on_error == "raise":
-                raise image
-            broken[index] = str(image)
-        elif pixels is not None:
-            pixels[index] = image
+                raise found
+            broken[index] = str(found)
+        else:
+            for name, kept in pixels.items():
+                kept[index] = found[name][0]
     if broken:
         rows, pixels = _without(rows, pixels, broken)
-    return rows if pixels is None else _held(rows, pixels)
+    return _held(rows, pixels) if pixels else rows
 
 
-def _held(rows: Rows, pixels: Tensor) -> MemoryRows:
+def _held(rows: Rows, pixels: Mapping[str, Tensor]) -> MemoryRows:
     """The rows with their pictures in memory; where they come from is no longer known."""
     columns = {name: kind for name, kind in rows.columns.items() if not isinstance(kind, File)}
-    others = rows.read(range(len(rows)), [name for name in columns if name != "image"])
-    values: dict[str, Raw] = {"image": pixels, **others}
+    others = rows.read(range(len(rows)), [name for name in columns if name not in pixels])
+    known = {**pixels, **others}
+    values: dict[str, Raw] = {name: known[name] for name in columns}
     return MemoryRows(
         rows.name, columns, values, fingerprint=rows.fingerprint, skipped=rows.skipped
     )
 
 
-def _megabytes(pixels: Tensor) -> str:
-    return f"held in memory ({pixels.numel() / 1e6:,.1f} MB)"
+def _megabytes(pixels: Mapping[str, Tensor]) -> str:
+    size = sum(kept.numel() for kept in pixels.values())
+    return f"held in memory ({size / 1e6:,.1f} MB)"
 
 
-def _decode_all(rows: Rows) -> Iterator[tuple[int, Tensor | DataError]]:
+def _decode_all(rows: Rows) -> Iterator[tuple[int, dict[str, Raw] | DataError]]:
     last_said = time.monotonic()
     # A few images per task: handing over each tiny one costs as much as decoding it.
     blocks = [range(i, min(i + _BLOCK, len(rows))) for i in range(0, len(rows), _BLOCK)]
     workers = min(8, os.cpu_count() or 1)
+    read = partial(_attempt, rows, _pictures(rows))
     with ThreadPoolExecutor(workers) as pool:
         for first in range(0, len(blocks), 4 * workers):
             some = blocks[first : first + 4 * workers]
-            for block, images in zip(some, pool.map(partial(_attempt, rows), some), strict=True):
-                yield from zip(block, images, strict=True)
+            for block, found in zip(some, pool.map(read, some), strict=True):
+                yield from zip(block, found, strict=True)
             if time.monotonic() - last_said > _SAY_EVERY_S:
                 last_said = time.monotonic()
                 log.info("%s: %d %% decoded", rows.name, 100 * some[-1].stop // len(rows))
 
 
-def _attempt(rows: Rows, block: range) -> list[Tensor | DataError]:
-    results: list[Tensor | DataError] = []
+def _attempt(rows: Rows, columns: list[str], block: range) -> list[dict[str, Raw] | DataError]:
+    results: list[dict[str, Raw] | DataError] = []
     for index in block:
         try:
-            results.append(rows.read([index], ("image",))["image"][0])
+            results.append(rows.read([index], columns))
         except DataError as error:
             results.append(error)
     return results
 
 
 def _without(
-    rows: Rows, pixels: Tensor | None, broken: dict[int, str]
-) -> tuple[Rows, Tensor | None]:
+    rows: Rows, pixels: Mapping[str, Tensor], broken: Mapping[int, str]
+) -> tuple[Rows, dict[str, Tensor]]:
     reasons = list(broken.values())
     if len(broken) == len(rows):
         raise DataError(f"{rows.name}: none of {len(rows)} files can be read; {reasons[0]}")
     kept = torch.tensor([i for i in range(len(rows)) if i not in broken])
-    files = isinstance(rows, FileRows)
-    names = [rows.entries[i].name if files else f"row {i}" for i in broken]  # type: ignore[attr-defined]
+    names = _names(rows, list(broken))
     log.warning(
         "%s: %d of %d files left out as broken (data.on_error=skip): %s%s",
         rows.name,
@@ -147,6 +156,14 @@ def _without(
         ", ".join(names[:5]),
         ", ..." if len(names) > 5 else "",
     )
-    left = rows.only(kept, names) if isinstance(rows, FileRows) else picked(rows, kept, rows.name)
+    left = rows.only(kept) if isinstance(rows, FileRows) else picked(rows, kept, rows.name)
     left.skipped = tuple(names)
-    return left, None if pixels is None else pixels[kept]
+    return left, {name: values[kept] for name, values in pixels.items()}
+
+
+def _names(rows: Rows, places: list[int]) -> list[str]:
+    """What to call these rows: their file, the first one where they have several."""
+    files = [name for name, column in rows.columns.items() if isinstance(column, File)]
+    if not files:
+        return [f"row {place}" for place in places]
+    return list(rows.read(places, files[:1])[files[0]])

@@ -207,8 +207,8 @@ def _real(record: Record, split: str) -> str:
     """A part of the training data as `genkit evaluate` names it."""
     data = record.config.get("data")
     data = data if isinstance(data, dict) else {}
-    if data.get("kind") == "synthetic":
-        return f"synthetic:{data.get('name', 'glyphs')}:{split}"
+    if data.get("kind") in ("glyphs", "synthetic"):
+        return f"synthetic:glyphs:{split}"
     if data.get("kind") in ("mnist", "cifar10"):
         return f"{data['kind']}:{split}"
     return "FOLDER_OF_REAL_IMAGES"

@@ -120,12 +120,7 @@ class FileRows(Rows):
             self.name, self.entries, self._others(), self.values, shape=shape, skipped=self.skipped
         )
 
-    def without(self, broken: Mapping[int, str]) -> FileRows:
-        """The same rows but for those of these indices, which are named as skipped."""
-        kept = torch.tensor([i for i in range(len(self)) if i not in broken])
-        return self.only(kept, skipped=[self.entries[i].name for i in broken])
-
-    def only(self, kept: Tensor, skipped: Sequence[str] | None = None) -> FileRows:
+    def only(self, kept: Tensor) -> FileRows:
         """The rows of these (M,) indices, fingerprinted as a set of its own."""
         return FileRows(
             self.name,
@@ -133,7 +128,7 @@ class FileRows(Rows):
             self._others(),
             {name: taken(values, kept) for name, values in self.values.items()},
             shape=self.shape,
-            skipped=self.skipped if skipped is None else skipped,
+            skipped=self.skipped,
         )
 
     def _others(self) -> dict[str, Column]:

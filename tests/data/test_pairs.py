@@ -1,0 +1,120 @@
+from itertools import islice
+
+import pytest
+import torch
+
+from genkit.data import Loader, open_data
+from genkit.data.readers.paired import PairedData
+from genkit.data.readers.unpaired import UnpairedData
+from genkit.errors import DataError
+from genkit.images import png_bytes
+from genkit.rows.columns import Image
+
+from .pictures import COLORS, cut, write
+
+
+def unpaired(root, **settings):
+    return UnpairedData(root=root, **{"image_size": 8, "batch_size": 2, **settings})
+
+
+def paired(root, **settings):
+    return PairedData(root=root, **{"image_size": 8, "batch_size": 3, **settings})
+
+
+def write_side(folder, count, suffix=".png"):
+    for i in range(count):
+        write(folder / f"{i}{suffix}", COLORS[i])
+    return folder
+
+
+def steps(rows, data, count, **share):
+    return list(islice(Loader(rows, data, seed=0).steps(**share), count))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [("a", "b"), ("trainA", "trainB"), ("train/a", "train/b"), ("a/train", "b/train")],
+)
+def test_unpaired_folders_are_found_in_each_layout_and_meet_anew_every_epoch(tmp_path, a, b):
+    write_side(tmp_path / a, 6)
+    write_side(tmp_path / b, 4)
+    data = unpaired(tmp_path)
+    rows = open_data(data)
+    assert rows.name == f"unpaired:{tmp_path.name}:train"
+    assert list(rows.columns) == ["image_a", "image_b"]
+    assert (rows.epoch_size, len(rows)) == (6, 24)
+    epochs = [
+        torch.cat([b["index"] for (b,) in steps(rows, data, 12)]).view(4, 6)[i] for i in (0, 1, 2)
+    ]
+    assert len({tuple(epoch.sort().values.tolist()) for epoch in epochs}) == 3
+    assert all(sorted((epoch // 4).tolist()) == list(range(6)) for epoch in epochs)
+    with pytest.raises(DataError, match="test"):
+        open_data(data, "test")
+
+
+def test_each_side_of_unpaired_images_is_mirrored_on_its_own(tmp_path):
+    for side in "ab":
+        half = torch.zeros(3, 8, 8, dtype=torch.uint8)
+        half[:, :, :4] = 255
+        (tmp_path / side).mkdir()
+        for i in range(8):
+            (tmp_path / side / f"{i}.png").write_bytes(png_bytes(half))
+    data = unpaired(tmp_path, flip=True, batch_size=8)
+    flips = {"image_a": [], "image_b": []}
+    for (batch,) in steps(open_data(data), data, 8):
+        for name, found in flips.items():
+            found += (batch[name][:, 0, 0, 0] < 0).tolist()
+    assert flips["image_a"] != flips["image_b"]
+    assert all(10 < sum(found) < 54 for found in flips.values())
+
+
+@pytest.mark.parametrize("settings", [{}, {"memory": "never"}, {"memory": "never", "workers": 1}])
+def test_pairs_are_matched_by_name_and_share_their_mirroring_and_shift(tmp_path, settings):
+    noise = torch.randint(256, (9, 3, 8, 8), generator=torch.Generator()).to(torch.uint8)
+    for i, image in enumerate(noise):
+        for side, picture in (("a", image), ("b", 255 - image)):
+            (tmp_path / side / "deep").mkdir(parents=True, exist_ok=True)
+            (tmp_path / side / "deep" / f"{i}.png").write_bytes(png_bytes(picture))
+    data = paired(tmp_path, flip=True, shift=2, **settings)
+    rows = open_data(data)
+    assert {n: c for n, c in rows.columns.items() if isinstance(c, Image)} == {
+        "source": Image((8, 8), 3),
+        "target": Image((8, 8), 3),
+    }
+    for step in steps(rows, data, 10, accumulation=2):
+        for batch in step:
+            assert batch.keys() == {"source", "target", "index", "position"}
+            assert torch.allclose(batch["source"], -batch["target"], atol=1e-6)
+    assert rows.fingerprint == open_data(paired(tmp_path, memory="always")).fingerprint
+
+
+def test_an_image_without_a_partner_is_named_on_either_side(tmp_path):
+    write_side(tmp_path / "a", 3)
+    write_side(tmp_path / "b", 3, ".jpg")
+    assert len(open_data(paired(tmp_path))) == 3
+    alone = write(tmp_path / "b" / "x.png")
+    with pytest.raises(DataError, match=rf"{alone}: has no partner in .*a, as 1 of 4"):
+        open_data(paired(tmp_path))
+    write(tmp_path / "a" / "x.png")
+    write(tmp_path / "a" / "y.png")
+    with pytest.raises(DataError, match=r"a/y.png: has no partner in .*b"):
+        open_data(paired(tmp_path))
+    (tmp_path / "a" / "y.png").unlink()
+    write(tmp_path / "a" / "x.jpg")
+    with pytest.raises(DataError, match="two images of one name"):
+        open_data(paired(tmp_path))
+    with pytest.raises(DataError, match="no images of 'c' for train; put them in"):
+        open_data(paired(tmp_path, source="c"))
+
+
+@pytest.mark.parametrize("memory", ["always", "never"])
+def test_a_pair_with_a_broken_image_is_left_out_whole(tmp_path, memory):
+    for side in "ab":
+        write_side(tmp_path / side, 5)
+    cut(tmp_path / "b" / "2.png")
+    rows = open_data(paired(tmp_path, memory=memory, on_error="skip"))
+    assert rows.skipped == (str(tmp_path / "a" / "2.png"),)
+    shown = rows.read(range(len(rows)), ("source", "target"))
+    assert len(rows) == 4
+    assert torch.equal(shown["source"], shown["target"])
+    assert len(open_data(paired(tmp_path, limit=2))) == 2
