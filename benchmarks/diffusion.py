@@ -162,10 +162,11 @@ def trained(
     source = image_rows("random", pixels)
     loader = Clock(Loader(source, resolved.data, resolved.trainer.seed, device=device), timed)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = load("ddpm").trainer(resolved, DataInfo.of(source), Path(folder), loader=loader)
+        trainer = load("ddpm").trainer(resolved, DataInfo.of(source), Path(folder))
+        trainer.loader = loader
         trainer.fit()
         trainer.close()
-    return {"seconds": timed.seconds, "precision": trainer.precision, "device": device.type}
+    return {"seconds": timed.seconds, "precision": trainer.casting.precision, "device": device.type}
 
 
 def config(network: Network, batch_size: int, *, steps: int) -> dict[str, dict[str, Any]]:

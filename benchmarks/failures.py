@@ -104,16 +104,15 @@ def run(case: Case, folder: Path, steps: int, width: int) -> str:
         ],
     )
     source = open_data(config.data, "train")
-    loader = Loader(source, config.data, config.trainer.seed)
     digits = load_digits()
     trainer = load(config.family).trainer(
         config,
         DataInfo.of(source),
         folder,
-        loader=loader,
         classify=lambda pixels: digits.classify(digits.of(pixels)),
     )
-    loader.device = trainer.device
+    seed, device = config.trainer.seed, trainer.device
+    trainer.loader = Loader(trainer.rows(source), config.data, seed, device=device)
     case.sabotage(trainer)
     try:
         trainer.fit()

@@ -180,10 +180,11 @@ def trained(
     source = image_rows("random", random_images(size, IMAGES))
     loader = Clock(Loader(source, config.data, config.trainer.seed, device=device), timed)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = load("dcgan").trainer(config, DataInfo.of(source), Path(folder), loader=loader)
+        trainer = load("dcgan").trainer(config, DataInfo.of(source), Path(folder))
+        trainer.loader = loader
         trainer.fit()
         trainer.close()
-    return {"seconds": timed.seconds, "precision": trainer.precision, "device": device.type}
+    return {"seconds": timed.seconds, "precision": trainer.casting.precision, "device": device.type}
 
 
 def dcgan(

@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from genkit.evaluation import ImageSet
     from genkit.family import load_config
-    from genkit.pipelines import load_pipeline
+    from genkit.pipelines import load_component, load_pipeline
     from genkit.report import write_report
     from genkit.verbs.evaluate import evaluate, evaluate_samples
     from genkit.verbs.export import export
@@ -29,6 +29,7 @@ _HOMES = {
     "evaluate_samples": "genkit.verbs.evaluate",
     "export": "genkit.verbs.export",
     "load_config": "genkit.family",
+    "load_component": "genkit.pipelines",
     "load_pipeline": "genkit.pipelines",
     "train": "genkit.verbs.train",
     "write_report": "genkit.report",
@@ -40,6 +41,7 @@ __all__ = [
     "evaluate",
     "evaluate_samples",
     "export",
+    "load_component",
     "load_config",
     "load_pipeline",
     "train",

@@ -123,11 +123,12 @@ def source(config: RunConfig) -> MemoryRows:
 def trainer(config: RunConfig, folder: Path, **options: Any) -> Trainer[Any]:
     """A trainer on random images, its run folder made."""
     folder.mkdir(parents=True, exist_ok=True)
-    images = source(config)
-    loader = Loader(images, config.data, config.trainer.seed)
-    return load(config.family).trainer(
-        config, DataInfo.of(images), folder, loader=loader, **options
+    rows = source(config)
+    run = load(config.family).trainer(
+        config, DataInfo.of(rows), folder, examples=lambda: rows, **options
     )
+    run.loader = Loader(run.rows(rows), config.data, config.trainer.seed)
+    return run
 
 
 def state(trainer: Trainer[Any]) -> dict[str, torch.Tensor]:

@@ -183,7 +183,8 @@ def test_genkits_fp32_step_is_the_plain_loops_to_rounding(tmp_path: Path):
     config = resolve(dcgan(32, batch, width, steps=10), "test")
     source = image_rows("random", random_images(32, 64))
     loader = Loader(source, config.data, config.trainer.seed)
-    trainer = load("dcgan").trainer(config, DataInfo.of(source), tmp_path, loader=loader)
+    trainer = load("dcgan").trainer(config, DataInfo.of(source), tmp_path)
+    trainer.loader = loader
     pairs = [
         (plain_generator(32, width), trainer.bare_networks["generator"]),
         (plain_critic(32, width), trainer.bare_networks["critic"]),
@@ -220,7 +221,8 @@ def test_genkits_ddpm_step_is_the_example_loops_to_rounding(tmp_path: Path):
     config = resolve(diffusion.config("tiny", 8, steps=10), "test")
     source = image_rows("random", random_images(16, 64, 1))
     loader = Loader(source, config.data, config.trainer.seed)
-    trainer = load("ddpm").trainer(config, DataInfo.of(source), tmp_path, loader=loader)
+    trainer = load("ddpm").trainer(config, DataInfo.of(source), tmp_path)
+    trainer.loader = loader
     ours = trainer.bare_networks["denoiser"]
     theirs = copy.deepcopy(ours)
     before = _weights([ours])

@@ -10,6 +10,7 @@ from genkit.config.data import AnyData, DataSection, kinds, reader
 from genkit.config.reading import read_tree, sections_of, validate
 from genkit.config.sections import (
     ByKind,
+    ComponentRef,
     Fraction,
     MayChange,
     NonNegative,
@@ -23,6 +24,7 @@ from genkit.config.writing import differences, flatten, to_tree, to_yaml
 __all__ = [
     "AnyData",
     "ByKind",
+    "ComponentRef",
     "DataSection",
     "Fraction",
     "MayChange",

@@ -81,6 +81,11 @@ class _MayChange:
 T = TypeVar("T")
 MayChange = Annotated[T, _MayChange()]
 
+# A trained network that a run builds on and leaves as it is: a run folder, an export folder or a
+# Hub id, and behind # the name of the component where there are several: runs/vae, org/model#vae.
+# It may lie elsewhere when a run is resumed: the run knows its weights again.
+ComponentRef = MayChange[Annotated[str, Field(pattern=r"^[^#]+(#\w+)?$")]]
+
 
 def may_change(section: Section, dotted: str) -> bool:
     """Whether the setting `a.b` of a config is marked so, or its section is."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genkit.pipelines.base import Pipeline
     from genkit.pipelines.denoising import Denoising
     from genkit.pipelines.export import push, save_export
-    from genkit.pipelines.loading import load_pipeline
+    from genkit.pipelines.loading import load_component, load_pipeline
     from genkit.pipelines.noise import NoiseToImage, latents
     from genkit.pipelines.pictures import (
         save_grid,
@@ -32,6 +32,7 @@ __all__ = [
     "Sampling",
     "finish_samples",
     "latents",
+    "load_component",
     "load_pipeline",
     "parse_labels",
     "push",
@@ -53,6 +54,7 @@ _MODULES = {
     "Sampling": "sampling",
     "finish_samples": "samples",
     "latents": "noise",
+    "load_component": "loading",
     "load_pipeline": "loading",
     "parse_labels": "samples",
     "push": "export",

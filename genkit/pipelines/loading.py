@@ -52,6 +52,40 @@ def load_pipeline(
     return pipeline if device is None else pipeline.to(device)
 
 
+def load_component(
+    reference: str,
+    *,
+    device: str | torch.device | None = None,
+    revision: str | None = None,
+) -> Any:
+    """One network of an export, in eval mode and frozen: what another model builds on.
+
+        vae = genkit.load_component("runs/vae")
+
+    Args:
+        reference: As `load_pipeline` takes it, and behind # the name of the component where there
+            are several networks, such as "org/model#vae".
+        device: Where it goes; None = the CPU.
+        revision: Branch, tag or commit of a Hub id.
+
+    Raises:
+        PipelineError: As `load_pipeline` does; or there is no such network, or several and no name.
+    """
+    source, _, name = reference.partition("#")
+    folder = find_export(source, revision)
+    index = _read_json(folder / INDEX)
+    _check_format(folder, index)
+    parts = [key for key in index if _is_pair(index[key]) and (folder / key).is_dir()]
+    networks = [key for key in parts if _is_network(folder, index[key])]
+    chosen = [key for key in networks if key == (name or key)]
+    if len(chosen) != 1:
+        raise PipelineError(
+            f"{reference}: name one of its networks behind #; there are: {_listed(networks)}"
+        )
+    network = _load_component(folder, chosen[0], index[chosen[0]]).requires_grad_(False)
+    return network if device is None else network.to(device)
+
+
 def find_export(source: str | Path, revision: str | None = None) -> Path:
     """The export folder of a run folder, of itself, or of a Hub id (downloaded once)."""
     folder = Path(source)
@@ -209,6 +243,10 @@ def _build(folder: Path, kind: Any, index: Mapping[str, Any]) -> Any:
 def _is_pair(entry: Any) -> bool:
     """["module", "Class"]."""
     return isinstance(entry, list) and len(entry) == 2 and all(isinstance(x, str) for x in entry)
+
+
+def _is_network(folder: Path, entry: Any) -> bool:
+    return issubclass(_resolve(folder / INDEX, *entry), torch.nn.Module)
 
 
 def _load_component(folder: Path, name: str, entry: Any) -> Any:

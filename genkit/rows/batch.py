@@ -14,13 +14,16 @@ number of processes and micro-batches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from genkit.errors import DataError
 from genkit.rows.base import Rows
-from genkit.rows.columns import Class, Column, Image, column_of
+from genkit.rows.columns import Class, Column, Draws, File, Image, column_of
 
 Batch = dict[str, Any]
 
@@ -119,3 +122,14 @@ class DataInfo:
         if tree.get("num_classes") is not None:
             columns["label"] = Class(tree["num_classes"], names and tuple(names))
         return cls(tree["name"], tree["count"], tree["fingerprint"], columns)
+
+
+def batch_of(rows: Rows, indices: Sequence[int], device: torch.device | str = "cpu") -> Batch:
+    """These rows as one batch, neither mirrored nor shifted, without the columns of files."""
+    columns = {name: c for name, c in rows.columns.items() if not isinstance(c, File)}
+    batch: Batch = {}
+    for name, raw in rows.read(indices, columns).items():
+        moved = raw.to(device) if isinstance(raw, Tensor) else raw
+        batch[name] = columns[name].batch(moved, Draws())
+    places = torch.as_tensor(indices, dtype=torch.int64)
+    return batch | {"index": places.to(device), "position": torch.arange(len(places))}

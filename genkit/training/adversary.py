@@ -192,7 +192,7 @@ class Adversary:
         total = torch.zeros((), device=trainer.device)
         if trainer.steps_done % config.penalty_every:
             return total
-        with trainer.full_precision():
+        with trainer.casting.full():
             if config.r1_weight:
                 logits, images = self._logits_at(real, batch, "critic-real", judge)
                 total = total + config.r1_weight * adversarial.gradient_penalty(logits, images)

@@ -76,11 +76,11 @@ class Loop:
             torch.use_deterministic_algorithms(True)
         launcher = os.environ.get("ACCELERATE_MIXED_PRECISION")
         estimate = rehearse(trainer, micro_batches)
-        precision = trainer.precision
+        precision = trainer.casting.precision
         if not (trainer.steps_done and settings.precision == "auto"):  # a resumed run keeps its own
             asked = settings.precision, launcher, trainer.device, estimate.flops
             precision = choose_precision(*asked)
-        trainer.use_precision(precision)
+        trainer.casting.use(precision)
         if precision != "fp32":
             estimate = rehearse(trainer, micro_batches)
         trainer.wrap()

@@ -69,6 +69,24 @@ def other_circumstances(trainer: Trainer[Any], root: Path, meta: Mapping[str, An
         )
 
 
+def other_components(frozen: Mapping[str, str], root: Path, meta: Mapping[str, Any]) -> None:
+    """Raise a `CheckpointError` if frozen networks are not those that the run has had.
+
+    Args:
+        frozen: SHA-256 of their weights by name.
+        root: The folder of checkpoints.
+        meta: What the checkpoint says of itself; until 0.2 nothing was frozen.
+    """
+    before = meta.get("frozen", {})
+    for name in sorted(frozen.keys() | before.keys()):
+        was, now = before.get(name, "none"), frozen.get(name, "none")
+        if was != now:
+            raise CheckpointError(
+                f"{root}: the frozen weights of {name!r} were others (SHA-256 {was[:12]}, now "
+                f"{now[:12]}); give the component that the run was trained with"
+            )
+
+
 @contextmanager
 def memory(trainer: Trainer[Any]) -> Iterator[None]:
     """Turn what torch raises when memory runs out into a `TrainingError` that says what to do."""

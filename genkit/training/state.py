@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -62,6 +64,19 @@ class Learnt:
     def parameters(self, names: Iterable[str]) -> list[nn.Parameter]:
         """The trained parameters of these networks, in order."""
         return [parameter for name in names for parameter in self.trained[name]]
+
+    @cached_property
+    def frozen(self) -> dict[str, str]:
+        """SHA-256 of the frozen parameters of each network that has some.
+
+        They are in no checkpoint: by this a resume knows them again.
+        """
+        keys = {name: self._frozen_keys(name) for name in self.networks}
+        return {
+            name: _hash({key: self.networks[name].state_dict()[key] for key in sorted(found)})
+            for name, found in keys.items()
+            if found
+        }
 
     # -- checkpoints -------------------------------------------------------------------------------
 
@@ -176,6 +191,14 @@ class Learnt:
                 ) from None
             if self.ema is not None and name in self.ema.networks:
                 self.ema.networks[name].load_state_dict(weights)
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _trainable(network: nn.Module) -> list[nn.Parameter]:

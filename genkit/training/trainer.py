@@ -16,6 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal
 
@@ -23,14 +24,14 @@ import torch
 from torch import Tensor, nn
 
 from genkit import random
-from genkit.errors import TrainingError
-from genkit.rows.batch import Batch, DataInfo
+from genkit.rows.base import Rows
+from genkit.rows.batch import Batch, DataInfo, batch_of
 from genkit.training import checkpoints, refusals
 from genkit.training.accelerator import make_accelerator
+from genkit.training.casting import Casting
 from genkit.training.config import C
 from genkit.training.diversity import Classify
 from genkit.training.ema import copied
-from genkit.training.estimate import Precision
 from genkit.training.loop import Batches, Loop
 from genkit.training.monitor import Monitor
 from genkit.training.previews import Sheet
@@ -49,11 +50,12 @@ class Trainer(ABC, Generic[C]):
         config: The run.
         data: What the data set says of itself.
         run_dir: Where metrics, previews and checkpoints go.
-        loader: Micro-batches by step; not needed to load a checkpoint and export it.
+        examples: Opens the rows that previews show; not needed to load a checkpoint and export it.
         evaluate: Called with (pipeline, step) every `evaluation.every` steps on every process.
         classify: Names the class of preview images, for their entropy: uint8 in, int64 out.
 
     Attributes:
+        loader: Micro-batches by step, of the rows that `rows` gives; None = there are none to take.
         memory: What the family remembers from step to step besides its networks, such as a pool of
             earlier fakes: tensors that `build` makes and `step` changes in place or replaces. They
             are in checkpoints once, so what enters them must be the same on every process: see
@@ -69,24 +71,23 @@ class Trainer(ABC, Generic[C]):
         data: DataInfo,
         run_dir: Path,
         *,
-        loader: Batches | None = None,
+        examples: Callable[[], Rows] | None = None,
         evaluate: Evaluate | None = None,
         classify: Classify | None = None,
     ) -> None:
         self.config, self.data, self.run_dir = config, data, run_dir
-        self.loader, self.evaluate, self.classify = loader, evaluate, classify
+        self.evaluate, self.classify, self._open_examples = evaluate, classify, examples
+        self.loader: Batches | None = None
         self.accelerator = make_accelerator(run_dir)
         self.device = self.accelerator.device
         self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
         self.global_batch = config.data.batch_size * self.batches_per_step * self.processes
         self.steps_done = 0
         self.seconds = 0.0  # spent in `fit`, those before a resume included
-        self.precision: Precision = "fp32"
+        self.casting = Casting(self.device)
         self.monitor = Monitor(self.device)
         self.rehearsing = False  # inside a step that will leave no trace
         self.memory: dict[str, Tensor] = {}
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=False)
-        self._resumed_scaler: dict[str, Any] = {}  # its precision is chosen only in `fit`
         self._draws: dict[str, Tensor] = {}
         self.learnt = self._build()
         self.bare_networks, self.optimizers = self.learnt.networks, self.learnt.optimizers
@@ -114,6 +115,10 @@ class Trainer(ABC, Generic[C]):
 
         What requires gradients afterwards is what is trained, saved and averaged.
         """
+
+    def rows(self, rows: Rows) -> Rows:
+        """The rows that are trained on, made of those of the data set once networks are built."""
+        return rows
 
     @abstractmethod
     def step(self, micro_batches: Sequence[Batch]) -> Metrics:
@@ -164,9 +169,9 @@ class Trainer(ABC, Generic[C]):
                 if i + 1 < len(micro_batches):
                     for name in names:
                         stack.enter_context(self.accelerator.no_sync(self.networks[name]))
-                with self.autocast():
+                with self.casting.autocast():
                     value = loss(batch) / parts
-                self._scaler.scale(value).backward()
+                self.casting.scaler.scale(value).backward()
             total += value.detach()
         self._update(names)
         return total
@@ -178,14 +183,14 @@ class Trainer(ABC, Generic[C]):
             with ExitStack() as watched:
                 for name, optimizer in zip(names, optimizers, strict=True):
                     if self.monitor.due or limit is not None:
-                        self._scaler.unscale_(optimizer)
+                        self.casting.scaler.unscale_(optimizer)
                     parameters = self.learnt.trained[name]
                     watched.enter_context(self.monitor.update(name, parameters))
                 if limit is not None:
                     nn.utils.clip_grad_norm_(self.learnt.parameters(names), limit)
                 for optimizer in optimizers:
-                    self._scaler.step(optimizer)
-            self._scaler.update()
+                    self.casting.scaler.step(optimizer)
+            self.casting.scaler.update()
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
 
@@ -206,15 +211,6 @@ class Trainer(ABC, Generic[C]):
         finally:
             for parameter in lent:
                 parameter.requires_grad_(True)
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The run's precision for forward passes."""
-        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32")
-
-    def full_precision(self) -> AbstractContextManager[Any]:
-        """fp32 inside an autocast region: for gradient penalties."""
-        return torch.autocast(self.device.type, enabled=False)
 
     def noise(
         self,
@@ -241,6 +237,14 @@ class Trainer(ABC, Generic[C]):
         found: Tensor = self.accelerator.gather(rows.detach())
         return found
 
+    @cached_property
+    def examples(self) -> Batch:
+        """The first `trainer.preview_count` rows of the test part, as they are: what is shown."""
+        assert self._open_examples is not None
+        rows = self._open_examples()
+        count = min(self.config.trainer.preview_count, len(rows))
+        return batch_of(rows, range(count), self.device)
+
     def averaged_network(self, name: str) -> nn.Module:
         """The averaged weights of a network in eval mode, or a copy of the raw ones without EMA."""
         if self.ema is not None and name in self.ema.networks:
@@ -254,19 +258,6 @@ class Trainer(ABC, Generic[C]):
         if self.steps_done >= self.config.trainer.steps or self.loader is None:
             return True
         return Loop(self, self.loader).run()
-
-    def use_precision(self, precision: Precision) -> None:
-        """Take the following steps in this precision; fp16 with a scaler, resumed if there is one.
-
-        Raises:
-            TrainingError: fp16 on a CPU.
-        """
-        if precision == "fp16" and self.device.type == "cpu":
-            raise TrainingError("trainer.precision: fp16 needs a GPU; use auto, bf16 or fp32")
-        self.precision = precision
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
-        if self._resumed_scaler and self._scaler.is_enabled():
-            self._scaler.load_state_dict(self._resumed_scaler)
 
     def wrap(self) -> None:
         """Wrap the networks that are trained, so that processes average their gradients."""
@@ -301,12 +292,13 @@ class Trainer(ABC, Generic[C]):
             refusals.non_finite({name: float("nan")}, {name: self.steps_done}, self.run_dir)
         if self.accelerator.is_main_process:
             root = self.run_dir / "checkpoints"
-            state = self.learnt.collect() | {"scaler": self._scaler.state_dict()}
+            state = self.learnt.collect() | {"scaler": self.casting.scaler.state_dict()}
             facts = {
                 "global_batch": self.global_batch,
-                "precision": self.precision,
+                "precision": self.casting.precision,
                 "seconds": round(self.seconds, 3),
                 "data": self.data.fingerprint,
+                "frozen": self.learnt.frozen,
             }
             checkpoints.save(root, self.steps_done, state, facts)
             checkpoints.prune(root, self.config.trainer.keep_last, newest=self.steps_done)
@@ -319,10 +311,10 @@ class Trainer(ABC, Generic[C]):
         state, meta = found
         if self.loader is not None:
             refusals.other_circumstances(self, root, meta)
+        refusals.other_components(self.learnt.frozen, root, meta)
         self.learnt.restore(state, self.device)
-        self._resumed_scaler = state["scaler"]
-        self.steps_done = meta["step"]
-        self.precision, self.seconds = meta["precision"], meta["seconds"]
+        self.casting.resume(meta["precision"], state["scaler"])
+        self.steps_done, self.seconds = meta["step"], meta["seconds"]
         if self.loader is not None and self.accelerator.is_main_process:
             MetricsFile(self.run_dir / "metrics.jsonl").rewind(self.steps_done)
         self.accelerator.wait_for_everyone()

@@ -15,7 +15,7 @@ from genkit import launch, run_folder
 from genkit.config import to_tree, to_yaml
 from genkit.data import check_needs, open_data
 from genkit.data.loader import Loader
-from genkit.errors import ConfigError
+from genkit.errors import ConfigError, DataError
 from genkit.family import load, load_config, resolve
 from genkit.files import write_whole
 from genkit.machine import keep_freed_memory
@@ -30,6 +30,8 @@ from genkit.verbs.export import save_run_export
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
+
+    from genkit.rows.base import Rows
 
 log = logging.getLogger("genkit")
 
@@ -100,7 +102,6 @@ def _train(
     info = DataInfo.of(rows)
     with run_folder.locked(run_dir):
         run_folder.prepare(config, run_dir, resume=resume)
-        loader = Loader(rows, config.data, config.trainer.seed)
         hook = None
         if config.evaluation.every is not None:
             hook = during_training(
@@ -109,9 +110,15 @@ def _train(
                 _best_so_far(run_dir),
             )
         trainer = family.trainer(
-            config, info, run_dir, loader=loader, evaluate=hook, classify=_digits_classifier(info)
+            config,
+            info,
+            run_dir,
+            examples=lambda: _test_rows(config, dataset) or rows,
+            evaluate=hook,
+            classify=_digits_classifier(info),
         )
-        loader.device = trainer.device
+        seed, device = config.trainer.seed, trainer.device
+        trainer.loader = Loader(trainer.rows(rows), config.data, seed, device=device)
         if init is not None:
             from genkit.pipelines import load_pipeline
 
@@ -123,6 +130,14 @@ def _train(
             _finish(trainer, config, record, finished=finished)
         trainer.close()
     return run_dir
+
+
+def _test_rows(config: RunConfig, dataset: Dataset[Any] | None) -> Rows | None:
+    """The test part of the data set, or None where it has none."""
+    try:
+        return open_data(config.data, "test", dataset=dataset)
+    except DataError:
+        return None
 
 
 def _keep_best(pipeline: Any, best: Best, config: RunConfig, run_dir: Path) -> None:
@@ -188,12 +203,13 @@ def _start_record(trainer: Trainer[Any], info: DataInfo) -> dict[str, Any]:
         "seconds": round(trainer.seconds, 1),
         "processes": trainer.processes,
         "global_batch": trainer.global_batch,
-        "precision": trainer.precision if trainer.steps_done else None,
+        "precision": trainer.casting.precision if trainer.steps_done else None,
         "data": info.to_tree(),
         "parameters": {
             name: sum(p.numel() for p in network.parameters())
             for name, network in trainer.bare_networks.items()
         },
+        "frozen": trainer.learnt.frozen,
     }
     record["started"] = before.get("started", record["started"])
     record["finished"] = before.get("finished")
@@ -211,7 +227,7 @@ def _finish(
     record |= {
         "steps": trainer.steps_done,
         "seconds": round(trainer.seconds, 1),
-        "precision": trainer.precision,
+        "precision": trainer.casting.precision,
         "finished": (record["finished"] or now()) if finished else None,
     }
     path = trainer.run_dir / "provenance.json"

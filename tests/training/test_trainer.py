@@ -114,7 +114,7 @@ def test_auto_takes_bf16_only_where_it_is_fast_and_worth_it(monkeypatch):
 def test_bf16_trains_and_keeps_weights_in_fp32(tmp_path):
     run = trainer(tiny("dcgan", trainer__precision="bf16"), tmp_path)
     run.fit()
-    assert run.precision == "bf16"
+    assert run.casting.precision == "bf16"
     assert all(p.dtype == torch.float32 for n in run.bare_networks.values() for p in n.parameters())
 
 
@@ -165,7 +165,7 @@ def test_a_resumed_run_keeps_its_precision_and_adds_its_seconds(tmp_path, monkey
     resumed = trainer(tiny("dcgan"), tmp_path)  # auto would choose fp32 for so small a step
     resumed.resume()
     resumed.fit()
-    assert resumed.precision == "bf16"
+    assert resumed.casting.precision == "bf16"
     assert resumed.seconds > first.seconds > 0
 
 
