@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import PartialState
 from torch import Tensor
 
 from genkit import images, launch, random
@@ -121,6 +120,8 @@ def evaluate_samples(
                  "reference_count": reference_count, "out": target, **request}  # fmt: skip
         return launch.run_together(evaluate_samples, named, processes)
     if launch.ranks().is_launched:
+        from accelerate import PartialState
+
         # Meets the other processes; while the first one computes the metrics, they wait.
         PartialState(cpu=launch.on_cpu(), timeout=LONGEST_WAIT)
     drawn = ImageSet.from_path(samples)

@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelerate import PartialState
-
 from genkit import launch, run_folder
 from genkit.config import to_tree, to_yaml
 from genkit.data import check_needs, open_data
@@ -92,11 +90,12 @@ def _train(
     init: str | None,
     dataset: Dataset[Any] | None,
 ) -> Path:
+    from accelerate import PartialState
+
     keep_freed_memory()
     family = load(config.family)
-    with PartialState(
-        cpu=launch.on_cpu()
-    ).local_main_process_first():  # it fills the cache for the others
+    # The first process fills the cache for the others.
+    with PartialState(cpu=launch.on_cpu()).local_main_process_first():
         rows = open_data(config.data, "train", dataset=dataset)
     check_needs(rows, family.needs(config), config.family)
     info = DataInfo.of(rows)
