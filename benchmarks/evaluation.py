@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.step import Measured
-from genkit.evaluation import ImageSet
 from genkit.evaluation.engine import features_of
 from genkit.evaluation.extractor import Precision
 from genkit.evaluation.extractors import load_extractor
@@ -28,6 +27,7 @@ from genkit.images import png_bytes
 from genkit.machine import keep_freed_memory
 from genkit.nn.pretrained.inception import SIZE, InceptionV3
 from genkit.random import generator
+from genkit.rows.files import open_path
 
 # -- what all arms get -----------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ def genkit(*, images: int = 64, precision: Precision = "fp32") -> Measured:
         files = _files(folder, images)
 
         def features() -> Tensor:
-            return features_of(ImageSet.from_path(files), extractor)
+            return features_of(open_path(files), extractor)
 
         features()
         begun = time.perf_counter()

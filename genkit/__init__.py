@@ -15,16 +15,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from genkit.evaluation import ImageSet
     from genkit.family import load_config
     from genkit.pipelines import load_component, load_pipeline
     from genkit.report import write_report
+    from genkit.rows.base import Rows, image_rows
+    from genkit.rows.datasets import dataset_rows
+    from genkit.rows.files import open_path as open_rows
     from genkit.verbs.evaluate import evaluate, evaluate_samples
     from genkit.verbs.export import export
     from genkit.verbs.train import train
 
 _HOMES = {
-    "ImageSet": "genkit.evaluation",
+    "Rows": "genkit.rows.base",
+    "dataset_rows": "genkit.rows.datasets",
+    "image_rows": "genkit.rows.base",
+    "open_rows": "genkit.rows.files:open_path",
     "evaluate": "genkit.verbs.evaluate",
     "evaluate_samples": "genkit.verbs.evaluate",
     "export": "genkit.verbs.export",
@@ -36,14 +41,17 @@ _HOMES = {
 }
 
 __all__ = [
-    "ImageSet",
+    "Rows",
     "__version__",
+    "dataset_rows",
     "evaluate",
     "evaluate_samples",
     "export",
+    "image_rows",
     "load_component",
     "load_config",
     "load_pipeline",
+    "open_rows",
     "train",
     "write_report",
 ]
@@ -52,4 +60,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'genkit' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    module, _, other = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(module), other or name)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from genkit.evaluation.paired import evaluate_pairs
     from genkit.evaluation.perceptual import Lpips
     from genkit.evaluation.results import Evaluation, Value
-    from genkit.evaluation.sets import ImageSet
     from genkit.evaluation.statistics import ReferenceStatistics, read_reference, save_statistics
     from genkit.evaluation.suite import evaluate
     from genkit.evaluation.view import Found, View
@@ -25,7 +24,6 @@ _HOMES = {
     "Evaluation": "results",
     "Extractor": "extractor",
     "Found": "view",
-    "ImageSet": "sets",
     "Lpips": "perceptual",
     "Metric": "metric",
     "ReferenceStatistics": "statistics",
@@ -44,7 +42,6 @@ __all__ = [
     "Evaluation",
     "Extractor",
     "Found",
-    "ImageSet",
     "Lpips",
     "Metric",
     "ReferenceStatistics",

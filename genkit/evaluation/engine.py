@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,9 +25,12 @@ from genkit.errors import EvaluationError
 from genkit.evaluation import processes
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.moments import Moments
-from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.sets import picture, pictures
 from genkit.files import cache_folder, write_whole
 from genkit.random import generator
+from genkit.rows.base import Rows
+from genkit.rows.columns import Raw
+from genkit.rows.drawn import DrawnRows
 
 BATCH = 256  # images read at a time
 KEPT_ROWS = 4096  # of a set of which only the moments are wanted
@@ -50,13 +53,13 @@ class Features:
     known: Moments | None = None
 
 
-def features_of(images: ImageSet, extractor: Extractor, *, keep: bool = False) -> Tensor:
+def features_of(images: Rows, extractor: Extractor, *, keep: bool = False) -> Tensor:
     """Features of every image in order: (N, D) float32; `extract` of one extractor."""
     return extract(images, [extractor], keep=keep)[0].rows
 
 
 def extract(
-    images: ImageSet,
+    images: Rows,
     extractors: Sequence[Extractor],
     *,
     keep: bool = False,
@@ -94,7 +97,7 @@ def extract(
 
 
 def _pass(
-    images: ImageSet, extractors: Sequence[Extractor], small: Sequence[bool], workers: int
+    images: Rows, extractors: Sequence[Extractor], small: Sequence[bool], workers: int
 ) -> list[Features]:
     if not extractors:
         return []
@@ -181,25 +184,24 @@ def chosen_rows(count: int) -> Tensor:
     return order[:KEPT_ROWS].sort().values
 
 
-def _ahead(
-    images: ImageSet, ranges: Sequence[range], workers: int
-) -> Iterator[tuple[range, list[Tensor]]]:
+def _ahead(images: Rows, ranges: Sequence[range], workers: int) -> Iterator[tuple[range, Raw]]:
     """The images of each range, the next range read while the last one is in use."""
-    if not workers or images.is_drawn or not ranges:
+    if not workers or isinstance(images, DrawnRows) or not ranges:
         for places in ranges:
-            yield places, images.read(places)
+            yield places, pictures(images, places)
         return
+    read = partial(picture, images)
     with ThreadPoolExecutor(workers) as pool:
-        waiting = [pool.map(images.__getitem__, places) for places in ranges[:1]]
+        waiting = [pool.map(read, places) for places in ranges[:1]]
         for places, following in zip(ranges, [*ranges[1:], range(0)], strict=True):
-            waiting.append(pool.map(images.__getitem__, following))
+            waiting.append(pool.map(read, following))
             yield places, list(waiting.pop(0))
 
 
 # -- cache -----------------------------------------------------------------------------------------
 
 
-def _cached_path(images: ImageSet, extractor: Extractor, small: bool) -> Path | None:
+def _cached_path(images: Rows, extractor: Extractor, small: bool) -> Path | None:
     """Named by all that the features depend on; None where the extractor's code can't be read."""
     kind = type(extractor)
     try:
@@ -215,7 +217,7 @@ def _cached_path(images: ImageSet, extractor: Extractor, small: bool) -> Path | 
 
 
 def _kept(
-    images: ImageSet, extractors: Sequence[Extractor], small: Sequence[bool]
+    images: Rows, extractors: Sequence[Extractor], small: Sequence[bool]
 ) -> list[Features | None]:
     """What the cache has of each extractor."""
     return [

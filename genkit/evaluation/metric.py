@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from genkit.evaluation.extractor import Extractor
-from genkit.evaluation.sets import ImageSet
 from genkit.evaluation.view import Found, View
+from genkit.rows.base import Rows
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Metric:
     needs: frozenset[str] = frozenset()
     fits: Callable[[Extractor], bool] = lambda extractor: True
     hint: str = "give one that fits"
-    check: Callable[[ImageSet, Extractor], object] = lambda samples, extractor: None
+    check: Callable[[Rows, Extractor], object] = lambda samples, extractor: None
     is_quick: bool = False
     is_usual: bool = False
     takes_moments: bool = False

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from genkit.errors import EvaluationError
 from genkit.evaluation.metrics.near_copies import nearest, pixels
-from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.sets import picture
 from genkit.files import write_whole
 from genkit.images import grid, png_bytes
+from genkit.rows.base import Rows
+from genkit.rows.combine import picked
 
 
-def nearest_pairs(samples: ImageSet, train: ImageSet, count: int = 16) -> Tensor:
+def nearest_pairs(samples: Rows, train: Rows, count: int = 16) -> Tensor:
     """A sheet of `count` samples, spread evenly over the set, each above its nearest image.
 
     Returns:
@@ -27,13 +29,14 @@ def nearest_pairs(samples: ImageSet, train: ImageSet, count: int = 16) -> Tensor
             "nearest images: neither the samples nor the training set may be empty"
         )
     count = min(count, len(samples))
-    chosen = samples.pick(torch.linspace(0, len(samples) - 1, count).long())
+    chosen = picked(samples, torch.linspace(0, len(samples) - 1, count).long())
     _, indices = nearest(pixels(chosen), train, 1)
-    pictures = [chosen[i] for i in range(count)] + [train[i] for i in indices[:, 0].tolist()]
-    return grid(_alike(pictures), count)
+    shown = [picture(chosen, i) for i in range(count)]
+    shown += [picture(train, i) for i in indices[:, 0].tolist()]
+    return grid(_alike(shown), count)
 
 
-def save_nearest(path: Path, samples: ImageSet, train: ImageSet, count: int = 16) -> None:
+def save_nearest(path: Path, samples: Rows, train: Rows, count: int = 16) -> None:
     """Write `nearest_pairs` as a PNG file."""
     write_whole(path, png_bytes(nearest_pairs(samples, train, count)))
 

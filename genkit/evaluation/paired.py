@@ -24,8 +24,9 @@ from genkit.errors import EvaluationError
 from genkit.evaluation.intervals import interval, standard_error
 from genkit.evaluation.perceptual import BATCH, Lpips
 from genkit.evaluation.results import Evaluation, Value, identity, versions
-from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.sets import pictures
 from genkit.nn.pretrained.lpips import Trunk
+from genkit.rows.base import Rows
 
 WINDOW, DEVIATION = 11, 1.5
 K1, K2 = 0.01, 0.03
@@ -33,8 +34,8 @@ Border = Literal["valid", "reflect"]
 
 
 def evaluate_pairs(
-    images: ImageSet,
-    originals: ImageSet,
+    images: Rows,
+    originals: Rows,
     *,
     lpips: Sequence[Trunk] = (),
     weights: dict[str, Path] | None = None,
@@ -124,7 +125,7 @@ def ssim(a: Tensor, b: Tensor, border: Border = "valid") -> Tensor:
 
 
 def _values(
-    images: ImageSet, originals: ImageSet, distances: Sequence[Lpips], border: Border
+    images: Rows, originals: Rows, distances: Sequence[Lpips], border: Border
 ) -> dict[str, Tensor]:
     """Each metric of each pair: (N,) by name."""
     values: dict[str, list[Tensor]] = {}
@@ -138,9 +139,9 @@ def _values(
     return {name: torch.cat(parts) for name, parts in values.items()}
 
 
-def _alike(images: ImageSet, originals: ImageSet, places: range) -> list[tuple[Tensor, Tensor]]:
+def _alike(images: Rows, originals: Rows, places: range) -> list[tuple[Tensor, Tensor]]:
     """Pairs in batches of one shape."""
-    pairs = list(zip(images.read(places), originals.read(places), strict=True))
+    pairs = list(zip(pictures(images, places), pictures(originals, places), strict=True))
     for place, (a, b) in zip(places, pairs, strict=True):
         if a.shape != b.shape:
             raise EvaluationError(
@@ -152,7 +153,7 @@ def _alike(images: ImageSet, originals: ImageSet, places: range) -> list[tuple[T
     return [(torch.stack([a for a, _ in pairs]), torch.stack([b for _, b in pairs]))]
 
 
-def _value(name: str, values: Tensor, protocol: dict[str, Any], originals: ImageSet) -> Value:
+def _value(name: str, values: Tensor, protocol: dict[str, Any], originals: Rows) -> Value:
     better: Literal["lower", "higher"] = "lower" if name.startswith("lpips") else "higher"
     value, error = values.double().mean().item(), standard_error(values)
     low, high = interval(value, error, least=-math.inf) if math.isfinite(error) else (None, None)

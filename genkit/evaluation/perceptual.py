@@ -10,11 +10,12 @@ from torch import Tensor
 
 from genkit.errors import EvaluationError
 from genkit.evaluation.processes import fetched
-from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.sets import pictures
 from genkit.evaluation.view import Found
 from genkit.nn.pretrained import lpips
 from genkit.nn.pretrained.lpips import SMALLEST, TRUNKS, Trunk
 from genkit.random import generator
+from genkit.rows.base import Rows
 
 BATCH = 32
 PAIRS = 2000  # behind a set's diversity
@@ -69,7 +70,7 @@ def _signed(images: Tensor) -> Tensor:
     return images.expand(-1, 3, -1, -1).float() / 127.5 - 1
 
 
-def diversity(samples: ImageSet, distance: Lpips, seed: int) -> Found:
+def diversity(samples: Rows, distance: Lpips, seed: int) -> Found:
     """The mean distance of random pairs of samples, of the same class where there are labels.
 
     A model that makes one image per class has 0 (Zhu et al. 2017, arXiv:1711.11586, section 5).
@@ -78,20 +79,20 @@ def diversity(samples: ImageSet, distance: Lpips, seed: int) -> Found:
     values = []
     for start in range(0, len(first), BATCH):
         places = [x[start : start + BATCH].tolist() for x in (first, second)]
-        pictures = [samples.read(p) for p in places]
-        if len({picture.shape for side in pictures for picture in side}) > 1:
+        sides = [list(pictures(samples, p)) for p in places]
+        if len({picture.shape for side in sides for picture in side}) > 1:
             raise EvaluationError(
                 f"{samples.name}: images of different sizes or channels; {distance.name} compares "
                 "images of one size: resize them first"
             )
-        values.append(distance(*(torch.stack(side) for side in pictures)))
+        values.append(distance(*(torch.stack(side) for side in sides)))
     found = torch.cat(values).double()
     # A pair has two images, and an image may be in several pairs: each bears its share of them.
     off = len(samples) * (found - found.mean()) / len(found)
     influence = torch.zeros(len(samples), dtype=torch.float64)
     for of_pairs in (first, second):
         influence.index_add_(0, of_pairs, off)
-    within = "" if samples.labels is None else " of one class"
+    within = "" if samples.class_numbers is None else " of one class"
     return Found(
         f"{distance.name}-diversity",
         found.mean().item(),
@@ -105,9 +106,10 @@ def diversity(samples: ImageSet, distance: Lpips, seed: int) -> Found:
     )
 
 
-def _pairs(samples: ImageSet, seed: int) -> tuple[Tensor, Tensor]:
+def _pairs(samples: Rows, seed: int) -> tuple[Tensor, Tensor]:
     """Positions of both images of each pair; never an image with itself."""
-    labels = torch.zeros(len(samples)) if samples.labels is None else samples.labels
+    numbers = samples.class_numbers
+    labels = torch.zeros(len(samples)) if numbers is None else numbers
     draw = generator(seed, "lpips/pairs")
     first, second = [], []
     classes = labels.unique()

@@ -41,7 +41,7 @@ class Value:
 
 
 def identity(images: Any) -> dict[str, Any]:
-    """A set's name, count and content; of an `ImageSet` or of statistics."""
+    """A set's name, count and content; of rows or of statistics."""
     return {
         "name": images.name, "count": identity_count(images), "sha256": images.fingerprint
     }  # fmt: skip

@@ -14,8 +14,8 @@ from genkit.errors import EvaluationError
 from genkit.evaluation.engine import features_of
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.moments import Gaussian, moments_of
-from genkit.evaluation.sets import ImageSet
-from genkit.evaluation.stored_sets import open_arrays
+from genkit.rows.base import Rows
+from genkit.rows.files import open_arrays, open_path
 
 MADE_BY = ("layer", "resize", "precision")  # of the extractor, besides its weights
 TEXTS = ("name", "fingerprint", "extractor_sha256", *MADE_BY)
@@ -69,7 +69,7 @@ class ReferenceStatistics:
         return self.gaussian
 
 
-def save_statistics(path: Path, images: ImageSet, extractor: Extractor) -> None:
+def save_statistics(path: Path, images: Rows, extractor: Extractor) -> None:
     """Write the statistics of a set as .npz: mu, sigma and what they were computed from."""
     gaussian = moments_of(features_of(images, extractor, keep=True)).gaussian
     held = {
@@ -110,8 +110,13 @@ def load_statistics(path: Path) -> ReferenceStatistics:
     )
 
 
-def read_reference(path: Path) -> ImageSet | ReferenceStatistics:
-    """What a path holds: images (folder, .npz, .tar), or statistics (.npz with `mu`, `sigma`)."""
+def read_reference(path: Path, split: str | None = None) -> Rows | ReferenceStatistics:
+    """What a path holds: images, or statistics (.npz with `mu` and `sigma`).
+
+    Args:
+        path: The folder, file or pattern of shards.
+        split: Only this part of the images; None = all of them.
+    """
     if path.suffix == ".npz" and {"mu", "sigma"} <= open_arrays(path).keys():
         return load_statistics(path)
-    return ImageSet.from_path(path)
+    return open_path(path, split)

@@ -20,21 +20,22 @@ from genkit.evaluation.perceptual import Lpips, diversity
 from genkit.evaluation.pixels import Pixels
 from genkit.evaluation.request import Request
 from genkit.evaluation.results import Evaluation, Value, identity, identity_count, versions
-from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.sets import shape_of
 from genkit.evaluation.statistics import ReferenceStatistics
 from genkit.evaluation.view import Found, View, floor_set_of
 from genkit.machine import give_back_freed_memory
+from genkit.rows.base import Rows
 
 SMALLEST = max(prdc.K_MANIFOLD, prdc.K_DENSITY) + 1  # images of a set
 
-Reference = ImageSet | ReferenceStatistics
+Reference = Rows | ReferenceStatistics
 
 
 def evaluate(
-    samples: ImageSet,
+    samples: Rows,
     reference: Reference,
     *,
-    train: ImageSet | None = None,
+    train: Rows | None = None,
     **request: Any,
 ) -> Evaluation:
     """Every metric that these sets allow. All processes call it, and all get the same.
@@ -59,9 +60,9 @@ def evaluate(
     return processes.from_first(lambda: _measured(features, start))
 
 
-def _check(samples: ImageSet, reference: Reference, train: ImageSet | None, asked: Request) -> None:
+def _check(samples: Rows, reference: Reference, train: Rows | None, asked: Request) -> None:
     for images in (samples, reference, train):
-        if isinstance(images, ImageSet) and len(images) < SMALLEST:
+        if isinstance(images, Rows) and len(images) < SMALLEST:
             raise EvaluationError(
                 f"{images.name}: {len(images)} images, expected at least {SMALLEST} "
                 f"(the {SMALLEST - 1} nearest neighbours of each are looked at); use more images"
@@ -71,7 +72,7 @@ def _check(samples: ImageSet, reference: Reference, train: ImageSet | None, aske
             continue  # left out with a note
         if "train" in metric.needs and train is None:
             raise EvaluationError(f"metric {metric.name}: needs the training images: --train SET")
-        if metric.on == "images" and not isinstance(reference, ImageSet):
+        if metric.on == "images" and not isinstance(reference, Rows):
             raise EvaluationError(
                 f"{reference.name}: these are statistics; metric {metric.name} reads real images, "
                 "so give a set of images as the reference"
@@ -79,7 +80,7 @@ def _check(samples: ImageSet, reference: Reference, train: ImageSet | None, aske
 
 
 def _check_extractors(
-    samples: ImageSet,
+    samples: Rows,
     reference: Reference,
     asked: Request,
     extractors: Sequence[Extractor],
@@ -100,7 +101,7 @@ def _check_extractors(
         for extractor in extractors:
             reference.gaussian_for(extractor)
     for distance in distances:
-        distance.check(samples.shape)
+        distance.check(shape_of(samples))
 
 
 # -- one pass over each set ------------------------------------------------------------------------
@@ -113,10 +114,10 @@ class _Extraction:
     asked: Request
     extractors: list[Extractor]
     distances: list[Lpips]
-    samples: ImageSet
+    samples: Rows
     reference: Reference
-    train: ImageSet | None
-    floor_set: ImageSet | None
+    train: Rows | None
+    floor_set: Rows | None
     of_samples: list[Features]
     of_reference: list[Features] | None
     of_floor: list[Features] | None
@@ -124,9 +125,9 @@ class _Extraction:
     @classmethod
     def of(
         cls,
-        samples: ImageSet,
+        samples: Rows,
         reference: Reference,
-        train: ImageSet | None,
+        train: Rows | None,
         asked: Request,
         extractors: list[Extractor],
         distances: list[Lpips],
@@ -134,14 +135,14 @@ class _Extraction:
         """Read every set once."""
         pairs = zip(extractors, asked.extractors, strict=True)
         small = [all(m.takes_moments for m in asked.metrics_of(*pair)) for pair in pairs]
-        real = reference if isinstance(reference, ImageSet) else None
+        real = reference if isinstance(reference, Rows) else None
         floor_set = None if train is None else floor_set_of(train, samples, asked.seed)
         pixels: list[Extractor] = []
         wanted = any(metric.on == "pixels" for metric in asked.on_images)
         if wanted and train is not None and real is not None:
             pixels = [Pixels()]  # they come last, after the extractors asked for
 
-        def read(images: ImageSet, keep: bool, more: list[Extractor]) -> list[Features]:
+        def read(images: Rows, keep: bool, more: list[Extractor]) -> list[Features]:
             return extract(
                 images,
                 [*extractors, *more],
@@ -183,7 +184,7 @@ class _Extraction:
             known,
             None if self.of_floor is None or not is_asked_for else self.of_floor[position],
             self.samples,
-            self.reference if isinstance(self.reference, ImageSet) else None,
+            self.reference if isinstance(self.reference, Rows) else None,
             identity(self.reference)["count"],
             self.asked.seed,
             self.floor_set,
@@ -244,7 +245,7 @@ def _value(found: Found, sets: _Extraction, extractor: Extractor | None) -> Valu
     low = high = None
     how = found.protocol.get("interval", "")
     if found.influence is not None:
-        labels = sets.samples.labels if found.over == "samples" else None
+        labels = sets.samples.class_numbers if found.over == "samples" else None
         if labels is not None and found.places is not None:
             labels = labels[found.places]
         whole = sets.samples if found.over == "samples" else sets.reference

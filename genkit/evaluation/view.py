@@ -13,8 +13,9 @@ from torch import Tensor
 from genkit.evaluation.engine import Features
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.moments import Gaussian, Moments
-from genkit.evaluation.sets import ImageSet
 from genkit.random import generator
+from genkit.rows.base import Rows
+from genkit.rows.combine import picked
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ class View:
     reference: Features | None
     known: Gaussian | None
     floor: Features | None
-    sample_set: ImageSet
-    reference_set: ImageSet | None
+    sample_set: Rows
+    reference_set: Rows | None
     reference_count: int | None
     seed: int
-    floor_set: ImageSet | None = None
-    train_set: ImageSet | None = None
+    floor_set: Rows | None = None
+    train_set: Rows | None = None
     is_asked: bool = False
 
     @cached_property
@@ -106,17 +107,17 @@ class View:
         return self.order(purpose, len(features.rows))[:most].sort().values
 
 
-def as_many(pool: ImageSet, samples: ImageSet, order: Tensor) -> Tensor:
+def as_many(pool: Rows, samples: Rows, order: Tensor) -> Tensor:
     """Positions of real images to set beside samples: as many, in a random order, (n,) rising.
 
     Where both sets are labelled there are as many of each class, as far as the classes reach: what
     a perfect model would show for the same labels. Chance in the class counts would move a distance
     more than all other chance.
     """
-    if pool.labels is None or samples.labels is None:
+    if pool.class_numbers is None or samples.class_numbers is None:
         return order[: len(samples)].sort().values
-    labels = pool.labels[order]
-    classes, counts = samples.labels.unique(return_counts=True)
+    labels = pool.class_numbers[order]
+    classes, counts = samples.class_numbers.unique(return_counts=True)
     pairs = zip(classes.tolist(), counts.tolist(), strict=True)
     alike = torch.cat([order[labels == c][:n] for c, n in pairs])
     if 2 * len(alike) < min(len(samples), len(pool)):  # the two sets number classes differently
@@ -124,10 +125,10 @@ def as_many(pool: ImageSet, samples: ImageSet, order: Tensor) -> Tensor:
     return alike.sort().values
 
 
-def floor_set_of(train: ImageSet, samples: ImageSet, seed: int) -> ImageSet:
+def floor_set_of(train: Rows, samples: Rows, seed: int) -> Rows:
     """Training images to compute floors from."""
     order = torch.randperm(len(train), generator=generator(seed, "floor"))
-    return train.pick(as_many(train, samples, order))
+    return picked(train, as_many(train, samples, order))
 
 
 def gaussian_of(features: Features) -> Gaussian:

@@ -94,6 +94,16 @@ class Rows(ABC):
         label = self.columns.get("label")
         return label.count if isinstance(label, Class) else None
 
+    @cached_property
+    def class_numbers(self) -> Tensor | None:
+        """The classes of all rows (N,) int64 as their names say them: the number of a class whose
+        name is one, where all names are whole numbers; else as `labels`.
+        """
+        names = self.class_names
+        if self.labels is None or names is None or not all(name.isdecimal() for name in names):
+            return self.labels
+        return torch.tensor([int(name) for name in names], dtype=torch.int64)[self.labels]
+
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """K words of the column `label`, or None where there are none."""
@@ -263,8 +273,8 @@ def hash_pictures(rows: Rows) -> str:
         for image in rows.read(block, ("image",))["image"]:
             digest.update(str(tuple(image.shape)).encode())
             digest.update(image.cpu().contiguous().numpy().tobytes())
-    if rows.labels is not None:
-        digest.update(rows.labels.numpy().tobytes())
+    if rows.class_numbers is not None:
+        digest.update(rows.class_numbers.numpy().tobytes())
     return digest.hexdigest()
 
 

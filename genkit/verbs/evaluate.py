@@ -18,13 +18,18 @@ from genkit.data import open_data, open_reference
 from genkit.data.readers.glyphs import GlyphsData
 from genkit.errors import ConfigError, EvaluationError
 from genkit.files import write_whole
-from genkit.rows.base import MemoryRows, Rows
+from genkit.rows.base import Rows
+from genkit.rows.columns import Image, Raw, Text
+from genkit.rows.combine import picked
+from genkit.rows.drawn import Draw, DrawnRows, drawn
+from genkit.rows.files import open_path
+from genkit.rows.given import cycle
 from genkit.training import checkpoints
 from genkit.training.config import RunConfig
 from genkit.training.trainer import Evaluate
 
 if TYPE_CHECKING:
-    from genkit.evaluation import Evaluation, ImageSet, ReferenceStatistics
+    from genkit.evaluation import Evaluation, ReferenceStatistics
 
 log = logging.getLogger("genkit")
 
@@ -34,9 +39,9 @@ COUNT = 10_000  # images drawn of a pipeline
 
 def evaluate(
     samples: Any,
-    reference: str | Path | ImageSet | ReferenceStatistics,
+    reference: str | Path | Rows | ReferenceStatistics,
     *,
-    train: str | Path | ImageSet | None = None,
+    train: str | Path | Rows | None = None,
     count: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -57,9 +62,9 @@ def evaluate(
     of its own, so neither the batch size nor the number of processes changes them.
 
     Args:
-        samples: An `ImageSet`; a folder, .npz, .tar or .zip of images; a run or export folder; or a
+        samples: `Rows`; a folder, .npz, .tar or .zip of images; a run or export folder; or a
             pipeline of genkit or diffusers.
-        reference: Real images as `genkit evaluate` names them, an `ImageSet`, or statistics.
+        reference: Real images as `genkit evaluate` names them, `Rows`, or statistics.
         train: The images that the model was trained on: floors and near copies.
         count: Images to draw of a pipeline; None = 10,000.
         seed: Of these images, and of the choice of subsets.
@@ -72,17 +77,16 @@ def evaluate(
     Raises:
         EvaluationError: The sets or the request don't fit each other; says what to change.
     """
-    from genkit.evaluation import ImageSet
     from genkit.evaluation import evaluate as measure
 
     if isinstance(samples, str | Path):
         samples = _opened(Path(samples), request.get("device"))
-    drawn = _samples(samples, seed, count, batch_size, prompts, options)
-    real = _named(reference, drawn, root)
-    learned = None if train is None else _named(train, drawn, root)
-    if learned is not None and not isinstance(learned, ImageSet):
+    made = _samples(samples, seed, count, batch_size, prompts, options)
+    real = _named(reference, made, root)
+    learned = None if train is None else _named(train, made, root)
+    if learned is not None and not isinstance(learned, Rows):
         raise EvaluationError(f"train={train!s}: these are statistics; images are needed")
-    return measure(drawn, real, train=learned, seed=seed, **request)
+    return measure(made, real, train=learned, seed=seed, **request)
 
 
 def evaluate_samples(
@@ -110,8 +114,8 @@ def evaluate_samples(
             `accelerate launch sample/evaluate.py ...`.
         request: The attributes of `genkit.evaluation.request.Request`: extractors, metrics, ...
     """
-    from genkit.evaluation import ImageSet, nearest_pairs
     from genkit.evaluation import evaluate as measure
+    from genkit.evaluation import nearest_pairs
     from genkit.evaluation import processes as ranks
 
     target = out or _beside(samples)
@@ -124,19 +128,19 @@ def evaluate_samples(
 
         # Meets the other processes; while the first one computes the metrics, they wait.
         PartialState(cpu=launch.on_cpu(), timeout=LONGEST_WAIT)
-    drawn = ImageSet.from_path(samples)
-    against = _named(reference, drawn, root)
+    made = open_path(samples)
+    against = _named(reference, made, root)
     if reference_count is not None:
         against = _some(against, reference_count)
-    learned = None if train is None else _named(train, drawn, root)
-    if learned is not None and not isinstance(learned, ImageSet):
+    learned = None if train is None else _named(train, made, root)
+    if learned is not None and not isinstance(learned, Rows):
         raise EvaluationError(f"--train {train}: these are statistics; images are needed")
-    result = measure(drawn, against, train=learned, **request)
+    result = measure(made, against, train=learned, **request)
     if ranks.rank() == 0:
         with checkpoints.explained(str(target)):
             result.save(target)
             if learned is not None:
-                picture = images.png_bytes(nearest_pairs(drawn, learned))
+                picture = images.png_bytes(nearest_pairs(made, learned))
                 write_whole(target.with_name("nearest.png"), picture)
     return result
 
@@ -152,9 +156,9 @@ def compare_pairs(
         out: The JSON file; by default <samples>-pairs.json.
         options: Those of `genkit.evaluation.evaluate_pairs`.
     """
-    from genkit.evaluation import ImageSet, evaluate_pairs
+    from genkit.evaluation import evaluate_pairs
 
-    found = evaluate_pairs(ImageSet.from_path(samples), ImageSet.from_path(originals), **options)
+    found = evaluate_pairs(open_path(samples), open_path(originals), **options)
     target = out or samples.with_name(f"{samples.stem}-pairs.json")
     with checkpoints.explained(str(target)):
         found.save(target)
@@ -163,58 +167,34 @@ def compare_pairs(
 
 def named_set(
     name: str, channels: int, size: int, root: Path | None = None
-) -> ImageSet | ReferenceStatistics:
+) -> Rows | ReferenceStatistics:
     """A named set at the size of the samples, or what a path holds."""
     from genkit.evaluation import read_reference
 
     if Path(name).exists() or "*" in name:
         return read_reference(Path(name))
     like = GlyphsData(image_size=size, channels=1 if channels == 1 else 3)
-    return image_set(open_reference(name, root=root, like=like))
-
-
-def image_set(rows: Rows) -> ImageSet:
-    """A data set as evaluation takes it: rows that stream are read when they are measured."""
-    from genkit.evaluation import ImageSet
-
-    def fingerprint() -> str:
-        return rows.fingerprint
-
-    pictures = rows.values["image"] if isinstance(rows, MemoryRows) else _Pictures(rows)
-    return ImageSet(rows.name, pictures, rows.labels, fingerprint, rows.class_names)
-
-
-class _Pictures(Sequence[Tensor]):
-    """The pictures of rows, one at a time."""
-
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return list(self.rows.read(range(len(self))[index], ("image",))["image"])
-        return self.rows.read([index], ("image",))["image"][0]
+    return open_reference(name, root=root, like=like)
 
 
 def _named(
-    given: str | Path | ImageSet | ReferenceStatistics, samples: ImageSet, root: Path | None
-) -> ImageSet | ReferenceStatistics:
+    given: str | Path | Rows | ReferenceStatistics, samples: Rows, root: Path | None
+) -> Rows | ReferenceStatistics:
     if not isinstance(given, str | Path):
         return given
-    return named_set(str(given), samples.shape[0], samples.shape[1], root)
+    from genkit.evaluation.sets import shape_of
+
+    channels, size, _ = shape_of(samples)
+    return named_set(str(given), channels, size, root)
 
 
-def _some(reference: ImageSet | ReferenceStatistics, count: int) -> ImageSet:
-    from genkit.evaluation import ImageSet
+def _some(reference: Rows | ReferenceStatistics, count: int) -> Rows:
 
-    if not isinstance(reference, ImageSet) or not 1 <= count <= len(reference):
-        have = f"{len(reference)} images" if isinstance(reference, ImageSet) else "statistics only"
+    if not isinstance(reference, Rows) or not 1 <= count <= len(reference):
+        have = f"{len(reference)} images" if isinstance(reference, Rows) else "statistics only"
         raise EvaluationError(f"--reference-count {count}: {reference.name} has {have}")
     chosen = random.permutation(0, 0, len(reference))[:count].sort().values
-    return reference.pick(chosen)
+    return picked(reference, chosen)
 
 
 def _beside(samples: Path) -> Path:
@@ -231,12 +211,11 @@ def _beside(samples: Path) -> Path:
 
 def _opened(path: Path, device: Any) -> Any:
     """A set of images, or the pipeline of a run or export folder."""
-    from genkit.evaluation import ImageSet
     from genkit.pipelines import load_pipeline
 
     if any((path / name).exists() for name in ("model_index.json", "config.yaml")):
         return load_pipeline(path, device=str(device or launch.own_device()))
-    return ImageSet.from_path(path)
+    return open_path(path)
 
 
 def _samples(
@@ -246,11 +225,9 @@ def _samples(
     batch_size: int | None,
     prompts: Sequence[str] | None,
     options: Mapping[str, Any] | None,
-) -> ImageSet:
+) -> Rows:
     """A set of images as it is, or those that a pipeline draws."""
-    from genkit.evaluation import ImageSet
-
-    if isinstance(given, ImageSet):
+    if isinstance(given, Rows):
         drawing = {"count": count, "batch_size": batch_size, "prompts": prompts, "options": options}
         if asked := [name for name, value in drawing.items() if value is not None]:
             raise EvaluationError(
@@ -269,43 +246,38 @@ def _samples(
         return pipeline_set(given, count, seed=seed, batch_size=batch_size, **options)
     if not (callable(given) and hasattr(given, "components")):
         raise EvaluationError(
-            f"samples: a {type(given).__name__}, expected an ImageSet, a path, or a pipeline of "
+            f"samples: a {type(given).__name__}, expected rows, a path, or a pipeline of "
             "genkit or diffusers"
         )
+    words = None if prompts is None else cycle(columns={"caption": Text()}, caption=list(prompts))
+    name, fingerprint = _identity(given, f"{seed} {batch_size} {prompts} {options}", count)
     draw = _of_diffusers(given, seed, batch_size, prompts, options)
-    drawn = _drawn(given, draw, count, f"{seed} {batch_size} {prompts} {options}")
-    if prompts is not None:
-        drawn.captions = tuple(prompts[place % len(prompts)] for place in range(count))
-    return drawn
+    return DrawnRows(name, {"image": Image()}, draw, count, given=words, fingerprint=fingerprint)
 
 
 def pipeline_set(
     pipeline: Any, count: int, *, seed: int = 0, batch_size: int = 64, **options: Any
-) -> ImageSet:
+) -> Rows:
     """The first `count` images of a seed by one of genkit's pipelines, drawn when asked for."""
+    name, fingerprint = _identity(pipeline, f"{seed} {options}", count)
+    return drawn(
+        pipeline,
+        seed=seed,
+        count=count,
+        batch_size=batch_size,
+        name=name,
+        fingerprint=fingerprint,
+        **options,
+    )
 
-    def draw(places: Sequence[int]) -> Tensor:
-        parts = pipeline.stream(places, seed=seed, batch_size=batch_size, **options)
-        return torch.cat([torch.as_tensor(made["image"]) for _, made in parts])
 
-    given, _ = pipeline.asked(**options)
-    labels = given.read(range(count)).get("label") if "label" in given.taken else None
-    return _drawn(pipeline, draw, count, f"{seed} {options}", labels)
-
-
-def _drawn(
-    pipeline: Any,
-    draw: Callable[[Sequence[int]], Tensor],
-    count: int,
-    how: str,
-    labels: Tensor | None = None,
-) -> ImageSet:
-    from genkit.evaluation import ImageSet
+def _identity(pipeline: Any, how: str, count: int) -> tuple[str, str]:
+    """What images of a pipeline are called, and what names weights, seed and options."""
     from genkit.pipelines.samples import weights_sha256
 
     identity = f"{weights_sha256(pipeline)} {how} {count}"
     name = f"{count:,} images of a {type(pipeline).__name__}"
-    return ImageSet.drawn(name, draw, count, labels, hashlib.sha256(identity.encode()).hexdigest())
+    return name, hashlib.sha256(identity.encode()).hexdigest()
 
 
 def _of_diffusers(
@@ -314,7 +286,7 @@ def _of_diffusers(
     batch_size: int,
     prompts: Sequence[str] | None,
     options: dict[str, Any],
-) -> Callable[[Sequence[int]], Tensor]:
+) -> Draw:
     """Images of a plain diffusers pipeline by position."""
 
     def call(places: Sequence[int]) -> Tensor:
@@ -332,9 +304,9 @@ def _of_diffusers(
             )
         return (found * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2)
 
-    def draw(places: Sequence[int]) -> Tensor:
+    def draw(places: list[int]) -> dict[str, Raw]:
         starts = range(0, len(places), batch_size)
-        return torch.cat([call(places[start : start + batch_size]) for start in starts])
+        return {"image": torch.cat([call(places[i : i + batch_size]) for i in starts])}
 
     return draw
 
@@ -381,7 +353,7 @@ def during_training(
     asked = config.evaluation
     extractor = load_extractor(asked.extractor, device=launch.own_device())
     metrics = quick(extractor)
-    reference = image_set(open_data(config.data, "test"))
+    reference = open_data(config.data, "test")
     wanted = extractor.frechet_name if asked.best_by == "frechet" else asked.best_by
     possible = [extractor.frechet_name, "accuracy", "modes", "modes-kl"]
     possible += [

@@ -30,7 +30,8 @@ from genkit.provenance import hardware, now, provenance
 from genkit.training.checkpoints import explained
 
 if TYPE_CHECKING:
-    from genkit.evaluation import Extractor, ImageSet, ReferenceStatistics
+    from genkit.evaluation import Extractor, ReferenceStatistics
+    from genkit.rows.base import Rows
 
 log = logging.getLogger("genkit")
 
@@ -206,11 +207,11 @@ def _pipeline(run: Path, device: str | None) -> Any:
 
 def _real(
     run: Path, pipeline: Any, reference: str | None, root: Path | None
-) -> ImageSet | ReferenceStatistics:
+) -> Rows | ReferenceStatistics:
     """The images to measure against."""
     from genkit.data import open_data
     from genkit.run_folder import open_run
-    from genkit.verbs.evaluate import image_set, named_set
+    from genkit.verbs.evaluate import named_set
 
     if reference is not None:
         image = pipeline.gives["image"]
@@ -222,7 +223,7 @@ def _real(
         raise EvaluationError(f"{run}: its data was handed over in Python; give --reference")
     if root is not None and "root" in type(data).model_fields:
         data = data.model_copy(update={"root": root})
-    return image_set(open_data(data, "test"))
+    return open_data(data, "test")
 
 
 # -- measuring -------------------------------------------------------------------------------------
@@ -233,7 +234,7 @@ class _Sweep:
     """One sitting: what is measured, against what, and how far it is."""
 
     pipeline: Any
-    real: ImageSet | ReferenceStatistics
+    real: Rows | ReferenceStatistics
     extractor: Extractor
     count: int
     seed: int
@@ -294,15 +295,14 @@ class _Sweep:
 
     def row(self, setting: Setting, seconds: Sequence[float]) -> Row:
         """One setting's row: its speed from the seconds of its batches, its quality measured."""
-        from genkit.evaluation import ImageSet, evaluate
+        from genkit.evaluation import evaluate
         from genkit.evaluation.metrics import quick
+        from genkit.rows.base import image_rows
 
         batches = list(self._batches(setting, self.count))
         pixels = torch.cat([images for images, _ in batches])
         labels = [label for _, label in batches if label is not None]
-        samples = ImageSet.from_arrays(
-            setting.name, None, pixels, torch.cat(labels) if labels else None
-        )
+        samples = image_rows(setting.name, pixels, torch.cat(labels) if labels else None)
         metrics = quick(self.extractor)
         found = evaluate(samples, self.real, extractors=(self.extractor,), metrics=metrics)
         row = {

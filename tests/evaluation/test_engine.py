@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import Extractor, ImageSet
+from genkit.evaluation import Extractor
 from genkit.evaluation.engine import chosen_rows, extract, features_of
 from genkit.evaluation.moments import moments_of
 from genkit.random import generator
+from genkit.rows.base import MemoryRows, image_rows
+from genkit.rows.columns import Image
+from genkit.rows.combine import picked
+from genkit.rows.drawn import DrawnRows
 
 
 class Mean(Extractor):
@@ -30,7 +34,7 @@ class Mean(Extractor):
 
 def pictures(count=6, fill=None):
     drawn = torch.randint(1, 256, (count, 1, 8, 8), generator=generator(0, "pictures"))
-    return ImageSet.from_arrays("set", None, drawn.to(torch.uint8) if fill is None else fill)
+    return image_rows("set", drawn.to(torch.uint8) if fill is None else fill)
 
 
 def test_features_of_a_reference_are_extracted_once_and_kept(tmp_path, monkeypatch):
@@ -85,7 +89,7 @@ def test_features_that_are_not_finite_are_an_error_that_counts_the_images():
 def test_images_of_many_sizes_come_out_in_their_order():
     sides = [8, 5, 8, 9, 5]
     images = [torch.full((1, n, n), 10 * i + 1, dtype=torch.uint8) for i, n in enumerate(sides)]
-    found = features_of(ImageSet("mixed", images), Mean())
+    found = features_of(MemoryRows("mixed", {"image": Image()}, {"image": images}), Mean())
     assert found.flatten().tolist() == [1, 11, 21, 31, 41]
 
 
@@ -94,9 +98,9 @@ def test_one_pass_serves_every_extractor():
 
     def draw(places):
         reads.extend(places)
-        return torch.full((len(places), 1, 4, 4), 7, dtype=torch.uint8)
+        return {"image": torch.full((len(places), 1, 4, 4), 7, dtype=torch.uint8)}
 
-    images = ImageSet.drawn("model", draw, 300)
+    images = DrawnRows("model", {"image": Image()}, draw, 300)
     first, second = extract(images, [Mean(), Mean()])
     assert torch.equal(first.rows, second.rows)
     assert reads == list(range(300))
@@ -124,4 +128,4 @@ def test_threads_that_read_ahead_change_nothing():
 
 def test_an_empty_set_is_an_error():
     with pytest.raises(EvaluationError, match="set: no images"):
-        features_of(pictures(0), Mean())
+        features_of(picked(pictures(1), [], "set"), Mean())

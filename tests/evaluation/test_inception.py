@@ -9,10 +9,11 @@ from networks_at_hand import save_torchscript, smooth_pictures
 from torch import nn
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet, evaluate
+from genkit.evaluation import evaluate
 from genkit.evaluation.extractors import load_extractor
 from genkit.nn.pretrained import inception
 from genkit.random import generator
+from genkit.rows.base import image_rows
 
 
 class Layers(nn.Module):
@@ -132,8 +133,8 @@ def test_the_published_file_is_fetched_once_and_its_hash_is_checked(weights, tmp
 
 
 def test_an_evaluation_with_both_extractors_names_every_metric_differently(weights):
-    samples = ImageSet.from_arrays("samples", None, smooth_pictures(40))
-    reference = ImageSet.from_arrays("reference", None, 255 - smooth_pictures(40))
+    samples = image_rows("samples", smooth_pictures(40))
+    reference = image_rows("reference", 255 - smooth_pictures(40))
     found = evaluate(
         samples,
         reference,
@@ -163,7 +164,7 @@ def test_options_that_an_extractor_does_not_take_are_refused(weights):
 
 
 def test_weights_of_no_extractor_and_unknown_metrics_are_refused(weights):
-    images = ImageSet.from_arrays("images", None, smooth_pictures(10))
+    images = image_rows("images", smooth_pictures(10))
     with pytest.raises(EvaluationError, match="not among the extractors"):
         evaluate(images, images, weights={"inception-v3": weights})
     with pytest.raises(EvaluationError, match="metric 'fid': no such metric; there are: fd, "):
@@ -171,7 +172,7 @@ def test_weights_of_no_extractor_and_unknown_metrics_are_refused(weights):
 
 
 def test_an_extractor_of_ones_own_is_found_by_module_and_class():
-    images = ImageSet.from_arrays("images", None, smooth_pictures(30))
+    images = image_rows("images", smooth_pictures(30))
     found = evaluate(images, images, extractors=("extractor_of_ones_own:Corners",))
     assert found["fd-corners"].value == pytest.approx(0, abs=1e-9)
     for name, reason in (
@@ -190,7 +191,7 @@ def test_only_published_weights_in_fp32_give_fid_kid_and_is(tmp_path, monkeypatc
     torch.save(seeded_inception().state_dict(), path)
     published = dataclasses.replace(inception.PUBLISHED, sha256=digest(path))
     monkeypatch.setattr(inception, "PUBLISHED", published)
-    sets = [ImageSet.from_arrays(n, None, smooth_pictures(8, 16, n)) for n in ("a", "b")]
+    sets = [image_rows(n, smooth_pictures(8, 16, n)) for n in ("a", "b")]
     names = {}
     for precision in ("fp32", "bf16"):
         found = evaluate(

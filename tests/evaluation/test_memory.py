@@ -9,8 +9,9 @@ import pytest
 WORK = """
 import json, resource, sys
 import torch
-from genkit.evaluation import Extractor, ImageSet, evaluate
+from genkit.evaluation import Extractor, evaluate
 from genkit.random import generator
+from genkit.rows.base import image_rows
 
 class Projection(Extractor):
     name, sha256, layer, resize, batch_size = "projection", "none", "pixels", "none", 256
@@ -23,7 +24,7 @@ class Projection(Extractor):
 
 def images(name, count):
     drawn = torch.randint(256, (count, 1, 8, 8), generator=generator(0, name))
-    return ImageSet.from_arrays(name, name, drawn.to(torch.uint8))
+    return image_rows(name, drawn.to(torch.uint8), fingerprint=name)
 
 count, metrics = int(sys.argv[1]), sys.argv[2].split(",")
 sets = images("fake", count), images("real", count)

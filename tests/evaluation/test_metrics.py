@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from rows_at_hand import everything
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import Extractor, ImageSet, evaluate
+from genkit.evaluation import Extractor, evaluate
 from genkit.evaluation.frechet import frechet_distance
 from genkit.evaluation.metrics import cmmd as cmmd_module
 from genkit.evaluation.metrics import kid as kid_module
@@ -16,6 +17,8 @@ from genkit.evaluation.metrics.is_ import inception_score
 from genkit.evaluation.metrics.kid import kernel_distance
 from genkit.evaluation.moments import Gaussian
 from genkit.random import generator
+from genkit.rows.base import image_rows
+from genkit.rows.combine import picked
 
 
 def normal(count, width=1, purpose="features"):
@@ -42,7 +45,7 @@ class Pixels(Extractor):
 def images_of(rows, name, labels=None):
     """Rows (N, 16) in [0, 1] as 4 x 4 px images."""
     pixels = (rows.clamp(0, 1) * 255).round().to(torch.uint8).view(-1, 1, 4, 4)
-    return ImageSet.from_arrays(name, None, pixels, labels)
+    return image_rows(name, pixels, labels)
 
 
 # -- kernels ---------------------------------------------------------------------------------------
@@ -179,16 +182,14 @@ def test_the_distance_by_class_is_the_mean_over_classes(sets):
     found = evaluate(sets["fake"], sets["real"], extractors=(Pixels(),), metrics=["fd-class"])
     features = {}
     for name in ("fake", "real"):
-        rows = torch.stack(list(sets[name])).flatten(1) / 255
+        rows = everything(sets[name]).flatten(1) / 255
         features[name] = [Gaussian.of(rows[sets[name].labels == c]) for c in (0, 1)]
     expected = sum(frechet_distance(a, b) for a, b in zip(*features.values(), strict=True)) / 2
     assert found["fd-class-pixels16"].value == pytest.approx(expected, rel=1e-6)
 
 
 def test_classes_swapped_by_the_model_are_seen_by_class_only(sets):
-    swapped = ImageSet.from_arrays(
-        "swapped", None, torch.stack(list(sets["fake"])), 1 - sets["fake"].labels
-    )
+    swapped = image_rows("swapped", everything(sets["fake"]), 1 - sets["fake"].labels)
     found = [
         evaluate(x, sets["real"], extractors=(Pixels(),), metrics=["fd", "fd-class"])
         for x in (sets["fake"], swapped)
@@ -259,13 +260,13 @@ def test_metrics_of_a_part_of_the_images_have_the_interval_of_that_part(sets, mo
 def test_a_gap_is_none_where_samples_are_asked_for_one_class_only(sets):
     places = (sets["fake"].labels == 1).nonzero().flatten()
     found = evaluate(
-        sets["fake"].pick(places),
+        picked(sets["fake"], places),
         sets["real"],
         train=sets["train"],
         extractors=(Pixels(),),
         metrics=["train-gap"],
     )["train-gap-pixels16"]
-    other = ImageSet.from_arrays("copies", None, torch.stack(list(sets["train"])))
+    other = image_rows("copies", everything(sets["train"]))
     copied = evaluate(
         other, sets["real"], train=sets["train"], extractors=(Pixels(),), metrics=["train-gap"]
     )["train-gap-pixels16"]

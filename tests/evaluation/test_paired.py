@@ -8,9 +8,11 @@ import torch
 from networks_at_hand import smooth_pictures
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet, Lpips, evaluate, evaluate_pairs
+from genkit.evaluation import Lpips, evaluate, evaluate_pairs
 from genkit.evaluation.paired import psnr, ssim
 from genkit.nn.pretrained.lpips import TRUNKS
+from genkit.rows.base import image_rows
+from genkit.rows.combine import picked
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_lpips_is_that_of_its_package(trunk, pairs, tmp_path):
 
 
 def test_pairs_give_every_metric_with_its_protocol(pairs, alex):
-    a, b = (ImageSet.from_arrays(n, None, x) for n, x in zip("ab", pairs, strict=True))
+    a, b = (image_rows(n, x) for n, x in zip("ab", pairs, strict=True))
     found = evaluate_pairs(a, b, lpips=("alex",), weights={"lpips-alex": alex})
     digest = hashlib.sha256(alex.read_bytes()).hexdigest()
     names = [metric.name for metric in found.metrics]
@@ -90,8 +92,8 @@ def test_pairs_give_every_metric_with_its_protocol(pairs, alex):
     assert found["ssim"].protocol["border"] == "valid"
     for metric in found.metrics:
         assert metric.low < metric.value < metric.high
-    half = ImageSet("half", [pairs[0][0], pairs[0][1]])
-    same = evaluate_pairs(half, ImageSet("same", [pairs[0][0], pairs[1][1]]))
+    half = image_rows("half", pairs[0][:2])
+    same = evaluate_pairs(half, image_rows("same", torch.stack([pairs[0][0], pairs[1][1]])))
     assert same.notes == ("1 of 2 pairs are equal: PSNR is of the others",)
     assert same["psnr"].protocol["samples"] == 1
     alike = evaluate_pairs(half, half)
@@ -99,10 +101,10 @@ def test_pairs_give_every_metric_with_its_protocol(pairs, alex):
 
 
 def test_pairs_that_do_not_fit_are_refused(pairs):
-    a, b = (ImageSet.from_arrays(n, None, x) for n, x in zip("ab", pairs, strict=True))
+    a, b = (image_rows(n, x) for n, x in zip("ab", pairs, strict=True))
     with pytest.raises(EvaluationError, match=r"a has 6 images and b \(3\) 3: paired"):
-        evaluate_pairs(a, b.pick(torch.arange(3)))
-    other = ImageSet.from_arrays("other", None, smooth_pictures(6, 32))
+        evaluate_pairs(a, picked(b, torch.arange(3)))
+    other = image_rows("other", smooth_pictures(6, 32))
     with pytest.raises(EvaluationError, match=r"image 0 of a is .* bring both to one size"):
         evaluate_pairs(a, other)
 
@@ -124,10 +126,10 @@ def test_the_diversity_of_one_image_per_class_is_zero(alex, monkeypatch):
     monkeypatch.setitem(TRUNKS, "alex", known)
     images, labels = smooth_pictures(20, 32), torch.arange(20) % 2
     asked = {"lpips": ("alex",), "weights": {"lpips-alex": alex}, "metrics": ("fd",)}
-    real = ImageSet.from_arrays("real", None, images, labels)
+    real = image_rows("real", images, labels)
     varied = evaluate(real, real, train=real, **asked)["lpips-alex-diversity"]
     assert varied.low < varied.value < varied.high
     assert varied.floor == pytest.approx(varied.value)
-    collapsed = ImageSet.from_arrays("one", None, images[:2].repeat(10, 1, 1, 1), labels)
+    collapsed = image_rows("one", images[:2].repeat(10, 1, 1, 1), labels)
     found = evaluate(collapsed, real, **asked)
     assert found["lpips-alex-diversity"].value == pytest.approx(0, abs=1e-6)

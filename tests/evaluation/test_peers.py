@@ -6,13 +6,15 @@ import torch
 from networks_at_hand import save_torchscript, seeded_inception, smooth_pictures
 from PIL import Image
 
-from genkit.evaluation import ImageSet, load_extractor
+from genkit.evaluation import load_extractor
 from genkit.evaluation.engine import features_of
 from genkit.evaluation.frechet import frechet_distance
 from genkit.evaluation.metrics.is_ import inception_score
 from genkit.evaluation.metrics.kid import kernel_distance
 from genkit.evaluation.metrics.prdc import prdc
 from genkit.evaluation.moments import Gaussian
+from genkit.rows.combine import picked
+from genkit.rows.files import open_path
 
 torch_fidelity = pytest.importorskip("torch_fidelity")
 COUNT = 20
@@ -71,7 +73,7 @@ def theirs(folders, state_file):
 def ours(folders, state_file):
     """Our features of both folders in TensorFlow's resize, and the extractor."""
     extractor = load_extractor("inception-v3", state_file, resize="legacy-tensorflow")
-    return [features_of(ImageSet.from_path(folder), extractor) for folder in folders], extractor
+    return [features_of(open_path(folder), extractor) for folder in folders], extractor
 
 
 @pytest.mark.parametrize("mode", ["clean", "legacy_pytorch"])
@@ -90,14 +92,14 @@ def test_fid_is_clean_fids(mode, folders, network, state_file, tmp_path):
     ]  # fmt: skip
     expected = fid.fid_from_feats(*features)
     extractor = load_extractor("inception-v3", state_file, resize=mode.replace("_", "-"))
-    sets = [features_of(ImageSet.from_path(folder), extractor) for folder in folders]
+    sets = [features_of(open_path(folder), extractor) for folder in folders]
     found = frechet_distance(*map(Gaussian.of, sets))
     assert expected > 1
     assert found == pytest.approx(expected, rel=1e-3)
     if mode == "clean":
         save_torchscript(network, tmp_path / "inception.pt")
         scripted = load_extractor("inception-v3-torchscript", tmp_path / "inception.pt")
-        few = ImageSet.from_path(folders[0]).pick(torch.arange(4))
+        few = picked(open_path(folders[0]), torch.arange(4))
         torch.testing.assert_close(features_of(few, scripted), sets[0][:4], rtol=1e-3, atol=1e-3)
 
 

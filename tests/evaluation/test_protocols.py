@@ -5,9 +5,11 @@ import torch
 from networks_at_hand import smooth_pictures
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet, evaluate, extractors, metrics
+from genkit.evaluation import evaluate, extractors, metrics
 from genkit.evaluation.protocols import PRESETS, Preset, settings
 from genkit.evaluation.resize import RESIZES
+from genkit.rows.base import image_rows
+from genkit.rows.combine import picked
 
 
 def test_every_preset_names_what_there_is():
@@ -41,8 +43,8 @@ def test_what_a_preset_fixes_can_not_be_asked_otherwise():
 def test_an_evaluation_says_how_it_departs_from_its_protocol(monkeypatch):
     preset = Preset(("digits",), ("fd",), "a paper", reference="mnist:train", count=50_000)
     monkeypatch.setitem(PRESETS, "paper", preset)
-    images = ImageSet.from_arrays("images", None, smooth_pictures(20)[:, :1])
-    found = evaluate(images, images.pick(torch.arange(10)), protocol="paper")
+    images = image_rows("images", smooth_pictures(20)[:, :1])
+    found = evaluate(images, picked(images, torch.arange(10)), protocol="paper")
     assert [metric.name for metric in found.metrics] == ["fd-digits"]
     assert "protocol paper: a paper" in found.notes
     assert "20 samples; 50,000 are usual under paper" in found.notes

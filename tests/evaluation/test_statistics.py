@@ -4,7 +4,6 @@ import torch
 
 from genkit.errors import EvaluationError
 from genkit.evaluation import (
-    ImageSet,
     evaluate,
     load_extractor,
     read_reference,
@@ -14,11 +13,12 @@ from genkit.evaluation.engine import features_of
 from genkit.evaluation.moments import moments_of
 from genkit.evaluation.statistics import load_statistics
 from genkit.random import generator
+from genkit.rows.base import image_rows
 
 
 def pictures(count):
     drawn = torch.randint(1, 256, (count, 1, 8, 8), generator=generator(0, "pictures"))
-    return ImageSet.from_arrays("set", None, drawn.to(torch.uint8))
+    return image_rows("set", drawn.to(torch.uint8))
 
 
 def test_statistics_in_a_file_give_the_distance_of_the_set_they_came_from(tmp_path, monkeypatch):

@@ -3,16 +3,21 @@ import math
 
 import pytest
 import torch
+from rows_at_hand import everything
 
 from genkit.data import open_data
 from genkit.data.readers.glyphs import GlyphsData
 from genkit.data.readers.stacked import StackedData
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet, evaluate, load_extractor, nearest_pairs, save_nearest
+from genkit.evaluation import evaluate, load_extractor, nearest_pairs, save_nearest
 from genkit.evaluation.metrics.near_copies import closeness, nearer_than, nearest, pixels
+from genkit.evaluation.sets import shape_of
 from genkit.evaluation.statistics import load_statistics, save_statistics
 from genkit.evaluation.view import floor_set_of
 from genkit.random import generator
+from genkit.rows.base import image_rows
+from genkit.rows.combine import picked
+from genkit.rows.files import open_path
 
 COUNT = 300
 
@@ -23,9 +28,7 @@ def glyphs():
 
     def part(split, seed):
         data = GlyphsData(image_size=32, train_count=600, test_count=COUNT, seed=seed)
-        source = open_data(data, split)
-        images = source.values["image"]
-        return ImageSet.from_arrays(source.name, source.fingerprint, images, source.labels)
+        return open_data(data, split)
 
     return {"train": part("train", 0), "test": part("test", 0), "samples": part("test", 1)}
 
@@ -37,7 +40,11 @@ def perfect(glyphs):
 
 def noise(count=8, size=32):
     drawn = torch.randint(256, (count, 1, size, size), generator=generator(0, "noise"))
-    return ImageSet.from_arrays("noise", None, drawn.to(torch.uint8))
+    return image_rows("noise", drawn.to(torch.uint8))
+
+
+def nothing():
+    return picked(noise(), [], "noise")
 
 
 def test_real_images_as_samples_reach_the_floor_of_every_metric(perfect):
@@ -70,9 +77,9 @@ def test_classes_give_accuracy_and_count_of_each_digit(perfect):
 
 def test_one_shape_per_class_is_precise_but_recalls_little(glyphs):
     train = glyphs["train"]
-    images = torch.stack([train[i % 10] for i in range(COUNT)])
+    images = everything(train)[torch.arange(COUNT) % 10]
     labels = torch.arange(COUNT) % 10
-    collapsed = ImageSet.from_arrays("collapsed", None, images, labels)
+    collapsed = image_rows("collapsed", images, labels)
     found = evaluate(collapsed, glyphs["test"], train=train)
     assert found["precision-digits"].value > 0.6
     assert found["recall-digits"].value < 0.1
@@ -107,8 +114,8 @@ def test_the_same_sets_give_the_same_numbers_and_without_training_images_no_floo
 
 
 def test_notes_say_what_was_left_out_and_why(glyphs):
-    images = torch.stack([glyphs["samples"][i] for i in range(50)])
-    unlabelled = ImageSet.from_arrays("plain", None, images)
+    images = everything(glyphs["samples"])[:50]
+    unlabelled = image_rows("plain", images)
     found = evaluate(unlabelled, glyphs["test"])
     assert found.classes is None
     assert any("samples have no labels" in note for note in found.notes)
@@ -118,20 +125,18 @@ def test_notes_say_what_was_left_out_and_why(glyphs):
 
 
 def test_floors_come_from_as_many_training_images_of_each_class_as_there_are_samples(glyphs):
-    train, samples = glyphs["train"], glyphs["samples"].pick(torch.arange(0, COUNT, 2))
+    train, samples = glyphs["train"], picked(glyphs["samples"], torch.arange(0, COUNT, 2))
     chosen = floor_set_of(train, samples, 0)
     assert torch.equal(chosen.labels.bincount(), samples.labels.bincount())
-    foreign = ImageSet.from_arrays(
-        "foreign", None, torch.stack(list(noise(40))), torch.full((40,), 77)
-    )
+    foreign = image_rows("foreign", everything(noise(40)), torch.full((40,), 77))
     assert len(floor_set_of(train, foreign, 0)) == 40
     assert len(floor_set_of(train, noise(1000), 0)) == len(train)
 
 
 def test_classes_that_are_not_digits_get_no_accuracy(glyphs):
     test = glyphs["test"]
-    images = torch.stack([test[i] for i in range(COUNT)])
-    turned = ImageSet.from_arrays("turned", None, images, (test.labels + 1) % 10)
+    images = everything(test)
+    turned = image_rows("turned", images, (test.labels + 1) % 10)
     found = evaluate(glyphs["samples"], turned)
     assert any("not the ten digits" in note for note in found.notes)
     with pytest.raises(KeyError):
@@ -163,7 +168,7 @@ def test_too_few_images_and_no_extractor_are_errors(glyphs):
     with pytest.raises(EvaluationError, match="noise: 5 images, expected at least 6"):
         evaluate(noise(5), glyphs["test"])
     with pytest.raises(EvaluationError, match="noise: 0 images"):
-        evaluate(glyphs["samples"], noise(0))
+        evaluate(glyphs["samples"], nothing())
     with pytest.raises(EvaluationError, match="none given"):
         evaluate(glyphs["samples"], glyphs["test"], extractors=())
 
@@ -177,14 +182,7 @@ def stacked():
 
     def part(seed):
         data = StackedData(kind="stacked", image_size=32, test_count=COUNT, seed=seed)
-        source = open_data(data, "test")
-        return ImageSet.from_arrays(
-            source.name,
-            source.fingerprint,
-            source.values["image"],
-            source.labels,
-            source.class_names,
-        )
+        return open_data(data, "test")
 
     return {"reference": part(0), "samples": part(1)}
 
@@ -209,23 +207,23 @@ def test_accuracy_on_stacked_digits_asks_for_all_three(stacked):
     found = evaluate(samples, stacked["reference"])
     assert found["accuracy"].value >= 0.95
     assert found.classes is None
-    pixels = torch.stack(list(samples)).flip(1)  # blue, green, red
-    turned = ImageSet.from_arrays("turned", None, pixels, samples.labels)
+    pixels = everything(samples).flip(1)  # blue, green, red
+    turned = image_rows("turned", pixels, samples.labels)
     mirrored = (samples.labels // 100 == samples.labels % 10).double().mean().item()
     wrong = evaluate(turned, stacked["reference"])["accuracy"].value
     assert wrong == pytest.approx(mirrored, abs=0.03)
 
 
 def test_a_collapsed_model_shows_one_mode_and_diverges_by_the_log_of_1000(stacked):
-    images = torch.stack([stacked["samples"][0]] * 40)
-    found = evaluate(ImageSet.from_arrays("one", None, images), stacked["reference"])
+    images = everything(stacked["samples"])[[0] * 40]
+    found = evaluate(image_rows("one", images), stacked["reference"])
     assert found["modes"].value == 1
     assert found["modes-kl"].value == pytest.approx(math.log(1000))
     assert found["modes"].protocol["floor_count"] == 40
 
 
 def test_a_floor_of_fewer_real_images_says_so(stacked):
-    few = stacked["reference"].pick(torch.arange(50))
+    few = picked(stacked["reference"], torch.arange(50))
     found = evaluate(stacked["samples"], few)
     assert found["modes"].floor <= 50
     assert "the floor is of 50 real images" in found["modes"].note
@@ -243,11 +241,7 @@ def test_grey_samples_have_no_modes_and_plain_digits_neither(stacked, glyphs, pe
 
 @pytest.fixture(scope="module")
 def long_train():
-    data = GlyphsData(image_size=32, train_count=1_100)
-    source = open_data(data)
-    return ImageSet.from_arrays(
-        source.name, source.fingerprint, source.values["image"], source.labels
-    )
+    return open_data(GlyphsData(image_size=32, train_count=1_100))
 
 
 def test_the_parzen_likelihood_is_measured_only_when_asked_for(glyphs, long_train, perfect):
@@ -275,15 +269,15 @@ def test_parzen_windows_need_images_and_a_training_set(glyphs, tmp_path):
 
 def test_a_copy_has_closeness_zero_even_of_an_image_that_occurs_often():
     train = noise(100)
-    copies = train.pick(torch.tensor([3, 50]))
+    copies = picked(train, torch.tensor([3, 50]))
     assert closeness(pixels(copies), train).max() < 0.01
     one = torch.zeros(60, 1, 32, 32, dtype=torch.uint8)
-    black = ImageSet.from_arrays("black", None, one)
+    black = image_rows("black", one)
     assert closeness(pixels(black), black).tolist() == [0.0] * 60
 
 
 def test_an_image_among_equally_far_neighbours_has_closeness_near_one():
-    other = ImageSet.from_arrays("other", None, 255 - torch.stack(list(noise(60)))[:4])
+    other = image_rows("other", 255 - everything(noise(60))[:4])
     assert closeness(pixels(other), noise(60)).min() > 0.9
 
 
@@ -313,25 +307,25 @@ def test_the_reference_lies_below_its_own_quantile_by_construction():
 
 def test_nearest_pairs_show_each_sample_above_its_nearest_image(tmp_path):
     train = noise(30)
-    copies = train.pick(torch.arange(10))
+    copies = picked(train, torch.arange(10))
     sheet = nearest_pairs(copies, train, 5)
     assert sheet.shape == (1, 2 * 34 + 2, 5 * 34 + 2)
     assert torch.equal(sheet[:, 2:34], sheet[:, 36:68])
     save_nearest(tmp_path / "nearest.png", copies, train, 5)
-    assert ImageSet.from_path(tmp_path).shape == sheet.shape
+    assert shape_of(open_path(tmp_path)) == sheet.shape
 
 
 def test_nearest_pairs_of_other_sizes_and_colours_fit_the_samples():
     colour = torch.zeros(8, 3, 20, 20, dtype=torch.uint8)
-    sheet = nearest_pairs(ImageSet.from_arrays("colour", None, colour), noise(9), 4)
+    sheet = nearest_pairs(image_rows("colour", colour), noise(9), 4)
     assert sheet.shape == (3, 2 * 22 + 2, 4 * 22 + 2)
     with pytest.raises(EvaluationError, match="neither"):
-        nearest_pairs(noise(0), noise(5))
+        nearest_pairs(nothing(), noise(5))
 
 
 def test_a_noisy_copy_is_closer_than_any_unseen_image(glyphs):
     train = glyphs["train"]
-    clean = torch.stack([train[i] for i in range(40)]).float()
+    clean = everything(train)[:40].float()
     grain = torch.randn(clean.shape, generator=generator(0, "grain")) * 12
-    copies = ImageSet.from_arrays("copies", None, (clean + grain).clamp(0, 255).to(torch.uint8))
+    copies = image_rows("copies", (clean + grain).clamp(0, 255).to(torch.uint8))
     assert closeness(pixels(copies), train).max() < closeness(pixels(glyphs["test"]), train).min()

@@ -9,14 +9,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from networks_at_hand import smooth_pictures
+from rows_at_hand import everything
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet, evaluate, load_extractor
+from genkit.evaluation import evaluate, load_extractor
+from genkit.evaluation.sets import captions_of
 from genkit.images import png_bytes, to_pil
 from genkit.nn.pretrained import clip
 from genkit.nn.pretrained.dinov2 import PUBLISHED, VisionTransformer
 from genkit.nn.pretrained.vgg import MEAN, STD
 from genkit.random import generator
+from genkit.rows.base import image_rows
+from genkit.rows.files import open_path
 
 
 def seeded(module):
@@ -200,16 +204,16 @@ def test_the_clip_score_of_a_folder_with_captions(clip_file, tmp_path):
         (folder / f"{i}.png").write_bytes(png_bytes(picture))
         lines.append(json.dumps({"file_name": f"{i}.png", "caption": captions[i]}))
     (folder / "metadata.jsonl").write_text("\n".join(lines))
-    samples = ImageSet.from_path(folder)
-    assert samples.captions == tuple(captions)
-    real = ImageSet.from_arrays("real", None, smooth_pictures(12, 32, "real"))
+    samples = open_path(folder)
+    assert captions_of(samples) == tuple(captions)
+    real = image_rows("real", smooth_pictures(12, 32, "real"))
     extractor = load_extractor("clip-vitb32", clip_file)
     found = evaluate(samples, real, extractors=(extractor,), metrics=["clip-score"])
     texts = extractor.text_features([f"A photo depicts {c}" for c in captions])
     cosine = (extractor.of(pictures) * texts).sum(1).clamp_min(0)
     (metric,) = found.metrics
     assert metric.value == pytest.approx(2.5 * cosine.mean().item(), rel=1e-5)
-    del samples.captions
+    samples = image_rows("fake", everything(samples))
     with pytest.raises(EvaluationError, match="fake has no captions; give a folder with metadata"):
         evaluate(samples, real, extractors=(extractor,), metrics=["clip-score"])
 
@@ -224,7 +228,7 @@ def test_texts_are_cut_and_put_in_lower_case(clip_file):
 
 
 def test_cmmd_of_the_published_network_only_is_called_cmmd(clip_file, monkeypatch):
-    sets = [ImageSet.from_arrays(n, None, smooth_pictures(20, 32, n)) for n in ("a", "b")]
+    sets = [image_rows(n, smooth_pictures(20, 32, n)) for n in ("a", "b")]
     name = f"cmmd-{load_extractor('clip-vitl14-336', clip_file).name}"
     options = {"extractors": ("clip-vitl14-336",), "weights": {"clip-vitl14-336": clip_file}}
     assert evaluate(*sets, **options)[name].value > 0

@@ -103,6 +103,17 @@ def test_class_folders_are_classes_by_name_and_whole_numbers_come_in_their_order
     assert [f"/{name}/" in file for name, file in zip(shown, files, strict=True)] == [True] * 3
 
 
+def test_classes_whose_names_are_numbers_are_known_by_these_numbers_too(tmp_path):
+    images = pictures(2)
+    for name, image in zip("37", images, strict=True):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "x.png").write_bytes(png_bytes(image))
+    rows = open_path(tmp_path / "set")
+    assert rows.labels.tolist() == [0, 1]
+    assert rows.class_numbers.tolist() == [3, 7]
+    assert rows.fingerprint == hash_pictures(image_rows("array", images, torch.tensor([3, 7])))
+
+
 def test_images_of_other_sizes_and_modes_come_as_they_are(tmp_path):
     images = [pictures(1)[0], pictures(1)[0], pictures(1, 1)[0], pictures(1, 3, 12)[0]]
     rows = open_path(write_folder(tmp_path / "mixed", images))

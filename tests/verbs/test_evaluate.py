@@ -12,10 +12,10 @@ from families_at_hand import tiny, trainer
 
 import genkit
 from genkit.errors import EvaluationError, PipelineError
-from genkit.evaluation import ImageSet
 from genkit.images import png_bytes
 from genkit.pipelines.export import save_export
 from genkit.random import generator
+from genkit.rows.base import image_rows
 from genkit.verbs.evaluate import evaluate_samples, pipeline_set
 
 
@@ -105,11 +105,11 @@ def export(tmp_path_factory):
 def test_a_live_pipeline_is_measured_as_its_images_in_files_are(export, tmp_path):
     pipeline = genkit.load_pipeline(export)
     size = pipeline.gives["image"].side
-    real = ImageSet.from_arrays("real", None, noise(40)[:, :, :size, :size])
+    real = image_rows("real", noise(40)[:, :, :size, :size])
     options = {"steps": 2, "scheduler": "ddim"}
     live = genkit.evaluate(pipeline, real, count=20, batch_size=7, options=options)
     pixels = torch.cat([made["image"] for _, made in pipeline.stream(range(20), **options)])
-    files = genkit.evaluate(ImageSet.from_arrays("files", None, pixels), real)
+    files = genkit.evaluate(image_rows("files", pixels), real)
     assert live["fd-digits"].value == pytest.approx(files["fd-digits"].value, rel=1e-5)
     by_path = genkit.evaluate(export, real, count=20, options=options)
     assert by_path["fd-digits"].value == pytest.approx(live["fd-digits"].value, rel=1e-5)
@@ -119,13 +119,13 @@ def test_images_that_are_not_finite_are_refused_and_counted(export):
     pipeline = genkit.load_pipeline(export)
     with torch.no_grad():
         pipeline.denoiser.conv_out.bias.fill_(float("nan"))
-    real = ImageSet.from_arrays("real", None, noise(40))
+    real = image_rows("real", noise(40))
     with pytest.raises(PipelineError, match="7 of 7 images are not finite"):
         genkit.evaluate(pipeline, real, count=20, batch_size=7, options={"steps": 1})
 
 
 def test_what_says_how_to_draw_is_refused_where_nothing_is_drawn(export):
-    images = ImageSet.from_arrays("real", None, noise(40))
+    images = image_rows("real", noise(40))
     with pytest.raises(EvaluationError, match="count: says how a pipeline draws"):
         genkit.evaluate(images, images, count=20)
     with pytest.raises(EvaluationError, match="prompts: a Denoising takes no text"):
@@ -148,7 +148,7 @@ def test_a_plain_diffusers_pipeline_is_measured_in_three_lines():
         )
     pipeline = DDIMPipeline(unet, DDIMScheduler())
     pipeline.set_progress_bar_config(disable=True)
-    real = ImageSet.from_arrays("real", None, noise(40))
+    real = image_rows("real", noise(40))
     options = {"num_inference_steps": 2}
     found = genkit.evaluate(pipeline, real, count=12, options=options)
     assert found.samples["count"] == 12
@@ -168,7 +168,7 @@ def test_prompts_go_to_the_images_in_turn():
             pixels = [[[[len(p) / 10] * 3] * 8] * 8 for p in prompt]
             return type("Out", (), {"images": torch.tensor(pixels)})
 
-    real = ImageSet.from_arrays("real", None, noise(20))
+    real = image_rows("real", noise(20))
     genkit.evaluate(Painter(), real, count=7, batch_size=4, prompts=["a", "bb"])
     assert asked == ["a", "bb", "a", "bb", "a", "bb", "a"]
 
@@ -182,12 +182,12 @@ def test_the_identity_of_a_live_set_knows_its_weights_seed_and_options(export):
 
 
 def test_what_is_no_set_and_no_pipeline_is_refused():
-    with pytest.raises(EvaluationError, match="a int, expected an ImageSet, a path, or a pipeline"):
+    with pytest.raises(EvaluationError, match="a int, expected rows, a path, or a pipeline"):
         genkit.evaluate(3, "synthetic:glyphs:test")
 
 
 def test_an_evaluation_comes_back_from_its_file(tmp_path):
-    images = ImageSet.from_arrays("images", None, noise(30))
+    images = image_rows("images", noise(30))
     found = genkit.evaluate(images, images)
     found.save(tmp_path / "evaluation.json")
     assert json.loads((tmp_path / "evaluation.json").read_text())["format"] == 1

@@ -16,6 +16,7 @@ from genkit.nn.denoisers import make_unet
 from genkit.noise.process import NoiseProcess
 from genkit.pipelines import Denoising, load_pipeline
 from genkit.report import write_report
+from genkit.rows.base import image_rows
 from genkit.verbs.frontier import Setting, measure_frontier, pareto, settings_of
 from genkit.verbs.train import train
 
@@ -137,7 +138,7 @@ def test_every_setting_has_a_row_with_speed_and_metrics_by_protocol(run: Path):
 
 
 def test_a_metric_is_that_of_the_samples_that_the_setting_draws(run: Path):
-    from genkit.evaluation import ImageSet, evaluate
+    from genkit.evaluation import evaluate
     from genkit.verbs.evaluate import named_set
 
     one = {"solvers": ["ddim"], "steps": [4], "guidance": [2.0], "precision": ["fp32"]}
@@ -146,7 +147,7 @@ def test_a_metric_is_that_of_the_samples_that_the_setting_draws(run: Path):
         20, scheduler="ddim", steps=4, guidance=2.0, precision="fp32", output="np"
     )
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    samples = ImageSet.from_arrays("s", None, pixels, torch.arange(20) % 10)
+    samples = image_rows("s", pixels, torch.arange(20) % 10)
     expected = evaluate(samples, named_set("synthetic:glyphs:test", 1, 16))
     values = {metric["name"]: metric["value"] for metric in found["rows"][0]["metrics"]}
     # pixels may differ by 1/255 between batch sizes

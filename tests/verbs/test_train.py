@@ -120,10 +120,9 @@ def test_the_best_evaluated_weights_are_kept_beside_the_last(tmp_path):
 
 def run_reference(run):
     from genkit.data.readers.glyphs import GlyphsData
-    from genkit.verbs.evaluate import image_set
 
     config = yaml.safe_load((run / "config.yaml").read_text())
-    return image_set(open_data(GlyphsData(**config["data"]), "test"))
+    return open_data(GlyphsData(**config["data"]), "test")
 
 
 def test_a_resumed_run_keeps_a_better_one_from_before(tmp_path):

@@ -9,6 +9,7 @@ from torch import Tensor
 from genkit.evaluation.extractors.digits import DigitsExtractor
 from genkit.evaluation.metric import Metric
 from genkit.evaluation.metrics import modes
+from genkit.evaluation.sets import shape_of
 from genkit.evaluation.view import Found, View
 
 MEANING = {
@@ -21,18 +22,18 @@ def classes_of(view: View) -> tuple[Tensor, Tensor] | str:
     """The class that samples and reference images show, or why there is none."""
     if not isinstance(view.extractor, DigitsExtractor) or view.reference is None:
         return "needs the digits classifier and reference images: no class accuracy"
-    if view.sample_set.labels is None:
+    if view.sample_set.class_numbers is None:
         return "the samples have no labels: no class accuracy"
-    if view.reference_set is None or view.reference_set.labels is None:
+    if view.reference_set is None or view.reference_set.class_numbers is None:
         return "the reference has no labels: no class accuracy"
     if view.reference_set.class_names == modes.NAMES:
-        if view.sample_set.shape[0] != 3:
+        if shape_of(view.sample_set)[0] != 3:
             return "the samples are grey: no modes and no class accuracy"
         named = modes.modes_shown(view.sample_set, view.extractor)
         return named, modes.modes_shown(view.reference_set, view.extractor, keep=True)
     shown = view.extractor.classify(view.samples.rows)
     real = view.extractor.classify(view.reference.rows)
-    right = hits(real, view.reference_set.labels).mean().item()
+    right = hits(real, view.reference_set.class_numbers).mean().item()
     if right < KNOWN_DIGITS:
         return (
             f"the digits classifier names {right:.0%} of the reference rightly, so its classes "
@@ -44,19 +45,19 @@ def classes_of(view: View) -> tuple[Tensor, Tensor] | str:
 def measure(view: View) -> list[Found]:
     """The accuracy of the samples; its floor is that of the reference images."""
     found = classes_of(view)
-    if isinstance(found, str) or view.sample_set.labels is None:
+    if isinstance(found, str) or view.sample_set.class_numbers is None:
         return []
     assert view.reference_set is not None
-    assert view.reference_set.labels is not None
+    assert view.reference_set.class_numbers is not None
     named, real_named = found
-    right = hits(named, view.sample_set.labels)
+    right = hits(named, view.sample_set.class_numbers)
     return [
         Found(
             "accuracy",
             right.mean().item(),
             "higher",
             right,
-            floor=hits(real_named, view.reference_set.labels).mean().item(),
+            floor=hits(real_named, view.reference_set.class_numbers).mean().item(),
             protocol={"interval": "samples drawn again"},
             most=1.0,
         )
@@ -65,7 +66,7 @@ def measure(view: View) -> list[Found]:
 
 def table(view: View) -> list[dict[str, Any]] | None:
     """Accuracy by class; no table of the 1,000 classes of stacked digits."""
-    found, labels = classes_of(view), view.sample_set.labels
+    found, labels = classes_of(view), view.sample_set.class_numbers
     if isinstance(found, str) or labels is None or modes.applies(view):
         return None
     return per_class(found[0], labels)

@@ -13,8 +13,9 @@ from genkit.errors import EvaluationError
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.extractors.clip_vitb32 import ClipExtractor, is_published
 from genkit.evaluation.metric import Metric
-from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.sets import captions_of
 from genkit.evaluation.view import Found, View
+from genkit.rows.base import Rows
 
 MEANING = {
     "clip-score": "how well images show what their captions say: 2.5 times the cosine of CLIP",
@@ -24,20 +25,21 @@ PROMPT = "A photo depicts {}"
 BATCH = 64
 
 
-def check(samples: ImageSet, extractor: Extractor) -> tuple[str, ...]:
+def check(samples: Rows, extractor: Extractor) -> tuple[str, ...]:
     """The captions of samples, when there is what reads them.
 
     Raises:
         EvaluationError: They have none, or CLIP's vocabulary can't be fetched.
     """
-    if samples.captions is None:
+    captions = captions_of(samples)
+    if captions is None:
         raise EvaluationError(
             f"clip-score: {samples.name} has no captions; give a folder with metadata.jsonl, a "
             'line for each image: {"file_name": "0.png", "caption": "..."}'
         )
     if isinstance(extractor, ClipExtractor):
         _ = extractor.tokenizer
-    return samples.captions
+    return captions
 
 
 def measure(view: View) -> list[Found]:

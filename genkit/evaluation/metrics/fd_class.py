@@ -28,7 +28,7 @@ def measure(view: View) -> list[Found]:
     """ "fid-class" or "fd-class-<extractor>", where both sets have the same classes."""
     if problem(view) or view.reference is None or view.reference_set is None:
         return []
-    labels, real_labels = view.sample_set.labels, view.reference_set.labels
+    labels, real_labels = view.sample_set.class_numbers, view.reference_set.class_numbers
     assert labels is not None
     assert real_labels is not None
     classes = labels.unique()
@@ -63,10 +63,10 @@ def measure(view: View) -> list[Found]:
 
 def _floor(view: View, real_labels: Tensor) -> float | None:
     """Of training images, where these have the same classes and enough of each."""
-    if view.floor is None or view.floor_set is None or view.floor_set.labels is None:
+    if view.floor is None or view.floor_set is None or view.floor_set.class_numbers is None:
         return None
     assert view.reference is not None
-    labels, distances = view.floor_set.labels, []
+    labels, distances = view.floor_set.class_numbers, []
     for label in real_labels.unique().tolist():
         train, real = (labels == label), (real_labels == label)
         if min(int(train.sum()), int(real.sum())) < SMALLEST:
@@ -78,8 +78,8 @@ def _floor(view: View, real_labels: Tensor) -> float | None:
 
 def problem(view: View) -> str:
     """Why there is no such distance; empty if there is one."""
-    labels = view.sample_set.labels
-    real = None if view.reference_set is None else view.reference_set.labels
+    labels = view.sample_set.class_numbers
+    real = None if view.reference_set is None else view.reference_set.class_numbers
     if labels is None or real is None:
         return "samples or reference have no labels: no distance by class"
     counts = [dict(zip(*(t.tolist() for t in x.unique(return_counts=True)), strict=True))

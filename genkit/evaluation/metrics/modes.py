@@ -19,8 +19,9 @@ from genkit.evaluation.engine import features_of
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.extractors.digits import DigitsExtractor
 from genkit.evaluation.metric import Metric
-from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.sets import shape_of
 from genkit.evaluation.view import Found, View
+from genkit.rows.base import Rows
 
 MEANING = {
     "modes": "how many of the 1,000 classes of stacked digits the samples show: what a collapsed "
@@ -34,7 +35,7 @@ USUAL_COUNT = 26_000  # samples
 
 def measure(view: View) -> list[Found]:
     """How many modes the samples show, and how evenly."""
-    if not applies(view) or view.sample_set.shape[0] != 3:
+    if not applies(view) or shape_of(view.sample_set)[0] != 3:
         return []
     assert view.reference_set is not None
     assert isinstance(view.extractor, DigitsExtractor)
@@ -138,10 +139,10 @@ class Channels(Extractor):
         return self.digits.features(inputs.flatten(0, 1)[:, None]).view(len(inputs), -1)
 
 
-_SHOWN: WeakKeyDictionary[ImageSet, Tensor] = WeakKeyDictionary()
+_SHOWN: WeakKeyDictionary[Rows, Tensor] = WeakKeyDictionary()
 
 
-def modes_shown(images: ImageSet, extractor: DigitsExtractor, *, keep: bool = False) -> Tensor:
+def modes_shown(images: Rows, extractor: DigitsExtractor, *, keep: bool = False) -> Tensor:
     """The mode of each RGB image: (N,) int64, 100 red + 10 green + blue digit.
 
     A set is looked at once, however often it is asked for.

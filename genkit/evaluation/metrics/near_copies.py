@@ -23,9 +23,10 @@ from torch import Tensor
 
 from genkit.errors import EvaluationError
 from genkit.evaluation.metric import Metric
-from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.sets import batches
 from genkit.evaluation.view import Found, View
 from genkit.nn.pretrained.digits import to_grey
+from genkit.rows.base import Rows
 
 MEANING = {
     "near-copy-rate": "share of samples nearer to a training image than 99 % of unseen real images",
@@ -68,12 +69,12 @@ def measure(view: View) -> list[Found]:
     return found
 
 
-def pixels(images: ImageSet) -> Tensor:
+def pixels(images: Rows) -> Tensor:
     """The grey 32 px images of a set as rows: (N, 1024) float32 in [0, 1]."""
-    return torch.cat([to_grey(batch).flatten(1) for batch, _ in images.batches(CHUNK)])
+    return torch.cat([to_grey(batch).flatten(1) for batch in batches(images, CHUNK)])
 
 
-def nearest(rows: Tensor, train: ImageSet, count: int) -> tuple[Tensor, Tensor]:
+def nearest(rows: Tensor, train: Rows, count: int) -> tuple[Tensor, Tensor]:
     """The nearest training images of each row: distances and indices, (N, count), rising.
 
     The training set is streamed and looked at by some rows at a time; `count` is cut to its size.
@@ -82,7 +83,7 @@ def nearest(rows: Tensor, train: ImageSet, count: int) -> tuple[Tensor, Tensor]:
     distances = torch.full((len(rows), count), torch.inf)
     indices = torch.zeros(len(rows), count, dtype=torch.int64)
     start = 0
-    for batch, _ in train.batches(CHUNK):
+    for batch in batches(train, CHUNK):
         images = to_grey(batch).flatten(1)
         numbers = torch.arange(start, start + len(batch))
         for first in range(0, len(rows), CHUNK):
@@ -95,7 +96,7 @@ def nearest(rows: Tensor, train: ImageSet, count: int) -> tuple[Tensor, Tensor]:
     return distances, indices
 
 
-def closeness(rows: Tensor, train: ImageSet) -> Tensor:
+def closeness(rows: Tensor, train: Rows) -> Tensor:
     """Of pixels (N, 1024), (N,) in [0, 1]: 0 for an exact copy, 1 where no image stands out."""
     if len(train) < 2:
         raise EvaluationError(f"{train.name}: near copies need at least 2 training images")

@@ -26,8 +26,10 @@ from torch import Tensor
 from genkit.errors import EvaluationError
 from genkit.evaluation.metric import Metric
 from genkit.evaluation.metrics.prdc import squared_distances
-from genkit.evaluation.sets import ImageSet
+from genkit.evaluation.sets import batches, shape_of
 from genkit.evaluation.view import Found, View, floor_set_of
+from genkit.rows.base import Rows
+from genkit.rows.combine import picked
 
 MEANING = {
     "parzen-ll": "mean log-likelihood of real images under Gaussian windows on the samples, in "
@@ -59,7 +61,7 @@ def measure(view: View) -> list[Found]:
         return []
     validation, rest = split_train(train)
     others = floor_set_of(rest, samples, view.seed)
-    shape = samples.shape
+    shape = shape_of(samples)
     real, chosen, rows = (rows_of(x, shape) for x in (reference, validation, samples))
     found = parzen(real, rows, chosen)
     error = found.values.std() / math.sqrt(len(real))
@@ -114,14 +116,14 @@ def log_likelihoods(points: Tensor, samples: Tensor, sigmas: tuple[float, ...]) 
     return torch.cat(parts, 1) - math.log(count) - points.new_tensor(normal)[:, None]
 
 
-def rows_of(images: ImageSet, shape: torch.Size) -> Tensor:
+def rows_of(images: Rows, shape: torch.Size) -> Tensor:
     """The images of a set as rows of values: (N, d) float64 in [0, 1].
 
     Raises:
         EvaluationError: When an image isn't of `shape` (C, H, W): distances need equal shapes.
     """
     parts = []
-    for batch, _ in images.batches(BATCH):
+    for batch in batches(images, BATCH):
         if batch.shape[1:] != shape:
             raise EvaluationError(
                 f"{images.name}: images of (C, H, W) = {tuple(batch.shape[1:])} can't be compared "
@@ -132,7 +134,7 @@ def rows_of(images: ImageSet, shape: torch.Size) -> Tensor:
     return torch.cat(parts)
 
 
-def split_train(train: ImageSet) -> tuple[ImageSet, ImageSet]:
+def split_train(train: Rows) -> tuple[Rows, Rows]:
     """The validation images of a training set, and all others.
 
     Validation are the first 1,000 of its last 10,000 images. A model that was trained on them too,
@@ -147,7 +149,7 @@ def split_train(train: ImageSet) -> tuple[ImageSet, ImageSet]:
             f"{train.name}: {len(train)} training images, but --parzen takes {VALIDATION_COUNT:,} "
             "of them as validation images and needs others too; give a larger --train"
         )
-    return train.pick(indices[chosen]), train.pick(indices[~chosen])
+    return picked(train, indices[chosen]), picked(train, indices[~chosen])
 
 
 METRIC = Metric(

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import Found, ImageSet, Metric, evaluate, metrics
+from genkit.evaluation import Found, Metric, evaluate, metrics
 from genkit.random import generator
+from genkit.rows.base import image_rows
 
 
 def lightness(view):
@@ -23,7 +24,7 @@ BORROWED = Metric("fd", lightness, {}, order=5)
 
 def noise(purpose):
     drawn = torch.randint(256, (30, 1, 16, 16), generator=generator(0, purpose))
-    return ImageSet.from_arrays(purpose, None, drawn.to(torch.uint8))
+    return image_rows(purpose, drawn.to(torch.uint8))
 
 
 def test_metrics_are_found_in_their_order_and_every_name_is_unlike_the_others():

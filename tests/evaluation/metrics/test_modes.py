@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from genkit.data.readers import glyphs, stacked
-from genkit.evaluation import ImageSet
 from genkit.evaluation.extractors.digits import load_digits
 from genkit.evaluation.metrics.modes import (
     NAMES,
@@ -70,7 +69,7 @@ def test_the_classifier_reads_the_modes_of_real_stacked_digits():
     drawn = glyphs.draw("0123456789", 32, 0, "test", 100)[:, None]
     digits = image_rows("digits", drawn, torch.arange(100) % 10)
     pixels, labels = stacked.stack(digits, stacked.choose(0, "test", 200, 100))
-    shown = modes_shown(ImageSet.from_arrays("stacked", None, pixels), load_digits())
+    shown = modes_shown(image_rows("stacked", pixels), load_digits())
     assert (shown == labels).double().mean() >= 0.95
 
 

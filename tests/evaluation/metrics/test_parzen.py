@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
+from rows_at_hand import everything
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import ImageSet
 from genkit.evaluation.metrics.parzen import (
     SIGMAS,
     log_likelihoods,
@@ -12,7 +12,9 @@ from genkit.evaluation.metrics.parzen import (
     rows_of,
     split_train,
 )
+from genkit.evaluation.sets import shape_of
 from genkit.random import generator
+from genkit.rows.base import image_rows
 
 
 def normal(count, dimensions, scale, purpose):
@@ -22,7 +24,7 @@ def normal(count, dimensions, scale, purpose):
 
 def grey(count, size=4):
     drawn = torch.randint(256, (count, 1, size, size), generator=generator(0, "grey"))
-    return ImageSet.from_arrays("grey", None, drawn.to(torch.uint8))
+    return image_rows("grey", drawn.to(torch.uint8))
 
 
 def test_one_sample_at_zero_distance_gives_the_constant_of_its_gaussian():
@@ -77,9 +79,9 @@ def test_sigma_is_the_one_of_ten_that_fits_the_validation_images_best():
 
 
 def test_values_lie_between_zero_and_one_in_rows():
-    images = ImageSet.from_arrays("two", None, torch.tensor([0, 255], dtype=torch.uint8)
+    images = image_rows("two", torch.tensor([0, 255], dtype=torch.uint8)
                                   .view(2, 1, 1, 1).expand(-1, 3, 2, 2))  # fmt: skip
-    rows = rows_of(images, images.shape)
+    rows = rows_of(images, shape_of(images))
     assert rows.dtype == torch.float64
     assert rows.tolist() == [[0.0] * 12, [1.0] * 12]
 
@@ -94,9 +96,9 @@ def test_images_of_another_size_are_refused():
 def test_validation_are_the_first_thousand_of_the_last_ten_thousand_training_images():
     pixels = torch.arange(12_000).view(-1, 1, 1, 1)
     low, high = (pixels % 256).to(torch.uint8), (pixels // 256).to(torch.uint8)
-    train = ImageSet.from_arrays("train", None, torch.cat([low, high, high], 1))
+    train = image_rows("train", torch.cat([low, high, high], 1))
     validation, rest = split_train(train)
-    numbers = [int(image[0]) + 256 * int(image[1]) for image in validation]
+    numbers = [int(image[0]) + 256 * int(image[1]) for image in everything(validation)]
     assert numbers == list(range(2_000, 3_000))
     assert len(rest) == 11_000
 
