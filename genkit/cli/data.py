@@ -25,8 +25,11 @@ _SHOWN = 12  # lines of one kind before "and so many more"
 
 @app.command()
 def check(
-    path: Annotated[Path, typer.Argument(help="Folder of images, shards, or an npz file.")],
+    path: Annotated[Path, typer.Argument(help="Folder of images, shards, a zip or an npz file.")],
     *,
+    label: Annotated[
+        str, typer.Option(help="Column of metadata.jsonl that holds the class.")
+    ] = "label",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Decode every image and say what is there; exit status 2 when a file is broken.
@@ -42,7 +45,7 @@ def check(
 
     from genkit.data.inspect import inspect
 
-    found = inspect(path)
+    found = inspect(path, label)
     if as_json:
         typer.echo(json.dumps(found.to_tree(), indent=1, ensure_ascii=False))
     else:
@@ -60,8 +63,8 @@ def pack(
     *,
     per_shard: Annotated[int, typer.Option(min=1, help="Images per shard.")] = 5_000,
     label: Annotated[
-        str | None, typer.Option(help="Column of metadata.jsonl that holds the class.")
-    ] = None,
+        str, typer.Option(help="Column of metadata.jsonl that holds the class.")
+    ] = "label",
 ) -> None:
     """Write a folder as WebDataset .tar shards; the same folder gives the same bytes.
 
@@ -83,6 +86,8 @@ def _table(found: Inspection) -> Table:
     table = Table(show_header=False, box=box.SIMPLE)
     table.add_row(found.kind, escape(found.path))
     table.add_row("images", f"{found.count:,}")
+    if found.parts:
+        table.add_row("parts", _counts(found.parts))
     table.add_row("sizes", _counts(found.sizes))
     table.add_row("modes", _counts(found.modes))
     table.add_row("classes", escape(_counts(found.classes)) or "none")

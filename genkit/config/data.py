@@ -91,8 +91,14 @@ class _EveryKind:
     """Has the JSON schema show the settings of every kind."""
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
-        found = {kind: handler(reader(kind).__pydantic_core_schema__) for kind in kinds()}
-        return {"oneOf": list(found.values())}
+        sections = [reader(kind) for kind in kinds()]
+        cores = [section.__pydantic_core_schema__ for section in sections]
+        # Through the class, which adds what its comments say.
+        every = [
+            section.__get_pydantic_json_schema__(core, handler)
+            for section, core in zip(sections, cores, strict=True)
+        ]
+        return {"oneOf": every}
 
 
 AnyData = Annotated[SerializeAsAny[DataSection], _EveryKind()]  # the settings of any kind

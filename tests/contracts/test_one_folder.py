@@ -1,0 +1,144 @@
+"""One folder gives the same count, classes and names wherever it is read."""
+
+import json
+
+import pytest
+import torch
+
+from genkit.data import open_data
+from genkit.data.inspect import inspect
+from genkit.data.pack import pack
+from genkit.data.readers.folder import FolderData
+from genkit.data.readers.shards import ShardsData
+from genkit.errors import DataError
+from genkit.images import png_bytes
+from genkit.random import generator
+from genkit.rows.files import open_path
+
+SIZE = 8
+
+
+def write(root, *names):
+    """A picture of noise at each of these paths."""
+    for i, name in enumerate(names):
+        noise = torch.randint(256, (3, SIZE, SIZE), generator=generator(0, name, i))
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(png_bytes(noise.to(torch.uint8)))
+
+
+def write_metadata(root, *rows):
+    (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def plain(root):
+    write(root, "b.png", "a.png", "c.png")
+
+
+def numbered(root):
+    write(root, "12/0.png", "3/0.png", "3/1.png", "7/0.png")
+
+
+def nested(root):
+    write(root, "cat/0.png", "cat/deep/1.png", "ape/deep/er/0.png", "dog/x/0.png", "dog/y/0.png")
+
+
+def parts(root):
+    write(root, *(f"train/{name}/{i}.png" for name in ("10", "9", "1") for i in range(3)))
+    write(root, "test/9/0.png", "test/10/0.png")
+
+
+def words(root):
+    names = ["0.png", "in/1.png", "2.png", "3.png"]
+    write(root, *names)
+    labels = ["warm", "cold", "warm", "hot"]
+    rows = [{"file_name": n, "label": label} for n, label in zip(names, labels, strict=True)]
+    write_metadata(root, *({**row, "caption": [f"so {row['label']}", "x"]} for row in rows))
+
+
+def numbers(root):
+    write(root, *(f"{i}.png" for i in range(4)))
+    rows = [
+        {"file_name": f"{i}.png", "label": (4, 0, 2, 0)[i], "text": f"no {i}"} for i in range(4)
+    ]
+    write_metadata(root, *rows)
+
+
+# What each folder holds: images of its parts, and the names of its classes.
+FOLDERS = {
+    plain: ({"train": 3}, None),
+    numbered: ({"train": 4}, ("3", "7", "12")),
+    nested: ({"train": 5}, ("ape", "cat", "dog")),
+    parts: ({"train": 9, "test": 2}, ("1", "9", "10")),
+    words: ({"train": 4}, ("cold", "hot", "warm")),
+    numbers: ({"train": 4}, None),
+}
+
+
+def facts(rows):
+    """Of each picture its class by name or number and its captions: the order may differ."""
+    found = rows.read(range(len(rows)))
+    labels = [None] * len(rows) if rows.labels is None else rows.labels.tolist()
+    names = rows.class_names
+    classes = [label if names is None or label is None else names[label] for label in labels]
+    captions = found.get("caption", [None] * len(rows))
+    pixels = [image.numpy().tobytes() for image in found["image"]]
+    told = zip(pixels, labels, classes, map(str, captions), strict=True)
+    return sorted(told, key=lambda one: one[0])
+
+
+@pytest.mark.parametrize("make", FOLDERS, ids=lambda make: make.__name__)
+def test_a_folder_is_the_same_to_training_check_pack_and_evaluation(make, tmp_path):
+    folder, packed = tmp_path / "set", tmp_path / "packed"
+    make(folder)
+    counts, names = FOLDERS[make]
+    pack(folder, packed, per_shard=2)
+    whole = open_path(folder)
+    assert (len(whole), whole.class_names) == (sum(counts.values()), names)
+    assert facts(open_path(packed)) == facts(whole)
+
+    trained = []
+    for split, count in counts.items():
+        for data in (
+            FolderData(root=folder, image_size=SIZE, memory="never"),
+            ShardsData(root=packed, image_size=SIZE),
+        ):
+            rows = open_data(data, split)
+            assert (len(rows), rows.class_names) == (count, names)
+            assert rows.num_classes == whole.num_classes
+            assert facts(rows) == facts(open_path(folder, split))
+        trained += facts(rows)
+    assert sorted(trained, key=lambda one: one[0]) == facts(whole)
+
+    for path in (folder, packed):
+        checked = inspect(path)
+        assert checked.count == len(whole)
+        assert checked.parts in ({}, counts)
+        assert not checked.broken
+        told = [str(one[2]) for one in facts(whole) if one[2] is not None]
+        assert checked.classes == {name: told.count(name) for name in told}
+
+
+def test_a_split_beside_other_folders_is_a_class_everywhere(tmp_path, caplog):
+    write(tmp_path, "train/0.png", "bus/0.png", "bus/1.png")
+    assert open_path(tmp_path).class_names == ("bus", "train")
+    assert open_data(FolderData(root=tmp_path, image_size=SIZE)).class_names == ("bus", "train")
+    assert inspect(tmp_path).classes == {"bus": 2, "train": 1}
+    assert "bus beside train, so these are classes" in caplog.text
+
+
+def test_what_is_no_picture_does_not_keep_parts_apart(tmp_path):
+    write(tmp_path, "train/a/0.png", "test/a/0.png")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "LICENSE").write_text("free")
+    (tmp_path / "README.md").write_text("pictures")
+    assert inspect(tmp_path).parts == {"train": 1, "test": 1}
+    assert len(open_path(tmp_path, "test")) == 1
+
+
+def test_shards_beside_pictures_are_refused_where_the_kind_is_not_said(tmp_path):
+    write(tmp_path / "set", "a/0.png", "b/0.png")
+    pack(tmp_path / "set", tmp_path / "set", per_shard=9)
+    with pytest.raises(DataError, match="lie beside pictures; name the shards"):
+        open_path(tmp_path / "set")
+    assert len(open_data(FolderData(root=tmp_path / "set", image_size=SIZE))) == 2
+    assert len(open_data(ShardsData(root=tmp_path / "set", image_size=SIZE))) == 2
