@@ -45,7 +45,9 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(f"override {override!r}: write it as section.key=value")
     *sections, leaf = dotted.strip().split(".")
     for section in sections:
-        tree = tree.setdefault(section, {})
+        if tree.get(section) is None:  # missing, or `section:` with nothing below it
+            tree[section] = {}
+        tree = tree[section]
         if not isinstance(tree, dict):
             raise ConfigError(f"override {override!r}: {section!r} is a value, not a section")
     try:
