@@ -89,9 +89,9 @@ def frontier(
     """
     from rich.console import Console
 
-    from genkit.cli.drawing import usable_device
     from genkit.machine import keep_freed_memory
     from genkit.verbs.frontier import measure_frontier
+    from genkit.verbs.sample import usable_device
 
     keep_freed_memory()
     with _bar() as advance:
@@ -107,7 +107,7 @@ def frontier(
             reference=reference,
             root=root,
             extractor=extractor,
-            device=usable_device(device, 0),
+            device=usable_device(device),
             progress=advance,
         )
     if as_json:

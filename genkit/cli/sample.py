@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json as json_format
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genkit.cli.diffusion import STRENGTH, Edit, Options
-from genkit.cli.drawing import Job, Ranks, draw, usable_device
+from genkit.cli.diffusion import Options
 from genkit.errors import PipelineError
 
-COUNT = 10_000
-SPEED_FROM = 100  # samples: fewer say little of the speed
-VARIANTS = 8
+if TYPE_CHECKING:
+    from genkit.verbs.sample import Request
+
 _DIFFUSION, _PICTURES, _EDITING = "Diffusion models", "Pictures", "Editing a picture (diffusion)"
 
 
@@ -26,15 +23,23 @@ def _option(kind: str, what: str, panel: str | None = None, **rest: Any) -> Any:
 
 Count = Annotated[
     int | None,
-    _option("N", f"Images in all; default {COUNT}, of variants {VARIANTS}.", min=1),
+    _option("N", "Images in all; default 10000, as many as are given, of variants 8.", min=1),
 ]
 Labels = Annotated[str | None, _option("CLASSES", "E.g. 3 or 0-9 or 1,3,5-7; default all in turn.")]
 Out = Annotated[
     Path | None,
     _option(
         "DIR|FILE.npz|FILE.tar",
-        "Where they go; default RUN/samples.npz. Variants also as a sheet: FILE.png; default "
-        "RUN/variants.png.",
+        "Where they go; default RUN/samples.npz, of --given RUN/made. Variants also as a sheet: "
+        "FILE.png; default RUN/variants.png.",
+    ),
+]
+Given = Annotated[
+    list[str] | None,
+    _option(
+        "FOLDER",
+        "Pictures to make others of, one of each and named like it; also COLUMN=FOLDER or "
+        "COLUMN=TEXT; repeatable.",
     ),
 ]
 Device = Annotated[str | None, _option("NAME", "E.g. cpu, cuda:1; default a GPU if there is one.")]
@@ -96,54 +101,10 @@ Compile = Annotated[
 Init = Annotated[Path | None, _option("IMAGE", "Variants of this picture.", _EDITING)]
 Strength = Annotated[
     float | None,
-    _option("SHARE", f"Share of the steps; default {STRENGTH}, with a mask 1.", _EDITING),
+    _option("SHARE", "Share of the steps; default 0.6, with a mask 1.", _EDITING),
 ]
 Inpaint = Annotated[Path | None, _option("IMAGE", "Variants of a part of this picture.", _EDITING)]
 Mask = Annotated[Path | None, _option("IMAGE", "Which part: white = make anew.", _EDITING)]
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What one command asks for, as the user gave it."""
-
-    source: str
-    count: int | None
-    seed: int
-    labels: str | None
-    out: Path | None
-    batch_size: int
-    processes: int
-    device: str | None
-    pictures: dict[str, Path]
-    options: Options
-    edit: Edit
-
-    def check(self) -> None:
-        """Raise unless its parts go together."""
-        self.edit.check()
-        if self.edit.is_asked and self.pictures:
-            raise PipelineError(
-                "--grid, --interpolate and --trajectory: show samples, not variants of a picture; "
-                "leave them out, and for a sheet of variants give --out FILE.png"
-            )
-        if self.is_sheet and self.processes > 1:
-            raise PipelineError(
-                f"--processes {self.processes}: a sheet is made by one process; leave it out, or "
-                "let the variants go to a folder: --out DIR"
-            )
-
-    @property
-    def is_sheet(self) -> bool:
-        """Whether it is for variants that go into one picture."""
-        return self.edit.is_asked and (self.out is None or self.out.suffix == ".png")
-
-    @property
-    def target(self) -> Path | None:
-        """Where samples or variants go; None if only pictures are asked for."""
-        if self.pictures and self.count is None and self.out is None:
-            return None
-        name = "variants.png" if self.edit.is_asked else "samples.npz"
-        return self.out or _default_out(self.source, name)
 
 
 def sample(
@@ -154,6 +115,7 @@ def sample(
     count: Count = None,
     seed: Annotated[int, typer.Option(help="Names the noise of every image.")] = 0,
     labels: Labels = None,
+    given: Given = None,
     out: Out = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images made at a time.")] = 64,
     processes: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
@@ -189,107 +151,73 @@ def sample(
       [cyan]genkit sample runs/ddpm --scheduler dpmsolver++ --steps 20 --guidance 2 --labels 7[/]
       [cyan]genkit sample runs/ddpm --option use_karras_sigmas=true --trajectory way.png[/]
       [cyan]genkit sample runs/ddpm --init seven.png --strength 0.6 --out variants.png[/]
+      [cyan]genkit sample runs/ddpm --given photos --strength 0.4 --out changed[/]
       [cyan]genkit sample runs/ddpm --inpaint seven.png --mask white-is-new.png --out variants[/]
 
     On several GPUs: [cyan]accelerate launch sample/run.py RUN --count 50000[/]
     """
+    from genkit import launch
+    from genkit.pipelines import parse_labels
+    from genkit.verbs.sample import Edit, Request
+
     named = {"grid": grid, "interpolation": interpolate, "trajectory": trajectory}
-    pictures = {name: path for name, path in named.items() if path is not None}
     guided = (guidance, guidance_interval, guidance_rescale)
-    options = Options(scheduler, steps, *guided, eta, precision, option, compile)
-    edit, place = Edit(init, inpaint, mask, strength), (batch_size, processes, device)
-    done = _run(_Request(source, count, seed, labels, out, *place, pictures, options, edit))
+    options = Options(scheduler, steps, *guided, eta, precision, option).of_call()
+    request = Request(
+        source,
+        count=count,
+        seed=seed,
+        given=given or (),
+        out=out,
+        batch_size=batch_size,
+        device=device,
+        pictures={name: path for name, path in named.items() if path is not None},
+        options=options | ({} if labels is None else {"label": parse_labels(labels)}),
+        edit=Edit(init, inpaint, mask, strength),
+        compile=compile,
+    )
+    _check(request, processes)
+    if processes > 1:
+        on_gpus = device is None or device.startswith("cuda")
+        done = launch.run_together(work, {"request": request}, processes, on_gpus=on_gpus)
+    else:
+        done = work(request)
     if json and done:
         typer.echo(json_format.dumps(done))
     elif done:
         typer.echo("\n".join(done[name] for name in ("out", *named) if name in done))
 
 
-def _run(request: _Request) -> dict[str, Any]:
-    """What was done; nothing to say of a process that is not the first."""
-    from genkit.machine import keep_freed_memory
-    from genkit.pipelines import load_pipeline, parse_labels
+def work(request: Request) -> dict[str, Any]:
+    """What one process does of a request; {} if it is not the first."""
+    from genkit.cli.drawing import bar
+    from genkit.verbs.sample import sample
 
-    keep_freed_memory()
-    ranks = Ranks.seen(request.processes)
-    request.check()
-    target = request.target
-    classes = None if request.labels is None else parse_labels(request.labels)
-    options = request.options.of_call()
-    pipeline = load_pipeline(request.source, device=usable_device(request.device, ranks.rank))
-    request.options.prepare(pipeline)
-    result: dict[str, Any] = {"source": request.source, "seed": request.seed, "labels": classes}
-    drawing = {"seed": request.seed, "label": classes, "batch_size": request.batch_size}
-    edit = request.edit.asked(pipeline)
-    if target is not None and not request.is_sheet:
-        result |= draw(pipeline, _job(request, target, classes, options | edit), ranks)
-    if not ranks.is_first:
-        return {}
-    if "images_per_s" in result:
-        _keep_speed(result, request, ranks.count)
-    if target is not None and request.is_sheet:
-        count = request.count or VARIANTS
-        sheet = _sheet(pipeline, target, count=count, **drawing, **edit, **options)
-        result |= {"out": sheet, "count": count}
-    return result | _pictures(pipeline, request.pictures, **drawing, **options)
+    return sample(request, bar)
 
 
-def _keep_speed(result: dict[str, Any], request: _Request, processes: int) -> None:
-    """Leave the speed in the run folder, for the report, if all samples were made in this go."""
-    from genkit.files import write_whole
-    from genkit.pipelines.loading import is_run
-    from genkit.provenance import hardware
-
-    whole = result["written"] == result["count"] >= SPEED_FROM
-    if not is_run(Path(request.source)) or request.edit.is_asked or not whole:
-        return
-    kept = {key: result[key] for key in ("count", "seconds", "images_per_s")}
-    kept |= {"batch_size": request.batch_size, "processes": processes, "hardware": hardware()}
-    kept |= {"options": {k: str(v) for k, v in request.options.of_call().items()}}
-    with suppress(OSError):  # a run folder that can only be read
-        write_whole(Path(request.source) / "sampling.json", json_format.dumps(kept, indent=1))
-
-
-def _job(
-    request: _Request, target: Path, classes: list[int] | None, options: dict[str, Any]
-) -> Job:
-    return Job(
-        request.source,
-        target,
-        request.count or (VARIANTS if request.edit.is_asked else COUNT),
-        request.seed,
-        classes,
-        request.batch_size,
-        request.device,
-        options=options,
-        words=[*request.options.words(), *request.edit.words()],
-    )
-
-
-def _sheet(pipeline: Any, path: Path, *, image: Any, **drawing: Any) -> str:
-    from genkit.pipelines import save_variants
-
-    return str(save_variants(pipeline, image, path, **drawing))
-
-
-def _pictures(pipeline: Any, paths: dict[str, Path], **drawing: Any) -> dict[str, str]:
-    """Where the asked pictures are, after they were made."""
-    from genkit.pipelines import save_grid, save_interpolation, save_trajectory
-
-    made: dict[str, Path] = {}
-    if "grid" in paths:
-        made["grid"] = save_grid(pipeline, paths["grid"], **drawing)
-    if "interpolation" in paths:
-        made["interpolation"] = save_interpolation(pipeline, paths["interpolation"], **drawing)
-    if "trajectory" in paths:
-        del drawing["batch_size"]  # a few images, all at once
-        made["trajectory"] = save_trajectory(pipeline, paths["trajectory"], **drawing)
-    return {name: str(path) for name, path in made.items()}
-
-
-def _default_out(source: str, name: str) -> Path:
-    from genkit.pipelines.loading import is_run
-
-    if not is_run(Path(source)):
-        raise PipelineError(f"{source}: not a run folder, so say where samples go: --out DIR")
-    return Path(source) / name
+def _check(request: Request, processes: int) -> None:
+    """Raise unless the parts of a request go together."""
+    edit = request.edit
+    if edit.init is not None and edit.inpaint is not None:
+        raise PipelineError("--init and --inpaint: give one picture to begin with, not two")
+    if edit.inpaint is not None and edit.mask is None:
+        raise PipelineError(
+            "--inpaint: needs --mask FILE, a picture that is white where to make anew"
+        )
+    if edit.mask is not None and edit.inpaint is None:
+        raise PipelineError("--mask: says where to change a picture; give it with --inpaint")
+    if edit.strength is not None and not (edit.is_asked or request.given):
+        raise PipelineError("--strength: says how much of a picture to change; give --init")
+    if edit.is_asked and request.given:
+        raise PipelineError("--given and --init: give pictures to begin with by one of the two")
+    if (edit.is_asked or request.given) and request.pictures:
+        raise PipelineError(
+            "--grid, --interpolate and --trajectory: show samples, not what is made of pictures; "
+            "leave them out, and for a sheet of variants give --out FILE.png"
+        )
+    if request.is_sheet and processes > 1:
+        raise PipelineError(
+            f"--processes {processes}: a sheet is made by one process; leave it out, or "
+            "let the variants go to a folder: --out DIR"
+        )

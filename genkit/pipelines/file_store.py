@@ -86,6 +86,10 @@ class FileStore(Store):
                 # Another process was faster; its folder is as good.
         refuse_others(self.out, read_spec(self.part / SPEC), spec)
 
+    def is_begun(self) -> bool:
+        """Whether its part folder is there."""
+        return self.part.exists()
+
     def missing(self) -> NDArray[np.bool_]:
         """Which rows are not marked as written."""
         if not self.part.exists():

@@ -102,6 +102,13 @@ def missing_samples(out: Path | str, *, batch_size: int, rank: int = 0, processe
         return len(_share(store, batch_size, rank, processes))
 
 
+def present_samples(out: Path | str) -> int:
+    """How many images of samples that were begun are there; 0 where none were."""
+    store = store_for(out)
+    with store.explained():
+        return store.present()
+
+
 def begin_samples(
     pipeline: Any,
     out: Path | str,

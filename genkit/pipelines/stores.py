@@ -54,6 +54,14 @@ class Store(ABC):
         """Which rows are not there yet, one entry each."""
 
     @abstractmethod
+    def is_begun(self) -> bool:
+        """Whether there are rows of samples that were begun."""
+
+    def present(self) -> int:
+        """How many rows of samples that were begun are there."""
+        return int((~self.missing()).sum()) if self.is_begun() else 0
+
+    @abstractmethod
     def write(self, indices: Sequence[int], made: Mapping[str, Raw]) -> None:
         """Put what was made of B rows in place: pictures as uint8 (B, C, H, W)."""
 
@@ -108,6 +116,10 @@ class FolderStore(Store):
         table.write_given(self.out, given)
         for parent in {PurePath(name).parent for name in given.get("file_name", ())}:
             (self.out / parent).mkdir(parents=True, exist_ok=True)
+
+    def is_begun(self) -> bool:
+        """Whether the folder says what it holds."""
+        return (self.out / SPEC).is_file()
 
     def missing(self) -> NDArray[np.bool_]:
         """Which PNG files are not there yet."""

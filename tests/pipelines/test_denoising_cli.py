@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from genkit.cli import app
 from genkit.cli.diffusion import Options
-from genkit.cli.drawing import Advance
+from genkit.cli.drawing import Advance, bar
 from genkit.errors import PipelineError
 from genkit.pipelines import load_pipeline, save_export
+from genkit.verbs import sample as verb
 
 GUIDED = ["--scheduler", "heun", "--steps", 3, "--guidance", 2, "--guidance-interval", "0.1,0.9"]
 CELL = SIDE + 2  # px of a sheet, before it is enlarged
@@ -146,22 +147,18 @@ def test_two_processes_make_the_images_of_one_with_options_too(sample, run, tmp_
     assert far(arrays(tmp_path / "alone.npz"), arrays(tmp_path / "both.npz")) <= 1
 
 
-def test_options_are_words_again_for_another_process():
-    options = Options("ddim", 7, 2.5, "0.1,0.9", 0.5, 1.0, "bf16", ["a=1e-3", "b=x=y"], True)
-    assert options.words() == [
-        "--scheduler=ddim",
-        "--steps=7",
-        "--guidance=2.5",
-        "--guidance-interval=0.1,0.9",
-        "--guidance-rescale=0.5",
-        "--eta=1.0",
-        "--precision=bf16",
-        "--option=a=1e-3",
-        "--option=b=x=y",
-        "--compile",
-    ]
-    assert options.of_call()["options"] == {"a": 0.001, "b": "x=y"}
-    assert Options().words() == []
+def test_options_are_keywords_of_the_call_where_they_are_given():
+    options = Options("ddim", 7, 2.5, "0.1,0.9", 0.5, 1.0, "bf16", ["a=1e-3", "b=x=y"])
+    assert options.of_call() == {
+        "scheduler": "ddim",
+        "steps": 7,
+        "guidance": 2.5,
+        "guidance_interval": (0.1, 0.9),
+        "guidance_rescale": 0.5,
+        "eta": 1.0,
+        "precision": "bf16",
+        "options": {"a": 0.001, "b": "x=y"},
+    }
     assert Options().of_call() == {}
 
 
@@ -298,7 +295,7 @@ def test_a_trajectory_can_come_with_samples(sample, free, tmp_path):
         ("GAN --steps 5", "steps: this generator makes images in one pass"),
         ("GAN --guidance 2", "guidance: this generator makes images in one pass"),
         ("GAN --option a=1", "options: this generator makes images in one pass"),
-        ("GAN --compile", "--compile: this generator makes images in one pass"),
+        ("GAN --compile", "compile: this generator makes images in one pass"),
         ("GAN --init PICTURE", "init and inpaint: this generator makes images in one pass"),
         ("GAN --trajectory x.png", "x.png: this generator makes images in one pass"),
     ],
@@ -332,16 +329,14 @@ def test_the_bar_moves_within_a_batch_and_counts_for_all_processes():
 
 
 def test_steps_reach_the_bar_and_no_longer_when_it_is_gone(monkeypatch, free, tmp_path):
-    from genkit.cli import drawing
-
     told: list[float] = []
-    monkeypatch.setattr(Advance, "step", lambda self, done, steps: told.append(done / steps))
     pipeline = load_pipeline(free)
-    job = drawing.Job(
-        *(str(free), tmp_path / "x.npz", 3, 0, None, 2, None), options={"steps": 2}, words=[]
+    monkeypatch.setattr(Advance, "step", lambda self, done, steps: told.append(done / steps))
+    monkeypatch.setattr(verb, "load_pipeline", lambda *_, **__: pipeline)
+    request = verb.Request(
+        str(free), 3, out=tmp_path / "x.npz", batch_size=2, device="cpu", options={"steps": 2}
     )
-    done = drawing.draw(pipeline, job, drawing.Ranks(0, 1, False))
-    assert done["written"] == 3
+    assert verb.sample(request, bar)["written"] == 3
     assert told == [0.5, 1.0] * 2
     assert pipeline.on_step is None
 

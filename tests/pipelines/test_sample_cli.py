@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import runpy
 import subprocess
@@ -8,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from denoisers_at_hand import SIDE, denoising
 from PIL import Image
 from typer.testing import CliRunner
 
 from genkit.cli import app
-from genkit.pipelines import load_pipeline, write_samples
+from genkit.pipelines import load_pipeline, save_export, write_samples
+from genkit.rows.combine import fitted
+from genkit.rows.files import open_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,7 +99,81 @@ def test_a_process_that_fails_fails_the_command(genkit_sample, run, tmp_path, mo
     monkeypatch.setattr(sys, "executable", "/bin/false")
     done = genkit_sample(run, "--count", 9, "--out", tmp_path / "x", "--processes", 2)
     assert done.exit_code == 2
-    assert "process 1 of 2 ended with status 1" in done.stderr
+    assert "process 0 of 2 ended with exit status 1" in done.stderr
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of pictures of two sizes, in two folders."""
+    keyed = np.random.default_rng(0)
+    for name, size in (("a/x.jpg", (20, 16)), ("a/y.png", (20, 16)), ("b/x.png", (9, 30))):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(keyed.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "photos"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
+def test_one_picture_is_made_of_each_that_is_given_and_called_like_it(
+    genkit_sample, photos, tmp_path
+):
+    run = export_of(denoising(), tmp_path / "run")
+    words = [run, "--given", photos, "--steps", 20, "--strength", 0.05]
+    done = genkit_sample(*words, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["count"], told["written"]) == (3, 3)
+    assert told["out"] == str(run / "made")
+    assert names(run / "made") == ["a/x.png", "a/y.png", "b/x.png"]
+    assert Image.open(run / "made" / "b" / "x.png").size == (SIDE, SIDE)
+    # The pictures that they are made of, brought to the size of the model, are still to be seen.
+    rows = fitted(open_path(photos), (SIDE, SIDE), 1).read(range(3))["image"]
+    made = open_path(run / "made").read(range(3))["image"]
+    far = [[(m.float() - r.float()).abs().mean() for r in rows] for m in made]
+    assert [int(np.argmin(row)) for row in far] == [0, 1, 2]
+    again = genkit_sample(*words, "--json")
+    assert json.loads(again.stdout)["written"] == 0
+
+
+def test_two_processes_make_of_a_folder_what_one_makes(genkit_sample, photos, tmp_path):
+    run = export_of(denoising(), tmp_path / "run")
+    words = [run, "--given", photos, "--steps", 2, "--batch-size", 1]
+    for name, processes in (("alone", 1), ("both", 2)):
+        done = genkit_sample(*words, "--out", tmp_path / name, "--processes", processes)
+        assert done.exit_code == 0, done.output
+    for name in (*names(tmp_path / "alone"), "metadata.jsonl"):
+        same = (tmp_path / "both" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+        assert same, name
+
+
+def test_a_pipeline_of_another_package_takes_a_folder_and_keeps_sizes(
+    genkit_sample, photos, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(ROOT / "tests" / "pipelines" / "plugin")
+    pipelines = importlib.import_module("tinygan.pipeline")
+    run = export_of(pipelines.Brighten(pipelines.Brightener(0.5)), tmp_path / "run")
+    done = genkit_sample(run, "--given", f"source={photos}")
+    assert done.exit_code == 0, done.output
+    assert names(run / "made") == ["a/x.png", "a/y.png", "b/x.png"]
+    assert Image.open(run / "made" / "b" / "x.png").size == (30, 9)
+    before, after = (
+        np.asarray(Image.open(folder / "a" / "y.png")).astype(float)
+        for folder in (photos, run / "made")
+    )
+    assert np.abs(np.clip(before + 0.5 * 127.5, 0, 255) - after).max() <= 1
+    refused = genkit_sample(run, "--count", 3)
+    assert refused.exit_code == 2
+    assert "source: this pipeline takes (source); give source= or rows" in refused.stderr
+
+
+def export_of(pipeline: object, folder: Path) -> Path:
+    """A run folder with an export."""
+    save_export(pipeline, folder / "export", provenance={}, config_yaml="family: x\n")
+    (folder / "config.yaml").write_text("family: x\n")
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -104,6 +182,8 @@ def test_a_process_that_fails_fails_the_command(genkit_sample, run, tmp_path, mo
         (["RUN", "--labels", "7"], "label: 7 is no class; they are 0 to 2"),
         (["RUN", "--labels", "two"], "write 3, 0-9 or 1,3,5-7"),
         (["RUN", "--device", "abacus"], "--device abacus: not usable here"),
+        (["RUN", "--given", "RUN/lost"], "no such file or folder of images"),
+        (["RUN", "--given", "RUN", "--grid", "x.png"], "show samples, not what is made of"),
         (["RUN/export"], "say where samples go: --out DIR"),
         (["RUN/lost", "--out", "RUN/x"], "no such folder"),
         (["RUN", "--out", "RUN/x.zip"], "samples go to a folder, FILE.npz or FILE.tar"),

@@ -1,0 +1,302 @@
+"""Samples of a run, an export or a model on the Hub: files of them, sheets, walks.
+
+Drawing from noise, variants of a picture and pictures made of a folder of others are one job: what
+differs is what the pipeline is given.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from genkit import launch
+from genkit.errors import PipelineError
+from genkit.files import write_whole
+from genkit.machine import keep_freed_memory
+from genkit.pipelines import (
+    finish_samples,
+    load_pipeline,
+    read_image,
+    read_mask,
+    save_grid,
+    save_interpolation,
+    save_trajectory,
+    save_variants,
+    write_samples,
+)
+from genkit.pipelines.loading import is_run
+from genkit.pipelines.samples import begin_samples, missing_samples, present_samples
+from genkit.provenance import hardware
+from genkit.rows.columns import Image, Text
+from genkit.rows.combine import fitted
+from genkit.rows.files import open_path
+from genkit.rows.given import Cycled, Field, cycle
+
+COUNT = 10_000
+VARIANTS = 8
+STRENGTH = 0.6  # of a picture that is changed wholly; 1 where a mask says which part
+SPEED_FROM = 100  # samples: fewer say little of the speed
+_SAVE = {
+    "grid": save_grid,
+    "interpolation": save_interpolation,
+    "trajectory": save_trajectory,
+}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A picture to begin with; all None = none.
+
+    Attributes:
+        init: The picture, to be changed everywhere.
+        inpaint: The picture, to be changed in part.
+        mask: Which part: white = make anew.
+        strength: How much to change it, in (0, 1].
+    """
+
+    init: Path | None = None
+    inpaint: Path | None = None
+    mask: Path | None = None
+    strength: float | None = None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is a picture to begin with."""
+        return self.init is not None or self.inpaint is not None
+
+    def asked(self, pipeline: Any) -> dict[str, Any]:
+        """Keywords of the pipeline's call: the picture, the mask and how much to change."""
+        picture = self.init or self.inpaint
+        if picture is None:
+            return {} if self.strength is None else {"strength": self.strength}
+        mask = None if self.mask is None else read_mask(self.mask, pipeline)
+        default = STRENGTH if mask is None else 1.0
+        strength = default if self.strength is None else self.strength
+        return {"image": read_image(picture, pipeline), "mask": mask, "strength": strength}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be made of which pipeline.
+
+    Attributes:
+        source: Run folder, export folder or Hub id.
+        count: Rows in all; None = as many as are given, 8 variants of a picture, or 10,000.
+        seed: Names the noise of all rows.
+        given: What they are made of: FOLDER or COLUMN=FOLDER of pictures, COLUMN=TEXT.
+        out: Where they go; None = the run folder.
+        batch_size: Rows made at a time.
+        device: Of the networks; None = a GPU if there is one.
+        pictures: Sheets and walks by kind: "grid", "interpolation", "trajectory".
+        options: Keywords of the pipeline's call.
+        edit: A picture to begin with.
+        compile: Whether to sample through `torch.compile`.
+    """
+
+    source: str
+    count: int | None = None
+    seed: int = 0
+    given: Sequence[str] = ()
+    out: Path | None = None
+    batch_size: int = 64
+    device: str | None = None
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    edit: Edit = field(default_factory=Edit)
+    compile: bool = False
+
+    @property
+    def is_sheet(self) -> bool:
+        """Whether it is for variants that go into one picture."""
+        return self.edit.is_asked and (self.out is None or self.out.suffix == ".png")
+
+    @property
+    def target(self) -> Path | None:
+        """Where samples or variants go; None if only pictures are asked for."""
+        if self.pictures and self.count is None and self.out is None and not self.given:
+            return None
+        name = "variants.png" if self.edit.is_asked else "made" if self.given else "samples.npz"
+        return self.out or _default_out(self.source, name)
+
+
+class Advance(Protocol):
+    """Is told how far this process is."""
+
+    def batch(self, images: int) -> None:
+        """A batch is written."""
+
+    def step(self, done: int, steps: int) -> None:
+        """So many steps of a batch are done."""
+
+
+# Of all rows, those that are missing, those of this process and its batch size: what shows them.
+Bar = Callable[[int, int, int, int], AbstractContextManager[Advance]]
+
+
+def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
+    """What was done, by name; {} in processes that are not the first.
+
+    Every process that a launcher started makes its share.
+
+    Args:
+        request: What to make.
+        bar: Makes something that is told how far the samples are.
+    """
+    keep_freed_memory()
+    target = request.target
+    present = 0 if target is None or request.is_sheet else present_samples(target)
+    pipeline = load_pipeline(request.source, device=usable_device(request.device))
+    if request.compile:
+        pipeline.compile()
+    asked = {**request.options, **request.edit.asked(pipeline)}
+    given = rows_given(pipeline, request.given) if request.given else None
+    result = {"source": request.source, "seed": request.seed, "labels": asked.get("label")}
+    if target is not None and not request.is_sheet:
+        result |= _write(pipeline, request, target, given, asked, present, bar)
+    if not launch.ranks().is_first:
+        return {}
+    if "images_per_s" in result:
+        _keep_speed(result, request)
+    drawing = {"seed": request.seed, "batch_size": request.batch_size}
+    if target is not None and request.is_sheet:
+        count = request.count or VARIANTS
+        image = asked.pop("image")
+        sheet = save_variants(pipeline, image, target, count=count, **drawing, **asked)
+        result |= {"out": str(sheet), "count": count}
+    for name, path in request.pictures.items():
+        # A few images of a trajectory are made all at once.
+        how = {"seed": request.seed} if name == "trajectory" else drawing
+        result[name] = str(_SAVE[name](pipeline, path, **how, **asked))
+    return result
+
+
+def rows_given(pipeline: Any, words: Sequence[str]) -> Cycled:
+    """Rows that a pipeline is given, as a person names them.
+
+    Pictures are brought to the size that the pipeline takes, and keep their own where it takes any.
+
+    Args:
+        pipeline: A `Pipeline`.
+        words: Each FOLDER or COLUMN=FOLDER of pictures, as `open_path` opens it, or COLUMN=TEXT.
+
+    Raises:
+        PipelineError: The pipeline takes no such column.
+        DataError: There are no pictures.
+    """
+    fields: dict[str, Field] = {}
+    for word in words:
+        name, path = _column(pipeline, word)
+        column = next((taken[name] for taken in pipeline.takes if name in taken), None)
+        if isinstance(column, Text):
+            fields[name] = (cycle("given", {name: column}, **{name: path}), name)
+            continue
+        rows = open_path(path)
+        if isinstance(column, Image) and column.size is not None:
+            rows = fitted(rows, column.size, column.channels or 3)
+        beside = {key: (rows, key) for key in rows.columns if key not in ("image", *fields)}
+        fields |= {name: (rows, "image"), **beside}
+    return Cycled("given", fields)
+
+
+def usable_device(asked: str | None) -> str:
+    """The device asked for if it works; by default this rank's GPU, or the CPU."""
+    if asked is None:
+        return str(launch.own_device())
+    try:
+        torch.empty(0, device=asked)
+    except (RuntimeError, AssertionError) as error:
+        raise PipelineError(
+            f"--device {asked}: not usable here ({str(error).splitlines()[0]}); "
+            "`genkit machine` lists the devices"
+        ) from None
+    return asked
+
+
+def _column(pipeline: Any, word: str) -> tuple[str, str]:
+    """The column that is given, and by what."""
+    name, equals, value = word.partition("=")
+    known = {name: column for taken in pipeline.takes for name, column in taken.items()}
+    if equals and name in known:
+        return name, value
+    pictures = [name for name, column in known.items() if isinstance(column, Image)]
+    if not pictures:
+        return "image", word
+    return ("image" if "image" in pictures else pictures[0]), word
+
+
+def _write(
+    pipeline: Any,
+    request: Request,
+    target: Path,
+    given: Cycled | None,
+    asked: Mapping[str, Any],
+    present: int,
+    bar: Bar | None,
+) -> dict[str, Any]:
+    """Make and finish the samples; what a script would want to know about it."""
+    usual = VARIANTS if request.edit.is_asked else COUNT
+    count = request.count or (usual if given is None else given.longest)
+    spec = {"count": count, "seed": request.seed, "given": given, **asked}
+    begun, written = time.perf_counter(), 0
+    if begin_samples(pipeline, target, **spec):
+        _make(pipeline, request, target, spec, bar)
+        written = count - present
+    seconds = time.perf_counter() - begun
+    return {
+        "out": str(target),
+        "count": count,
+        "written": written,
+        "seconds": round(seconds, 3),
+        "images_per_s": round(written / seconds, 1),
+    }
+
+
+def _make(
+    pipeline: Any, request: Request, target: Path, spec: Mapping[str, Any], bar: Bar | None
+) -> None:
+    """Make this process's share; the first one waits for the others and finishes."""
+    ranks, size = launch.ranks(), request.batch_size
+    share: dict[str, Any] = {"batch_size": size, "rank": ranks.rank, "processes": ranks.world}
+    if bar is None:
+        write_samples(pipeline, target, **spec, **share)
+    else:
+        missing = missing_samples(target, batch_size=size)
+        own = missing_samples(target, **share)
+        with bar(spec["count"], missing, own, size) as advance:
+            pipeline.on_step = advance.step
+            try:
+                write_samples(pipeline, target, **spec, **share, progress=advance.batch)
+            finally:
+                pipeline.on_step = None
+    if ranks.is_first and ranks.is_launched:
+        # Until the last image of the others is there. If one fails, the launcher ends us all.
+        while missing_samples(target, batch_size=size):
+            time.sleep(0.2)
+        finish_samples(target)
+
+
+def _keep_speed(result: Mapping[str, Any], request: Request) -> None:
+    """Leave the speed in the run folder, for the report, if all samples were made in this go."""
+    whole = result["written"] == result["count"] >= SPEED_FROM
+    special = request.edit.is_asked or request.given
+    if not is_run(Path(request.source)) or special or not whole:
+        return
+    kept = {key: result[key] for key in ("count", "seconds", "images_per_s")}
+    kept |= {"batch_size": request.batch_size, "processes": launch.ranks().world}
+    kept |= {"hardware": hardware()}
+    kept |= {"options": {k: str(v) for k, v in request.options.items() if k != "label"}}
+    with suppress(OSError):  # a run folder that can only be read
+        write_whole(Path(request.source) / "sampling.json", json.dumps(kept, indent=1))
+
+
+def _default_out(source: str, name: str) -> Path:
+    if not is_run(Path(source)):
+        raise PipelineError(f"{source}: not a run folder, so say where samples go: --out DIR")
+    return Path(source) / name
