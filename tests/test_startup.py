@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genkit.family import names
@@ -57,3 +58,40 @@ def test_a_family_is_imported_with_torch_alone(name):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {m.partition(".")[0] for m in done.stdout.split()} & HEAVY
     assert "torch._dynamo" not in done.stdout.split()
+
+
+def test_an_evaluation_by_the_shipped_classifier_needs_torch_alone(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 120, 16, 16, 1), dtype=np.uint8)
+    for name, images in zip(("fake", "real"), pixels, strict=True):
+        np.savez(tmp_path / f"{name}.npz", images=images)
+    samples, real = (str(tmp_path / f"{name}.npz") for name in ("fake", "real"))
+    found = imported(["evaluate", samples, "--reference", real, "--metric", "fd"])
+    assert not found & HEAVY
+
+
+def test_a_gan_trains_without_pipelines_and_networks_of_others(tmp_path):
+    code = f"""
+import sys
+from genkit.training.loop import Loop
+from genkit.verbs.train import train
+from genkit.family import resolve
+
+class Begins(Exception):
+    pass
+
+def begin(loop):
+    raise Begins
+
+Loop.run = begin
+data = {{"image_size": 16, "train_count": 8, "test_count": 8, "batch_size": 4}}
+tree = {{"family": "dcgan", "data": data, "model": {{"width": 2}}}}
+try:
+    train(resolve(tree, "test"), out={str(tmp_path)!r})
+except Begins:
+    print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
+    assert "diffusers.models.modeling_utils" in modules  # of which its networks are made
+    others = ("diffusers.pipelines.pipeline_utils", "diffusers.models.unets", "torchvision")
+    assert not modules & {*others, "transformers.models", "lpips"}
