@@ -25,6 +25,7 @@ from genkit.evaluation.statistics import ReferenceStatistics
 from genkit.evaluation.view import Found, View, floor_set_of
 from genkit.machine import give_back_freed_memory
 from genkit.rows.base import Rows
+from genkit.rows.combine import numbered_alike
 
 SMALLEST = max(prdc.K_MANIFOLD, prdc.K_DENSITY) + 1  # images of a set
 
@@ -53,6 +54,10 @@ def evaluate(
     name = request.get("protocol")
     asked = Request(**(request if name is None else protocols.settings(name, request)))
     _check(samples, reference, train, asked)
+    if isinstance(reference, Rows):
+        samples = numbered_alike(samples, reference)
+        reference = numbered_alike(reference, samples)
+        train = None if train is None else numbered_alike(train, reference)
     extractors = asked.load()
     distances = asked.load_lpips()
     _check_extractors(samples, reference, asked, extractors, distances)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genkit import random
 from genkit.errors import DataError
-from genkit.files import cache_folder, write_whole
-from genkit.images import Fit, to_float, to_pil
+from genkit.images import Fit, to_pil
 from genkit.rows.base import Indices, Rows
-from genkit.rows.columns import Column, Flags, Image, Latent, Mask, Points, Raw
+from genkit.rows.columns import Class, Column, Flags, Image, Mask, Points, Raw
 from genkit.rows.pictures import FileRows, Shape
-
-Encode = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) float32 in [-1, 1] to latents (B, ...)
 
 
 def picked(rows: Rows, indices: Indices, name: str | None = None) -> Rows:
@@ -82,46 +78,26 @@ def unpaired(a: Rows, b: Rows, name: str | None = None) -> UnpairedRows:
     return UnpairedRows(a, b, name or f"{a.name} | {b.name}")
 
 
-def cached(
-    rows: Rows,
-    encode: Encode,
-    *,
-    identity: str,
-    column: str = "latent",
-    source: str = "image",
-    batch_size: int = 64,
-) -> Rows:
-    """The same rows with a column of pictures replaced by what an encoder makes of them.
+def numbered_alike(rows: Rows, like: Rows) -> Rows:
+    """The same rows with their classes numbered as those of other rows.
 
-    Every picture is encoded once, and kept in the user's cache folder.
-
-    Args:
-        rows: Pictures of one size in the column `source`.
-        encode: Pictures (B, C, H, W) float32 in [-1, 1] to latents (B, ...), any device.
-        identity: Names the encoder and its weights: another one is not taken from the cache.
-        column: What the new column is called.
-        source: The column that is encoded.
-        batch_size: Pictures encoded at a time.
-
-    Raises:
-        DataError: A picture can't be read, or the cache folder can't be written.
+    Where both have names, the same name gets the same number, and classes that only `rows` have
+    come behind. Where only `like` has, its names are taken if it has as many classes: what a model
+    was asked for has the numbers of the set that it was trained on.
     """
-    text = f"{rows.fingerprint}/{identity}/{source}"
-    key = hashlib.sha256(text.encode()).hexdigest()
-    path = cache_folder() / "latents" / f"{key[:32]}.npy"
-    if not path.is_file():
-        values = torch.cat(list(_encoded(rows, encode, source, batch_size))).numpy()
-        try:
-            write_whole(path, lambda file: np.save(file, values))
-        except OSError as error:
-            raise DataError(
-                f"{path}: latents of {rows.name} can't be written ({error}); free space, or set "
-                "GENKIT_CACHE to a writable folder"
-            ) from None
-    return _Cached(rows, np.load(path, mmap_mode="r"), source, column, key)
+    names, wanted = rows.class_names, like.class_names
+    if wanted is None or rows.num_classes is None:
+        return rows
+    if names is None:
+        fits = rows.num_classes <= len(wanted) and not _are_numbered(wanted)
+        return _Renumbered(rows, torch.arange(len(wanted)), wanted) if fits else rows
+    if names == wanted[: len(names)]:
+        return rows
+    known = (*wanted, *(name for name in names if name not in wanted))
+    return _Renumbered(rows, torch.tensor([known.index(name) for name in names]), known)
 
 
-class _Wrapped(Rows):
+class Wrapped(Rows):
     """Rows that stand on others and change some of their columns."""
 
     def __init__(self, rows: Rows, columns: Mapping[str, Column], name: str | None = None) -> None:
@@ -162,7 +138,7 @@ class _Picked(Rows):
         return _hash(self.rows.fingerprint.encode() + self.places.numpy().tobytes())
 
 
-class _Fitted(_Wrapped):
+class _Fitted(Wrapped):
     def __init__(self, rows: Rows, shape: Shape) -> None:
         super().__init__(rows, {**rows.columns, "image": shape.column})
         self.shape = shape
@@ -179,7 +155,7 @@ class _Fitted(_Wrapped):
         return _hash(f"{self.rows.fingerprint} {self.shape.text}".encode())
 
 
-class _Renamed(_Wrapped):
+class _Renamed(Wrapped):
     def __init__(self, rows: Rows, names: Mapping[str, str], of: str | None) -> None:
         columns = {names.get(name, name): _of(column, of) for name, column in rows.columns.items()}
         super().__init__(rows, columns)
@@ -189,6 +165,18 @@ class _Renamed(_Wrapped):
         wanted = self.check_columns(only)
         found = self.rows.read(indices, [self.old[name] for name in wanted])
         return {name: found[self.old[name]] for name in wanted}
+
+
+class _Renumbered(Wrapped):
+    def __init__(self, rows: Rows, numbers: Tensor, names: tuple[str, ...]) -> None:
+        super().__init__(rows, {**rows.columns, "label": Class(len(names), names)})
+        self.numbers = numbers
+
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        found = self.rows.read(indices, only)
+        if "label" in found:
+            found["label"] = self.numbers[torch.as_tensor(found["label"])]
+        return found
 
 
 class _Zipped(Rows):
@@ -254,27 +242,6 @@ class UnpairedRows(Rows):
         return one * len(self.b) + other
 
 
-class _Cached(_Wrapped):
-    def __init__(
-        self, rows: Rows, values: np.ndarray, source: str, column: str, fingerprint: str
-    ) -> None:
-        columns = {name: kind for name, kind in rows.columns.items() if name != source}
-        super().__init__(rows, columns | {column: Latent(tuple(values.shape[1:]))})
-        self.values, self.column, self._fingerprint = values, column, fingerprint
-
-    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
-        wanted = self.check_columns(only)
-        found = self.rows.read(indices, [name for name in wanted if name != self.column])
-        if self.column in wanted:
-            places = torch.as_tensor(indices, dtype=torch.int64).numpy()
-            found[self.column] = torch.from_numpy(np.array(self.values[places]))
-        return found
-
-    @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
-
-
 def _endless(seed: int, side: str, count: int, first: int, size: int) -> Tensor:
     """The places [first, first + size) of endless permutations of `count` rows."""
     parts: list[Tensor] = []
@@ -297,16 +264,9 @@ def _read_both(
     return {name: found[name] for name in wanted}
 
 
-def _encoded(rows: Rows, encode: Encode, source: str, batch_size: int) -> list[Tensor]:
-    found = []
-    for start in range(0, len(rows), batch_size):
-        block = range(start, min(start + batch_size, len(rows)))
-        pictures = rows.read(block, (source,))[source]
-        if not isinstance(pictures, Tensor):
-            raise DataError(f"{rows.name}: pictures of several sizes can't be encoded; fit them")
-        with torch.no_grad():
-            found.append(encode(to_float(pictures)).float().cpu())
-    return found
+def _are_numbered(names: Sequence[str]) -> bool:
+    """Whether each name is the number of its class already."""
+    return all(name.isdecimal() and int(name) == i for i, name in enumerate(names))
 
 
 def _of(column: Column, picture: str | None) -> Column:

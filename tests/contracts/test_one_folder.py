@@ -13,9 +13,12 @@ from genkit.data.readers.shards import ShardsData
 from genkit.errors import DataError
 from genkit.images import png_bytes
 from genkit.random import generator
+from genkit.report import write_report
 from genkit.rows.files import open_path
+from genkit.verbs.evaluate import evaluate_samples
 
 SIZE = 8
+SPLITS = ("train", "test")
 
 
 def write(root, *names):
@@ -142,3 +145,23 @@ def test_shards_beside_pictures_are_refused_where_the_kind_is_not_said(tmp_path)
         open_path(tmp_path / "set")
     assert len(open_data(FolderData(root=tmp_path / "set", image_size=SIZE))) == 2
     assert len(open_data(ShardsData(root=tmp_path / "set", image_size=SIZE))) == 2
+
+
+def test_an_evaluation_and_its_report_count_the_folder_as_training_does(tmp_path):
+    folder, run = tmp_path / "set", tmp_path / "run"
+    names = [
+        f"{split}/{name}/{i}.png" for split in SPLITS for name in ("12", "3") for i in range(4)
+    ]
+    write(folder, *names)
+    run.mkdir()
+    (run / "config.yaml").write_text("family: dcgan\n")
+    found = evaluate_samples(
+        folder,
+        str(folder),
+        out=run / "evaluation.json",
+        extractors=["extractor_of_ones_own:Corners"],
+    )
+    rows = [open_data(FolderData(root=folder, image_size=SIZE), split) for split in SPLITS]
+    assert found.samples == found.reference
+    assert found.samples["count"] == sum(len(part) for part in rows) == 16
+    assert "16 samples against 16 images of set" in write_report([run]).read_text()

@@ -6,8 +6,16 @@ from genkit.errors import DataError
 from genkit.images import png_bytes, to_array, to_pil
 from genkit.random import generator
 from genkit.rows.base import MemoryRows, image_rows
+from genkit.rows.cached import cached
 from genkit.rows.columns import Class, Image, Latent, Points
-from genkit.rows.combine import cached, fitted, picked, renamed, unpaired, zipped
+from genkit.rows.combine import (
+    fitted,
+    numbered_alike,
+    picked,
+    renamed,
+    unpaired,
+    zipped,
+)
 from genkit.rows.files import open_path
 
 
@@ -116,3 +124,26 @@ def test_points_keep_to_their_own_picture_of_a_pair():
     )
     assert unpaired(points, numbered(2)).columns["landmarks_a"] == Points(size=(4, 6), of="a")
     assert np.prod(unpaired(points, numbered(2)).read([1])["landmarks_a"].shape) == 2
+
+
+def classes(names, *labels):
+    images = torch.zeros(len(labels), 1, 4, 4, dtype=torch.uint8)
+    return image_rows("set", images, torch.tensor(labels), class_names=names)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "numbers", "names"),
+    [
+        (classes(("ape", "dog"), 0, 1), classes(("ape", "cat", "dog"), 0), [0, 2], None),
+        (classes(("ape", "eel"), 0, 1), classes(("ape", "cat"), 0), [0, 2], ("ape", "cat", "eel")),
+        (classes(("3", "9"), 0, 1), classes(("3", "7", "9"), 0), [0, 2], None),
+        (classes(None, 2, 0), classes(("3", "7", "9"), 0), [2, 0], None),
+        (classes(None, 9, 3), classes(("3", "7", "9"), 0), [9, 3], ()),
+        (classes(("a", "b"), 1, 0), classes(None, 5, 3), [1, 0], ("a", "b")),
+    ],
+)
+def test_classes_are_numbered_as_those_of_other_rows_by_their_names(one, other, numbers, names):
+    found = numbered_alike(one, other)
+    assert found.labels.tolist() == numbers
+    assert found.class_names == (other.class_names if names is None else names or None)
+    assert torch.equal(found.read([1, 0], ("label",))["label"], found.labels[[1, 0]])
