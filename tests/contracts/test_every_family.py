@@ -5,23 +5,26 @@ Also in every variant of `families_at_hand.VARIANTS`: each objective, conditioni
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sets_at_hand
 import torch
-from families_at_hand import assert_same_state, cases, source, state, tiny, trainer
+from families_at_hand import assert_same_state, cases, families, fed, state, tiny, trainer
 from torch import nn
 
-from genkit.config import Section, to_tree
+from genkit.config import Section, read_tree, to_tree
+from genkit.data import open_data
 from genkit.family import load, load_config, names, resolve
 from genkit.nn.spectral import FullPrecision
 from genkit.pipelines import load_pipeline
 from genkit.training import checkpoints
 from genkit.verbs.export import export
 
-by_family = pytest.mark.parametrize("name", names())
+by_family = pytest.mark.parametrize("name", families())
 by_case = pytest.mark.parametrize("name", cases())
 CONFIGS = [p for p in sorted(Path("configs").glob("*/*.yaml")) if p.parent.name in names()]
 TIMES = ("seconds", "per_s", "wait")  # parts of the names of numbers that no two runs share
@@ -45,16 +48,23 @@ def test_setting_one_value_of_a_section_keeps_the_familys_other_defaults(name):
 @by_case
 def test_one_step_moves_every_trained_weight_and_leaves_no_gradient(name, tmp_path):
     run = trainer(tiny(name, trainer__steps=1, trainer__precision="fp32"), tmp_path)
-    before = {n: [p.clone() for p in run.bare_networks[n].parameters()] for n in run.optimizers}
+    before = {n: [p.clone() for p in run.bare_networks[n].parameters()] for n in run.bare_networks}
+    frozen = {name: count_frozen(network) for name, network in run.bare_networks.items()}
     run.fit()
     for network, weights in before.items():
         after = run.bare_networks[network].named_parameters()
-        still = [n for a, (n, b) in zip(weights, after, strict=True) if torch.equal(a, b)]
+        pairs = [(p, n) for a, (n, p) in zip(weights, after, strict=True) if torch.equal(a, p)]
+        assert sum(not p.requires_grad for p, _ in pairs) == frozen[network]
+        still = [name for p, name in pairs if p.requires_grad]
         # A softmax takes no notice of what all keys share: their bias has no gradient.
         still = [name for name in still if not name.endswith("to_k.bias")]
         assert not still, f"{network}: {len(still)} of {len(weights)} never moved: {still[:5]}"
     for network in run.bare_networks.values():
         assert all(p.grad is None for p in network.parameters())
+
+
+def count_frozen(network: nn.Module) -> int:
+    return sum(not parameter.requires_grad for parameter in network.parameters())
 
 
 @by_case
@@ -99,6 +109,39 @@ def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(name, tmp_path):
 def _numbers(path: Path) -> list[dict[str, float]]:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [{k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows]
+
+
+@by_case
+def test_a_rehearsed_step_leaves_weights_and_memory_alone(name, tmp_path):
+    run = trainer(tiny(name, trainer__steps=2), tmp_path)
+    run.fit()  # so that what is remembered is more than nothing
+    before = {key: value.clone() for key, value in state(run).items()}
+    steps = [optimizer.state_dict()["state"] for optimizer in run.optimizers.values()]
+    kept = copy.deepcopy(steps)
+    batches = next(run.loader.steps(3, accumulation=run.batches_per_step))
+    with run.rehearsal():
+        run.step(batches)
+    assert_same_state(before, state(run))
+    assert str(kept) == str([o.state_dict()["state"] for o in run.optimizers.values()])
+    assert all(p.grad is None for n in run.bare_networks.values() for p in n.parameters())
+
+
+@by_case
+def test_a_checkpoint_holds_what_is_trained_and_remembered_and_nothing_frozen(name, tmp_path):
+    run = trainer(tiny(name, trainer__steps=2), tmp_path)
+    run.fit()
+    saved, _ = checkpoints.load(tmp_path / "checkpoints", 2)
+    for network in run.bare_networks:
+        parameters = run.bare_networks[network].named_parameters()
+        frozen = {key for key, p in parameters if not p.requires_grad}
+        expected = run.bare_networks[network].state_dict().keys() - frozen
+        assert saved["networks"][network].keys() == expected
+        if run.ema and network in run.ema.networks:
+            assert saved["ema"][network].keys() == expected
+            averages = dict(run.ema.networks[network].named_parameters())
+            own = dict(run.bare_networks[network].named_parameters())
+            assert all(averages[key] is own[key] for key in frozen)
+    assert_same_state(saved["memory"], run.memory)
 
 
 @by_case
@@ -157,9 +200,10 @@ def test_an_export_gives_the_images_of_the_averaged_weights(name, tmp_path):
     (tmp_path / "provenance.json").write_text(json.dumps(record))
     export(tmp_path)
     loaded, own = load_pipeline(tmp_path), run.pipeline()
-    whole = loaded(6, seed=3, output="np", batch_size=6)
-    parts = loaded(6, seed=3, output="np", batch_size=4)
-    assert np.array_equal(whole, own(6, seed=3, output="np", batch_size=6))
+    given = fed(loaded, 6)
+    whole = loaded(6, seed=3, given=given, output="np", batch_size=6)
+    parts = loaded(6, seed=3, given=given, output="np", batch_size=4)
+    assert np.array_equal(whole, own(6, seed=3, given=given, output="np", batch_size=6))
     assert np.abs(whole.astype(int) - parts.astype(int)).max() <= 1
 
 
@@ -173,6 +217,15 @@ def test_a_preview_is_a_sheet_of_images_of_the_run(name, tmp_path):
         assert sheet.images.abs().max() <= 1
         assert torch.equal(sheet.images, same.images)
     assert len({sheet.file_name(1) for sheet in sheets}) == len(sheets)
+
+
+def few_rows(path: Path, root: Path) -> list[str]:
+    """Settings by which a shipped config reads files of its kind that are small."""
+    kind = read_tree(path)["data"]["kind"]
+    if kind not in sets_at_hand.FILES:
+        return ["data.train_count=64", "data.test_count=32"]
+    sets_at_hand.FILES[kind](root)
+    return [f"data.root={root}"]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -189,13 +242,15 @@ def test_a_shipped_config_takes_a_step(path, tmp_path):
             "trainer.save_every=1",
             "trainer.preview_count=4",
             *(f"preview.{key}={value}" for key, value in cheap.items()),
+            *few_rows(path, tmp_path),
         ],
     )
-    run = trainer(config, tmp_path)
+    run = trainer(config, tmp_path)  # on the rows that its own reader makes of such files
     run.fit()
     assert checkpoints.steps(run.run_dir / "checkpoints") == [1]
 
 
 @by_family
 def test_the_needs_of_a_family_are_provided(name):
-    assert load(name).needs(tiny(name)) <= source(tiny(name)).columns.keys()
+    config = tiny(name)
+    assert load(name).needs(config) <= open_data(config.data, "train").columns.keys()

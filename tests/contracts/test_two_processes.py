@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from families_at_hand import tiny
+from families_at_hand import families, tiny
 from rank_at_work import work
 
 from genkit.config import to_tree
-from genkit.family import names
 from genkit.launch import run_together
 
 TESTS = Path(__file__).parent.parent
@@ -28,7 +27,7 @@ def ranks(folder: Path, config, processes: int, monkeypatch) -> list[dict]:
     return [torch.load(folder / f"rank-{r}.pt") for r in range(processes)]
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", families())
 def test_two_processes_see_what_one_sees_and_end_with_equal_weights(name, tmp_path, monkeypatch):
     (one,) = ranks(tmp_path / "one", tiny(name, data__batch_size=8), 1, monkeypatch)
     two = ranks(tmp_path / "two", tiny(name, data__batch_size=4), 2, monkeypatch)

@@ -1,0 +1,44 @@
+"""Files of the published data sets, with a few random pictures in them."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+def pixels(*shape: int) -> Tensor:
+    """Random bytes, the same for the same shape."""
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randint(0, 256, shape, generator=generator).to(torch.uint8)
+
+
+def mnist(root: Path) -> None:
+    """The four IDX files."""
+    for part, count in (("train", 40), ("t10k", 20)):
+        for kind, values in (
+            ("images-idx3", pixels(count, 28, 28)),
+            ("labels-idx1", torch.arange(count, dtype=torch.uint8) % 10),
+        ):
+            head = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
+            (root / f"{part}-{kind}-ubyte").write_bytes(head + values.numpy().tobytes())
+
+
+def cifar10(root: Path) -> None:
+    """The six binary files."""
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        table = pixels(20, 3073)
+        table[:, 0] = torch.arange(20) % 10
+        (root / f"{name}.bin").write_bytes(table.numpy().tobytes())
+
+
+def folder(root: Path) -> None:
+    """Plain pictures, as anyone may have."""
+    for i in range(24):
+        Image.fromarray(pixels(40, 30 + i, 3).numpy()).save(root / f"{i:02}.png")
+
+
+FILES = {"mnist": mnist, "cifar10": cifar10, "folder": folder}

@@ -1,0 +1,1 @@
+"""Another installed package, whose families ask of a trainer what ours do not."""
