@@ -156,13 +156,14 @@ class Trainer(ABC, Generic[C]):
             names: The networks to update.
             micro_batches: Those of the step.
             loss: A micro-batch to a scalar.
-            reduce: "sum" where each micro-batch's loss is already its share of the step's.
+            reduce: "sum", over all processes, where each loss is already its share of the step's.
 
         Returns:
             The loss over all micro-batches, a scalar without graph.
         """
         names = [names] if isinstance(names, str) else names
-        parts = len(micro_batches) if reduce == "mean" else 1
+        # Processes average their gradients, so a sum over them is taken as many times.
+        parts = len(micro_batches) if reduce == "mean" else 1 / self.processes
         total = torch.zeros((), device=self.device)
         for i, batch in enumerate(micro_batches):
             with ExitStack() as stack:

@@ -44,7 +44,7 @@ class AdapterTrainer(Trainer[Config]):
 
     def step(self, micro_batches: Sequence[Batch]) -> Metrics:
         """One phase, its micro-batches' losses summed as shares of the step's."""
-        self.parts = len(micro_batches)
+        self.parts = len(micro_batches) * self.processes
         return {"loss/adapted": self.phase("adapted", micro_batches, self.loss, reduce="sum")}
 
     def loss(self, batch: Batch) -> Tensor:
