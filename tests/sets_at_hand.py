@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,10 +36,11 @@ def cifar10(root: Path) -> None:
         (root / f"{name}.bin").write_bytes(table.numpy().tobytes())
 
 
-def folder(root: Path) -> None:
-    """Plain pictures, as anyone may have."""
+def folder(root: Path, channels: int | None = None) -> None:
+    """Plain pictures of several sizes, as anyone may have: coloured, or grey without channels."""
+    shape = () if channels is None else (channels,)
     for i in range(24):
-        Image.fromarray(pixels(40, 30 + i, 3).numpy()).save(root / f"{i:02}.png")
+        Image.fromarray(pixels(40, 30 + i, *shape).numpy()).save(root / f"{i:02}.png")
 
 
-FILES = {"mnist": mnist, "cifar10": cifar10, "folder": folder}
+FILES = {"mnist": mnist, "cifar10": cifar10, "folder": partial(folder, channels=3)}

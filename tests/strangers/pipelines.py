@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from genkit.pipelines.base import Pipeline
+from genkit.pipelines.given import Takes
 from genkit.rows.columns import Columns, Image
 from strangers.networks import Adapted, Painter
 
@@ -15,8 +16,13 @@ from strangers.networks import Adapted, Painter
 class Repaint(Pipeline):
     """Pictures of any size to others, by one painter."""
 
-    takes: ClassVar[Any] = ({"source": Image()},)
-    gives: ClassVar[Columns] = {"image": Image()}
+    @property
+    def takes(self) -> Takes:
+        return ({"source": Image(channels=self.painter.config["channels"])},)
+
+    @property
+    def gives(self) -> Columns:
+        return {"image": Image(channels=self.painter.config["channels"])}
 
     def __init__(self, painter: Painter | Adapted, format_version: int = 1) -> None:
         super().__init__()
