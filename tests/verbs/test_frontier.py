@@ -17,7 +17,8 @@ from genkit.noise.process import NoiseProcess
 from genkit.pipelines import Denoising, load_pipeline
 from genkit.report import write_report
 from genkit.rows.base import image_rows
-from genkit.verbs.frontier import Setting, measure_frontier, pareto, settings_of
+from genkit.verbs.frontier import Setting, measure_frontier, settings_of
+from genkit.verbs.frontier_files import pareto
 from genkit.verbs.train import train
 
 SWEEP = {"solvers": ["ddim"], "steps": [2, 4], "guidance": [1.0, 2.0], "precision": ["fp32"]}
