@@ -17,7 +17,7 @@ from genkit.rows.combine import picked
 from genkit.rows.files import open_path
 
 torch_fidelity = pytest.importorskip("torch_fidelity")
-COUNT = 20
+COUNT = 12  # each size in each colour and format
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,8 @@ def test_fid_is_clean_fids(mode, folders, network, state_file, tmp_path):
         )
         for folder in folders
     ]  # fmt: skip
+    if mode != "clean":  # its root of a 2048 x 2048 matrix takes 10 s: once is enough
+        features = in_their_span(features)
     expected = fid.fid_from_feats(*features)
     extractor = load_extractor("inception-v3", state_file, resize=mode.replace("_", "-"))
     sets = [features_of(open_path(folder), extractor) for folder in folders]
@@ -101,6 +103,12 @@ def test_fid_is_clean_fids(mode, folders, network, state_file, tmp_path):
         scripted = load_extractor("inception-v3-torchscript", tmp_path / "inception.pt")
         few = picked(open_path(folders[0]), torch.arange(4))
         torch.testing.assert_close(features_of(few, scripted), sets[0][:4], rtol=1e-3, atol=1e-3)
+
+
+def in_their_span(features: list[np.ndarray]) -> list[np.ndarray]:
+    """The same points (N, 2048) by as many coordinates as there are points: no distance moves."""
+    basis, _ = np.linalg.qr(np.concatenate(features).T)
+    return [rows @ basis for rows in features]
 
 
 def test_fid_in_tensorflows_resize_is_torch_fidelitys(ours, theirs):
