@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from denoisers_at_hand import SIDE, denoising
+from files_at_hand import arrays_of, size_of
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -67,7 +68,7 @@ def files(tmp_path):
 
 
 def arrays(path: Path) -> np.ndarray:
-    return np.load(path)["images"]
+    return arrays_of(path)["images"]
 
 
 def far(a: np.ndarray, b: np.ndarray) -> int:
@@ -253,8 +254,7 @@ def test_a_trajectory_can_come_with_samples(sample, free, tmp_path):
     done = sample(free, *words, "--steps", 2, "--json")
     told = json.loads(done.stdout)
     assert (told["trajectory"], told["written"]) == (str(tmp_path / "way.png"), 2)
-    with Image.open(tmp_path / "way.png") as sheet:
-        assert sheet.height == 4 * 4 * (3 * CELL + 2)  # of 4 images
+    assert size_of(tmp_path / "way.png")[1] == 4 * 4 * (3 * CELL + 2)  # of 4 images
 
 
 # -- mistakes --------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from denoisers_at_hand import STEPS, denoising
+from files_at_hand import arrays_of
 
 from genkit.pipelines import load_pipeline, save_export
 from genkit.pipelines.card import model_card
@@ -88,7 +89,7 @@ def stranger(folders, tmp_path_factory):
     words = [sys.executable, "-I", "-c", STRANGER, given, str(out)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
-    return np.load(out)
+    return arrays_of(out)
 
 
 @pytest.mark.parametrize("name", OPENED)

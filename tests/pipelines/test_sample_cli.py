@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from denoisers_at_hand import SIDE, denoising
+from files_at_hand import arrays_of, size_of
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -43,7 +44,7 @@ def test_samples_of_a_run_go_into_it_by_default(genkit_sample, run):
     done = genkit_sample(run, "--count", 6, "--seed", 3, "--labels", "0-1")
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(run / "samples.npz")
-    arrays = np.load(run / "samples.npz")
+    arrays = arrays_of(run / "samples.npz")
     assert arrays["labels"].tolist() == [0, 1] * 3
     expected = load_pipeline(run)(6, seed=3, label=[0, 1], output="np")
     assert np.array_equal(arrays["images"], expected)
@@ -54,8 +55,7 @@ def test_pictures_alone_are_made_without_samples(genkit_sample, run, tmp_path):
     done = genkit_sample(run, "--grid", sheet, "--interpolate", film, "--labels", "1,2")
     assert done.exit_code == 0, done.output
     assert done.stdout.split() == [str(sheet), str(film)]
-    with Image.open(sheet) as picture:
-        assert picture.size == (10 * 72 + 8, 2 * 72 + 8)
+    assert size_of(sheet) == (10 * 72 + 8, 2 * 72 + 8)
     assert not (run / "samples.npz").exists()
 
 
@@ -128,7 +128,7 @@ def test_one_picture_is_made_of_each_that_is_given_and_called_like_it(
     assert (told["count"], told["written"]) == (3, 3)
     assert told["out"] == str(run / "made")
     assert names(run / "made") == ["a/x.png", "a/y.png", "b/x.png"]
-    assert Image.open(run / "made" / "b" / "x.png").size == (SIDE, SIDE)
+    assert size_of(run / "made" / "b" / "x.png") == (SIDE, SIDE)
     # The pictures that they are made of, brought to the size of the model, are still to be seen.
     rows = fitted(open_path(photos), (SIDE, SIDE), 1).read(range(3))["image"]
     made = open_path(run / "made").read(range(3))["image"]
@@ -158,7 +158,7 @@ def test_a_pipeline_of_another_package_takes_a_folder_and_keeps_sizes(
     done = genkit_sample(run, "--given", f"source={photos}")
     assert done.exit_code == 0, done.output
     assert names(run / "made") == ["a/x.png", "a/y.png", "b/x.png"]
-    assert Image.open(run / "made" / "b" / "x.png").size == (30, 9)
+    assert size_of(run / "made" / "b" / "x.png") == (30, 9)
     before, after = (
         np.asarray(Image.open(folder / "a" / "y.png")).astype(float)
         for folder in (photos, run / "made")
@@ -209,5 +209,4 @@ def test_the_launchers_make_their_pictures(run, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [script, str(run), str(tmp_path / name)])
         runpy.run_path(str(ROOT / "sample" / script))
         assert capsys.readouterr().out.strip() == str(tmp_path / name)
-        with Image.open(tmp_path / name) as picture:
-            assert picture.width == (10 * 72 + 8 if name == "x.png" else 3 * 72 + 8)
+        assert size_of(tmp_path / name)[0] == (10 * 72 + 8 if name == "x.png" else 3 * 72 + 8)
