@@ -6,6 +6,7 @@ by subclassing `RunConfig` of `genkit/training/config.py`.
 The comment beside a setting is its documentation: `genkit config show` and the schema repeat it.
 """
 
+from genkit.config.comments import comments_of
 from genkit.config.data import AnyData, DataSection, kinds, reader
 from genkit.config.reading import read_tree, sections_of, validate
 from genkit.config.sections import (
@@ -16,7 +17,6 @@ from genkit.config.sections import (
     NonNegative,
     Positive,
     Section,
-    comments_of,
     may_change,
 )
 from genkit.config.writing import differences, flatten, to_tree, to_yaml

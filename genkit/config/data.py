@@ -106,10 +106,7 @@ AnyData = Annotated[SerializeAsAny[DataSection], _EveryKind()]  # the settings o
 
 def kinds() -> list[str]:
     """Every kind of data set that can be opened, sorted."""
-    own = find_spec(FOLDER)
-    assert own is not None
-    found = {module.name for module in pkgutil.iter_modules(own.submodule_search_locations)}
-    return sorted(found | set(_foreign()))
+    return sorted(_own() | set(_foreign()))
 
 
 def reader(kind: str) -> type[DataSection]:
@@ -119,10 +116,8 @@ def reader(kind: str) -> type[DataSection]:
         ValueError: There is no such kind; the nearest one is named.
     """
     kind = OTHER_NAMES.get(kind, kind)
-    if kind not in kinds():
-        raise ValueError(f"no kind {kind!r}; {nearest(kind, kinds())}")
-    foreign = _foreign()
-    name = foreign[kind].module if kind in foreign else f"{FOLDER}.{kind}"
+    # Entry points of all packages are read for names that aren't ours only: it takes a while.
+    name = f"{FOLDER}.{kind}" if kind in _own() else _foreign_module(kind)
     found = getattr(importlib.import_module(name), "READER", None)
     if not (isinstance(found, type) and issubclass(found, DataSection)):
         raise ValueError(f"kind {kind!r}: module {name} has no `READER`, a DataSection")
@@ -158,6 +153,19 @@ def reader_of(tree: Mapping[str, Any], default: str) -> type[DataSection]:
 def _is_former(key: str, value: Any, tree: Mapping[str, Any]) -> bool:
     # `kind: synthetic, name: glyphs` were two settings once.
     return key == "name" and tree.get("kind") == "synthetic" and value == "glyphs"
+
+
+def _own() -> set[str]:
+    own = find_spec(FOLDER)
+    assert own is not None
+    return {module.name for module in pkgutil.iter_modules(own.submodule_search_locations)}
+
+
+def _foreign_module(kind: str) -> str:
+    foreign = _foreign()
+    if kind not in foreign:
+        raise ValueError(f"no kind {kind!r}; {nearest(kind, kinds())}")
+    return foreign[kind].module
 
 
 def _foreign() -> dict[str, EntryPoint]:

@@ -1,22 +1,18 @@
-"""What a group of settings is: frozen, unknown keys refused, its comments read from its source."""
+"""What a group of settings is: frozen, unknown keys refused."""
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import functools
-import inspect
-import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 
+from genkit.config.comments import comments_of
+
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-FOR_TOOLS = ("# type:", "# noqa", "# pragma", "# pyright", "# fmt")  # comments that say nothing
 
 
 class Section(BaseModel):
@@ -98,28 +94,3 @@ def may_change(section: Section, dotted: str) -> bool:
     if marked or not isinstance(inner, Section):
         return marked
     return may_change(inner, rest)
-
-
-@functools.cache
-def comments_of(section: type[Section]) -> dict[str, str]:
-    """What the source says beside the settings of a section, `name: type = default  # this`."""
-    found: dict[str, str] = {}
-    for kind in reversed(section.__mro__):
-        if issubclass(kind, Section):
-            # Typed into a prompt it has no source; while it is being edited, a broken one.
-            with contextlib.suppress(OSError, TypeError, SyntaxError):
-                found |= _comments_in(textwrap.dedent(inspect.getsource(kind)))
-    return {name: text for name, text in found.items() if name in section.model_fields}
-
-
-def _comments_in(source: str) -> Iterator[tuple[str, str]]:
-    """(name, comment) of the annotated names in the body of a class."""
-    lines = source.splitlines()
-    body: list[ast.stmt] = getattr(ast.parse(source).body[0], "body", [])
-    for node in body:
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
-            continue
-        assert node.end_lineno is not None
-        rest = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode().strip()
-        if rest.startswith("# ") and not rest.startswith(FOR_TOOLS):
-            yield node.target.id, rest[2:]

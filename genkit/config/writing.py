@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from genkit.config.sections import Section, comments_of
+from genkit.config.comments import comments_of
+from genkit.config.sections import Section
 
 COMMENT_COLUMN = 30  # of what `to_yaml` writes
 END_OF_SCALAR = "...\n"  # YAML's, after a lone value
