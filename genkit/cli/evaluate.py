@@ -15,9 +15,18 @@ if TYPE_CHECKING:
     from genkit.evaluation import Evaluation
 
 
-Samples = Annotated[Path, typer.Argument(help="Folder, .npz, .tar or .zip of generated images.")]
+Samples = Annotated[
+    Path,
+    typer.Argument(help="A run; or a folder, .npz, .tar or .zip of generated images."),
+]
 Reference = Annotated[
-    str, typer.Option(metavar="SET", help="Real images; not trained on, unless a protocol says so.")
+    str | None,
+    typer.Option(
+        metavar="SET",
+        help="Real images; not trained on, unless a protocol says so. Default the test images of "
+        "the run that the samples lie in.",
+        show_default=False,
+    ),
 ]
 Train = Annotated[
     str | None,
@@ -91,6 +100,15 @@ Processes = Annotated[int, typer.Option(min=1, help="CPU processes that share th
 ReferenceCount = Annotated[
     int | None, typer.Option(min=1, help="Use so many reference images; default all.")
 ]
+Count = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Images to draw anew from a run's model. Default the samples that the run holds, else "
+        "10,000, or one for each test image that the model is given.",
+        show_default=False,
+    ),
+]
 Parzen = Annotated[
     bool,
     typer.Option("--parzen", help="Also the Parzen log-likelihood; needs --train."),
@@ -108,7 +126,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 def evaluate(
     samples: Samples,
     *,
-    reference: Reference,
+    reference: Reference = None,
     train: Train = None,
     data: Data = None,
     extractor: Extractor = None,
@@ -123,6 +141,7 @@ def evaluate(
     device: Device = None,
     processes: Processes = 1,
     reference_count: ReferenceCount = None,
+    count: Count = None,
     parzen: Parzen = False,
     out: Out = None,
     as_json: AsJson = False,
@@ -130,10 +149,12 @@ def evaluate(
     """Measure samples against real images: quality, variety, copies, each with an interval.
 
     A SET is synthetic:glyphs:test, stacked:test, stacked:mnist:test, mnist:test, cifar10:test, a
-    folder, .npz, .tar, .zip or 'name-*.tar'. Against stacked digits the modes that samples show are
-    counted too.
+    run (its own data), a folder, .npz, .tar, .zip or 'name-*.tar'; :train or :test behind a run or
+    a folder names a part. Against stacked digits the modes that samples show are counted too.
 
     Examples:
+      [cyan]genkit evaluate runs/a[/]
+      [cyan]genkit evaluate runs/a --train runs/a:train[/]
       [cyan]genkit evaluate runs/glyphs/samples.npz --reference synthetic:glyphs:test[/]
       [cyan]genkit evaluate runs/a/samples.npz --reference mnist:test --train mnist:train[/]
       [cyan]genkit evaluate runs/stacked/samples.npz --reference stacked:test[/]
@@ -150,13 +171,13 @@ def evaluate(
     chosen: dict[str, Any] = {"lpips": lpips or (), "weights": files, "device": device}
     asked = _given(
         train=train, data=data, extractor=extractor, metric=metric, protocol=protocol,
-        resize=resize, precision=precision, reference_count=reference_count,
+        resize=resize, precision=precision, reference_count=reference_count, count=count,
         parzen=parzen or None, workers=workers or None,
         processes=processes if processes > 1 else None,
     )  # fmt: skip
     if paired:
-        _check_pairs(reference, asked)
-        _show(compare_pairs(samples, Path(reference), out=out, **chosen), as_json=as_json)
+        originals = _check_pairs(reference, asked)
+        _show(compare_pairs(samples, originals, out=out, **chosen), as_json=as_json)
         return
     request = {_ARGUMENTS.get(name, name): value for name, value in asked.items()}
     found = evaluate_samples(samples, reference, out=out, **chosen, **request)
@@ -173,14 +194,16 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _check_pairs(reference: str, asked: Collection[str]) -> None:
+def _check_pairs(reference: str | None, asked: Collection[str]) -> Path:
     from genkit.errors import EvaluationError
 
-    if not Path(reference).exists() and "*" not in reference:
-        raise EvaluationError(f"--reference {reference}: --paired needs a folder or file of images")
+    if reference is None or (not Path(reference).exists() and "*" not in reference):
+        named = "" if reference is None else f"--reference {reference}: "
+        raise EvaluationError(f"{named}--paired needs a folder or file of images as --reference")
     given = [f"--{name.replace('_', '-')}" for name in asked]
     if given:
         raise EvaluationError(f"--paired compares pairs only: leave {', '.join(given)} out")
+    return Path(reference)
 
 
 def _show(found: Evaluation, *, as_json: bool) -> None:

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from genkit.evaluation.results import Evaluation, Value
     from genkit.evaluation.statistics import ReferenceStatistics, read_reference, save_statistics
     from genkit.evaluation.suite import evaluate
+    from genkit.evaluation.task import Asked, Task
     from genkit.evaluation.view import Found, View
 
 _HOMES = {
+    "Asked": "task",
     "Evaluation": "results",
     "Extractor": "extractor",
     "Found": "view",
     "Lpips": "perceptual",
     "Metric": "metric",
     "ReferenceStatistics": "statistics",
+    "Task": "task",
     "Value": "results",
     "View": "view",
     "evaluate": "suite",
@@ -39,12 +42,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "Asked",
     "Evaluation",
     "Extractor",
     "Found",
     "Lpips",
     "Metric",
     "ReferenceStatistics",
+    "Task",
     "Value",
     "View",
     "evaluate",

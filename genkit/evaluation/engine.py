@@ -186,7 +186,7 @@ def chosen_rows(count: int) -> Tensor:
 
 def _ahead(images: Rows, ranges: Sequence[range], workers: int) -> Iterator[tuple[range, Raw]]:
     """The images of each range, the next range read while the last one is in use."""
-    if not workers or isinstance(images, DrawnRows) or not ranges:
+    if not workers or _is_drawn(images) or not ranges:
         for places in ranges:
             yield places, pictures(images, places)
         return
@@ -196,6 +196,13 @@ def _ahead(images: Rows, ranges: Sequence[range], workers: int) -> Iterator[tupl
         for places, following in zip(ranges, [*ranges[1:], range(0)], strict=True):
             waiting.append(pool.map(read, following))
             yield places, list(waiting.pop(0))
+
+
+def _is_drawn(images: Rows) -> bool:
+    """Whether a model makes the images, several of them at a time; other rows may stand on it."""
+    while isinstance(beneath := getattr(images, "rows", None), Rows):
+        images = beneath
+    return isinstance(images, DrawnRows)
 
 
 # -- cache -----------------------------------------------------------------------------------------

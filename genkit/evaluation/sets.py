@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 
 import torch
@@ -56,3 +57,37 @@ def in_one_shape(images: Sequence[Tensor]) -> Iterator[Tensor]:
     """Pictures (C, H, W) in order, in batches whose shapes agree."""
     for _, alike in groupby(images, lambda image: image.shape):
         yield torch.stack(list(alike))
+
+
+def as_image(rows: Rows, column: str, name: str = "image") -> Rows:
+    """The same rows with one column of pictures only, called `image`, and classes and captions.
+
+    Args:
+        rows: The rows.
+        column: The column of pictures.
+        name: Another name for it.
+    """
+    return rows if rows.columns.keys() == {name} else _AsImage(rows, column, name)
+
+
+class _AsImage(Rows):
+    def __init__(self, rows: Rows, column: str, name: str) -> None:
+        kept = [key for key in ("label", "caption") if key in rows.columns]
+        self.rows, self.old = rows, {name: column} | {key: key for key in kept}
+        rows.check_columns(self.old.values())
+        super().__init__(rows.name, {new: rows.columns[old] for new, old in self.old.items()})
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        wanted = self.check_columns(only)
+        found = self.rows.read(indices, [self.old[name] for name in wanted])
+        return {name: found[self.old[name]] for name in wanted}
+
+    @property
+    def fingerprint(self) -> str:
+        beneath, column = self.rows.fingerprint, next(iter(self.old.values()))
+        if "image" in self.rows.columns and column == "image":
+            return beneath
+        return hashlib.sha256(f"{beneath} {column}".encode()).hexdigest()

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from genkit.errors import ConfigError, EvaluationError, PipelineError
+from genkit.errors import ConfigError, PipelineError
 from genkit.pipelines import schedulers
 from genkit.provenance import hardware, now, provenance
 from genkit.verbs.frontier_files import Content, Row, write_frontier
@@ -194,21 +194,12 @@ def _real(
     run: Path, pipeline: Any, reference: str | None, root: Path | None
 ) -> Rows | ReferenceStatistics:
     """The images to measure against."""
-    from genkit.data import open_data
-    from genkit.run_folder import open_run
-    from genkit.verbs.evaluate import named_set
+    from genkit.verbs.real_images import named_set, real_images
 
-    if reference is not None:
-        image = pipeline.gives["image"]
-        return named_set(reference, image.channels, image.side, root)
-    if not (run / "config.yaml").is_file():
-        raise EvaluationError(f"{run}: an export says nothing of its data; give --reference")
-    data = open_run(run)[0].data
-    if data.kind == "custom":
-        raise EvaluationError(f"{run}: its data was handed over in Python; give --reference")
-    if root is not None and "root" in type(data).model_fields:
-        data = data.model_copy(update={"root": root})
-    return open_data(data, "test")
+    if reference is None:
+        return real_images(run, root=root)
+    image = pipeline.gives["image"]
+    return named_set(reference, image.channels, image.side, root)
 
 
 # -- measuring -------------------------------------------------------------------------------------

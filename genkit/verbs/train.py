@@ -23,7 +23,7 @@ from genkit.training import checkpoints
 from genkit.training.config import RunConfig
 from genkit.training.diversity import Classify
 from genkit.training.trainer import Trainer
-from genkit.verbs.evaluate import Best, during_training
+from genkit.verbs.evaluate_training import Best, during_training
 from genkit.verbs.export import save_run_export
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from genkit.images import png_bytes
 from genkit.pipelines.export import save_export
 from genkit.random import generator
 from genkit.rows.base import image_rows
-from genkit.verbs.evaluate import evaluate_samples, pipeline_set
+from genkit.verbs.evaluate import evaluate_samples
 
 
 @pytest.fixture(autouse=True)
@@ -175,10 +175,36 @@ def test_prompts_go_to_the_images_in_turn():
 
 def test_the_identity_of_a_live_set_knows_its_weights_seed_and_options(export):
     pipeline = genkit.load_pipeline(export)
-    first = pipeline_set(pipeline, 10).fingerprint
-    assert pipeline_set(pipeline, 10).fingerprint == first
-    assert pipeline_set(pipeline, 10, seed=1).fingerprint != first
-    assert pipeline_set(pipeline, 10, steps=3).fingerprint != first
+    real = image_rows("real", noise(40))
+
+    def identity(**how):
+        found = genkit.evaluate(pipeline, real, count=10, metrics=["fd"], **how)
+        return found.samples["sha256"]
+
+    first = identity(options={"steps": 1})
+    assert identity(options={"steps": 1}, batch_size=3) == first
+    assert identity(options={"steps": 1}, seed=1) != first
+    assert identity(options={"steps": 2}) != first
+
+
+def test_a_run_is_measured_without_naming_anything(tmp_path):
+    run = genkit.train(tiny("dcgan"), out=tmp_path / "run")
+    with pytest.raises(EvaluationError, match="no reference: name real images"):
+        genkit.evaluate(image_rows("samples", noise(20)))
+    live = evaluate_samples(run, count=30, metrics=["fd"])
+    assert live.reference["name"] == "synthetic:glyphs:test"
+    assert live.samples["name"] == "30 images of a NoiseToImage"
+    assert type(live).load(run / "evaluation.json") == live
+    pixels = torch.cat([made["image"] for _, made in genkit.load_pipeline(run).stream(range(30))])
+    np.savez(run / "samples.npz", images=pixels.permute(0, 2, 3, 1).numpy())
+    stored = evaluate_samples(run, train=f"{run}:train", metrics=["fd"])
+    assert stored.samples["name"] == "samples.npz"
+    assert stored.train["name"] == "synthetic:glyphs:train"
+    assert stored["fd-digits"].value == pytest.approx(live["fd-digits"].value, rel=1e-6)
+    assert (run / "nearest.png").is_file()
+    by_file = evaluate_samples(run / "samples.npz", metrics=["fd"], out=tmp_path / "file.json")
+    named = evaluate_samples(run / "samples.npz", str(run), metrics=["fd"], out=tmp_path / "n.json")
+    assert by_file.metrics == named.metrics
 
 
 def test_what_is_no_set_and_no_pipeline_is_refused():

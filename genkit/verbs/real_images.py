@@ -1,0 +1,101 @@
+"""Real images to measure against: those of a run itself, named ones, or what a path holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genkit import random
+from genkit.data import open_data, open_reference
+from genkit.data.readers.glyphs import GlyphsData
+from genkit.errors import EvaluationError
+from genkit.rows.base import Rows
+from genkit.rows.combine import picked
+from genkit.training.config import RunConfig
+
+if TYPE_CHECKING:
+    from genkit.evaluation import ReferenceStatistics
+
+SPLITS = ("train", "test")
+
+
+def real_images(run: Path | RunConfig, split: str = "test", root: Path | None = None) -> Rows:
+    """A part of the data that a run was trained on, each picture as the run has it.
+
+    Args:
+        run: A run folder, or the config of a run.
+        split: "test", what it was not trained on, or "train".
+        root: Where the data lies, if not where the config says.
+
+    Raises:
+        EvaluationError: The folder is no run, or its data was handed over in Python.
+        DataError: There is no such part.
+    """
+    data = run.data if isinstance(run, RunConfig) else _config(run).data
+    if data.kind == "custom":
+        raise EvaluationError(
+            f"{_name(run)}: its data was handed over in Python; name a set: --reference SET"
+        )
+    if root is not None and "root" in type(data).model_fields:
+        data = data.model_copy(update={"root": root})
+    return open_data(data, split)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is one that `genkit train` wrote."""
+    return (path / "config.yaml").is_file()
+
+
+def named_set(
+    name: str, channels: int, size: int, root: Path | None = None
+) -> Rows | ReferenceStatistics:
+    """A named set at the size of the samples, or what a path holds.
+
+    Args:
+        name: "mnist:test" and the like; a folder or file of images or statistics; a run folder for
+            its own test images; both may end in ":train" or ":test".
+        channels: Of the samples.
+        size: Of the samples in px.
+        root: Where the files of named sets lie.
+
+    Raises:
+        DataError: There is no such set.
+        EvaluationError: A run's data was handed over in Python.
+    """
+    from genkit.evaluation import read_reference
+
+    path, split = _path_and_split(name)
+    if is_run(path):
+        return real_images(path, split or "test", root)
+    if path.exists() or "*" in name:
+        return read_reference(path, split)
+    like = GlyphsData(image_size=size, channels=1 if channels == 1 else 3)
+    return open_reference(name, root=root, like=like)
+
+
+def some_of(reference: Rows | ReferenceStatistics, count: int) -> Rows:
+    """So many of the reference images, drawn without replacement, the same each time."""
+    if not isinstance(reference, Rows) or not 1 <= count <= len(reference):
+        have = f"{len(reference)} images" if isinstance(reference, Rows) else "statistics only"
+        raise EvaluationError(f"--reference-count {count}: {reference.name} has {have}")
+    chosen = random.permutation(0, 0, len(reference))[:count].sort().values
+    return picked(reference, chosen)
+
+
+def _path_and_split(name: str) -> tuple[Path, str | None]:
+    front, _, end = name.rpartition(":")
+    if end in SPLITS and front and (Path(front).exists() or "*" in front):
+        return Path(front), end
+    return Path(name), None
+
+
+def _config(run: Path) -> RunConfig:
+    from genkit.run_folder import open_run
+
+    if not is_run(run):
+        raise EvaluationError(f"{run}: an export says nothing of its data; give --reference")
+    return open_run(run)[0]
+
+
+def _name(run: Path | RunConfig) -> str:
+    return run.family if isinstance(run, RunConfig) else str(run)
