@@ -29,6 +29,7 @@ from genkit.rows.columns import (
     Raw,
     Text,
 )
+from genkit.rows.combine import numbered_alike
 from genkit.rows.given import Cycled, Field, cycle
 
 Takes = tuple[Columns, ...]
@@ -135,10 +136,11 @@ def given_rows(takes: Takes, rows: Rows | None, values: Mapping[str, Any]) -> Gi
         if is_open and isinstance(column, Class):
             cycles[name] = _cycle(name, column, range(column.count))
     by_hand: dict[str, Field] = {name: (rows, name) for name, rows in cycles.items()}
-    fields = held | by_hand
     for name, column in taken.items():
         if name in held and name not in values:
+            held[name] = _numbered_as_known(column, held[name])
             _check_column(name, column, held[name])
+    fields = held | by_hand
     return Given(fields, {n: c for n, c in taken.items() if n in fields}, cycles, count)
 
 
@@ -200,6 +202,20 @@ def _cycle(name: str, column: Column, value: Any) -> Cycled:
         return cycle("given", {name: column}, **{name: value})
     except DataError as error:
         raise PipelineError(str(error)) from None
+
+
+def _numbered_as_known(column: Column, field: Field) -> Field:
+    """The same classes with the numbers that they have for the pipeline, by their names."""
+    rows, named = field
+    if not isinstance(column, Class) or named != "label":
+        return field
+    names, known = rows.class_names or (), column.names
+    if known is None and names and all(name.isdecimal() for name in names):
+        known = tuple(str(i) for i in range(column.count))
+    if not names or known is None:
+        return field
+    like = cycle("classes", {"label": Class(len(known), known)}, label=0)
+    return numbered_alike(rows, like), named
 
 
 def _check_column(name: str, column: Column, field: Field) -> None:

@@ -126,6 +126,20 @@ def test_what_is_given_wrongly_is_said(asked, said):
     assert said in str(raised.value)
 
 
+@pytest.mark.parametrize("names", [("0", "1", "2"), None, ("1", "2", "0")])
+def test_classes_of_a_folder_are_those_that_the_pipeline_knows_by_their_names(names):
+    pipeline = denoising(classes=3)
+    pipeline.register_to_config(class_names=names and list(names))
+    rows = image_rows("x", pictures(3)[:, :1], torch.tensor([0, 1, 0]), class_names=("0", "2"))
+    given, _ = pipeline.asked(Cycled("x", {"label": (rows, "label")}))
+    known = names or ("0", "1", "2")
+    expected = [known.index(name) for name in ("0", "2", "0")]
+    assert given.read(range(3))["label"].tolist() == expected
+    strange = image_rows("x", pictures(2)[:, :1], torch.tensor([0, 1]), class_names=("0", "9"))
+    with pytest.raises(PipelineError, match="this pipeline knows 3"):
+        pipeline.asked(Cycled("x", {"label": (strange, "label")}))
+
+
 def test_rows_that_hold_something_else_under_a_name_are_refused():
     pipeline = denoising(classes=3)
     many = cycle(label=list(range(5)))
