@@ -17,7 +17,7 @@ FOR_TOOLS = ("# type:", "# noqa", "# pragma", "# pyright", "# fmt")  # comments 
 def comments_of(section: type[BaseModel]) -> dict[str, str]:
     """The comment beside each setting that has one, those of the classes it is made from too."""
     found: dict[str, str] = {}
-    for kind in reversed(section.__mro__):
+    for kind in reversed(section.__mro__[: section.__mro__.index(BaseModel)]):
         found |= _comments_in(kind.__module__).get(kind.__qualname__, {})
     return {name: text for name, text in found.items() if name in section.model_fields}
 
