@@ -28,6 +28,12 @@ from genkit.evaluation.sets import pictures
 from genkit.nn.pretrained.lpips import Trunk
 from genkit.rows.base import Rows
 
+MEANING = {
+    "psnr": "how near each picture is to its original, in dB: 20 where pixels are off by a tenth "
+    "of the range",
+    "ssim": "how alike each picture and its original are in light, contrast and structure; 1 where "
+    "they are equal",
+}
 WINDOW, DEVIATION = 11, 1.5
 K1, K2 = 0.01, 0.03
 Border = Literal["valid", "reflect"]
@@ -71,7 +77,6 @@ def evaluate_pairs(
     distances = [Lpips(t, files.get(f"lpips-{t}"), device=where) for t in lpips]
     found = _values(images, originals, distances, border)
     protocols: dict[str, dict[str, Any]] = {
-        "psnr": {"range": 255},
         "ssim": {"window": f"Gaussian, {WINDOW} px, deviation {DEVIATION}", "border": border},
         **{d.name: {"trunk_sha256": d.sha256, "version": "0.1"} for d in distances},
     }

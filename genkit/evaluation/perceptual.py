@@ -17,6 +17,11 @@ from genkit.nn.pretrained.lpips import SMALLEST, TRUNKS, Trunk
 from genkit.random import generator
 from genkit.rows.base import Rows
 
+MEANING = {
+    "lpips": "how far each picture is from its original as people see it",
+    "lpips-alex-diversity": "how far samples are apart as people see it: 0 where all are one",
+    "lpips-vgg-diversity": "how far samples are apart as people see it: 0 where all are one",
+}
 BATCH = 32
 PAIRS = 2000  # behind a set's diversity
 

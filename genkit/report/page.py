@@ -23,6 +23,15 @@ _MOST_PREVIEWS = 8
 
 
 @dataclass(frozen=True)
+class Strip:
+    """Previews of one title, by step."""
+
+    title: str
+    shown: list[tuple[int, Picture]]
+    count: int  # of all that there are
+
+
+@dataclass(frozen=True)
 class Section:
     """One run as the template shows it."""
 
@@ -32,7 +41,7 @@ class Section:
     grid: Picture | None
     nearest: Picture | None
     frontier: Picture | None
-    previews: list[tuple[int, Picture]]
+    previews: list[Strip]
     charts: list[Chart]
     watched: list[Chart]  # by the training doctor
     facts: list[tuple[str, str]]
@@ -139,20 +148,27 @@ def _frontier(record: Record) -> Picture | None:
     return _picture(record, "frontier.png", alt, show_px=900)
 
 
-def _previews(record: Record) -> list[tuple[int, Picture]]:
+def _previews(record: Record) -> list[Strip]:
+    """The previews of each title of which there are any that can be read."""
+    strips = [_strip(record, title, found) for title, found in record.previews.items()]
+    return [strip for strip in strips if strip.shown]
+
+
+def _strip(record: Record, title: str, found: list[tuple[int, Path]]) -> Strip:
     """At most eight previews, the first and the last among them, evenly spread."""
-    found = record.previews
-    if len(found) > _MOST_PREVIEWS:
-        last = len(found) - 1
+    count = len(found)
+    if count > _MOST_PREVIEWS:
+        last = count - 1
         found = [found[round(i * last / (_MOST_PREVIEWS - 1))] for i in range(_MOST_PREVIEWS)]
     pictures = []
     for step, path in found:
-        picture = load_picture(path, f"Preview at step {step:,}", show_px=280)
+        alt = f"Preview{f', {title},' if title else ''} at step {step:,}"
+        picture = load_picture(path, alt, show_px=280)
         if picture is None:
             record.notes.append(f"previews/{path.name} is left out: it is not a readable picture")
         else:
             pictures.append((step, picture))
-    return pictures
+    return Strip(title, pictures, count)
 
 
 def _frontier_columns(found: Frontier) -> list[str]:
@@ -187,7 +203,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
 def _missing(record: Record) -> list[tuple[str, str]]:
     """What is missing, in words, and the command that makes it."""
     run = shlex.quote(str(record.path))
-    evaluate = f"genkit evaluate {run}/samples.npz --reference {_real(record, 'test')}"
+    evaluate = f"genkit evaluate {run}{_reference(record, 'reference', 'FOLDER_OF_REAL_IMAGES')}"
     parts = []
     if not record.rows:
         train = f"genkit train {run}/config.yaml --out {run} --resume"
@@ -198,17 +214,15 @@ def _missing(record: Record) -> list[tuple[str, str]]:
     if record.evaluation is None:
         parts.append(("No evaluation yet. Measure the samples:", evaluate))
     elif record.picture("nearest.png") is None:
-        compare_with = f"{evaluate} --train {_real(record, 'train')}"
+        compare_with = f"{evaluate}{_reference(record, 'train', f'{run}:train')}"
         parts.append(("No nearest training images yet. Evaluate with them:", compare_with))
     return parts
 
 
-def _real(record: Record, split: str) -> str:
-    """A part of the training data as `genkit evaluate` names it."""
+def _reference(record: Record, option: str, given: str) -> str:
+    """What `genkit evaluate RUN` must be told of real images that the run does not find itself."""
     data = record.config.get("data")
-    data = data if isinstance(data, dict) else {}
-    if data.get("kind") in ("glyphs", "synthetic"):
-        return f"synthetic:glyphs:{split}"
-    if data.get("kind") in ("mnist", "cifar10"):
-        return f"{data['kind']}:{split}"
-    return "FOLDER_OF_REAL_IMAGES"
+    is_custom = isinstance(data, dict) and data.get("kind") == "custom"
+    if option == "reference" and not is_custom:
+        return ""
+    return f" --{option} {'FOLDER_OF_REAL_IMAGES' if is_custom else given}"

@@ -190,7 +190,8 @@ class Record:
     frontier: Frontier | None
     sampling: Sampling | None
     best: Best | None
-    previews: list[tuple[int, Path]]  # by step
+    others: list[tuple[str, Evaluation]]  # further evaluations in the folder, by their names
+    previews: dict[str, list[tuple[int, Path]]]  # by title, "" = samples, and by step
     notes: list[str]  # files that are there but can't be read
 
     @property
@@ -224,6 +225,7 @@ def read_run(path: Path) -> Record:
         frontier=_model(path / "frontier.json", Frontier, notes),
         sampling=_model(path / "sampling.json", Sampling, notes),
         best=_model(path / "best.json", Best, notes),
+        others=_others(path, notes),
         previews=_previews(path / "previews"),
         notes=notes,
     )
@@ -309,10 +311,17 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _previews(folder: Path) -> list[tuple[int, Path]]:
-    found = []
-    for file in folder.glob("step-*.png"):
-        digits = file.stem.removeprefix("step-")
+def _previews(folder: Path) -> dict[str, list[tuple[int, Path]]]:
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for file in sorted(folder.glob("step-*.png")):
+        digits, _, title = file.stem.removeprefix("step-").partition("-")
         if digits.isdigit():
-            found.append((int(digits), file))
-    return sorted(found)
+            found.setdefault(title.replace("-", " "), []).append((int(digits), file))
+    return {title: sorted(found[title]) for title in sorted(found)}
+
+
+def _others(path: Path, notes: list[str]) -> list[tuple[str, Evaluation]]:
+    """What was measured of other files in the folder: NAME-evaluation.json, NAME-pairs.json."""
+    files = sorted(file for end in ("evaluation", "pairs") for file in path.glob(f"*-{end}.json"))
+    read = [(file.stem, _model(file, Evaluation, notes)) for file in files]
+    return [(name, found) for name, found in read if found is not None]

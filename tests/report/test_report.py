@@ -89,8 +89,24 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(make_run: MakeR
     shutil.rmtree(run / "previews")
     page = write_report([run]).read_text()
     assert f"genkit sample {run} --count 2000 --out {run}/samples.npz" in page
-    assert f"genkit evaluate {run}/samples.npz --reference synthetic:glyphs:test" in page
+    assert f"<code>genkit evaluate {run}</code>" in page
     assert f"genkit train {run}/config.yaml --out {run} --resume" in page
+
+
+def test_pictures_of_every_title_and_all_evaluations_of_a_run_are_shown(make_run: MakeRun) -> None:
+    run = make_run()
+    before = len(Elements(write_report([run]).read_text()).of("img"))
+    sheet = (run / "previews" / "step-005000.png").read_bytes()
+    for step in (1000, 5000):
+        (run / "previews" / f"step-{step:07d}-before-and-after.png").write_bytes(sheet)
+    found = json.loads((run / "evaluation.json").read_text())
+    value = found["metrics"][0] | {"name": "psnr", "value": 31.25, "low": None, "high": None}
+    (run / "translated-pairs.json").write_text(json.dumps(found | {"metrics": [value]}))
+    page = write_report([run]).read_text()
+    assert len(Elements(page).of("img")) == before + 2
+    for text in ("Before and after", "Pictures at 2 of 2 saved steps", "Metrics: translated-pairs",
+                 "31.25", "how near each picture is to its original"):  # fmt: skip
+        assert text in page, text
 
 
 def test_a_folder_with_a_config_alone_has_a_report(tmp_path: Path) -> None:

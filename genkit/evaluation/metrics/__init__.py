@@ -58,9 +58,10 @@ def quick(extractor: Extractor) -> list[str]:
 
 def meanings() -> dict[str, str]:
     """What each value asks, by the beginning of its name; nothing is imported for it."""
-    found: dict[str, str] = {}
-    for module in _files():
-        tree = ast.parse((Path(__file__).parent / f"{module.name}.py").read_text(encoding="utf-8"))
+    here, found = Path(__file__).parent, dict[str, str]()
+    pairs = (here.parent / "paired.py", here.parent / "perceptual.py")
+    for file in (*(here / f"{module.name}.py" for module in _files()), *pairs):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MEANING":
                 found |= ast.literal_eval(node.value)
