@@ -44,9 +44,9 @@ class Drawing:
 
 def opened(path: Path, device: Any) -> Any:
     """A set of images, or the pipeline of a run or export folder."""
-    from genkit.pipelines import load_pipeline
-
     if any((path / name).exists() for name in ("model_index.json", "config.yaml")):
+        from genkit.pipelines import load_pipeline
+
         return load_pipeline(path, device=str(device or launch.own_device()))
     return open_path(path)
 
