@@ -77,6 +77,7 @@ def evaluate_pairs(
     distances = [Lpips(t, files.get(f"lpips-{t}"), device=where) for t in lpips]
     found = _values(images, originals, distances, border)
     protocols: dict[str, dict[str, Any]] = {
+        "psnr": {"range": 255},
         "ssim": {"window": f"Gaussian, {WINDOW} px, deviation {DEVIATION}", "border": border},
         **{d.name: {"trunk_sha256": d.sha256, "version": "0.1"} for d in distances},
     }
