@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -157,6 +158,7 @@ class Loader:
             sampler=_Plan(plan),
             batch_size=None,
             num_workers=self.data.workers,
+            collate_fn=_as_they_are,
             pin_memory=self.device.type == "cuda",
             # Without one of its own, DataLoader draws from the process-wide generator.
             generator=torch.Generator(),
@@ -178,6 +180,10 @@ class _Decoder(Dataset[tuple[Tensor, "dict[str, Raw] | str"]]):
             return indices, self.rows.read(indices, self.columns)
         except DataError as error:
             return indices, str(error)  # raised by the reader, without a worker's traceback
+
+
+def _as_they_are(values: Any) -> Any:
+    return values
 
 
 class _Plan(torch.utils.data.Sampler[Tensor]):

@@ -27,6 +27,8 @@ _SAY_EVERY_S = 5.0
 
 log = logging.getLogger("genkit")
 
+Pictures = dict[str, Tensor]  # of one row, (C, H, W) each
+
 
 def of_listing(
     name: str, listing: Listing, listed: list[Listed], data: DataSection, split: str
@@ -92,7 +94,7 @@ def _decoded(rows: Rows, data: DataSection, *, in_memory: bool) -> Rows:
             broken[index] = str(found)
         else:
             for name, kept in pixels.items():
-                kept[index] = found[name][0]
+                kept[index] = found[name]
     if broken:
         rows, pixels = _without(rows, pixels, broken)
     return _held(rows, pixels) if pixels else rows
@@ -114,7 +116,7 @@ def _megabytes(pixels: Mapping[str, Tensor]) -> str:
     return f"held in memory ({size / 1e6:,.1f} MB)"
 
 
-def _decode_all(rows: Rows) -> Iterator[tuple[int, dict[str, Raw] | DataError]]:
+def _decode_all(rows: Rows) -> Iterator[tuple[int, Pictures | DataError]]:
     last_said = time.monotonic()
     # A few images per task: handing over each tiny one costs as much as decoding it.
     blocks = [range(i, min(i + _BLOCK, len(rows))) for i in range(0, len(rows), _BLOCK)]
@@ -130,14 +132,15 @@ def _decode_all(rows: Rows) -> Iterator[tuple[int, dict[str, Raw] | DataError]]:
                 log.info("%s: %d %% decoded", rows.name, 100 * some[-1].stop // len(rows))
 
 
-def _attempt(rows: Rows, columns: list[str], block: range) -> list[dict[str, Raw] | DataError]:
-    results: list[dict[str, Raw] | DataError] = []
-    for index in block:
-        try:
-            results.append(rows.read([index], columns))
-        except DataError as error:
-            results.append(error)
-    return results
+def _attempt(rows: Rows, columns: list[str], block: range) -> list[Pictures | DataError]:
+    """The pictures of each row of a block, or why it has none."""
+    try:
+        found = rows.read(block, columns)
+    except DataError as error:
+        if len(block) == 1:
+            return [error]
+        return [one for index in block for one in _attempt(rows, columns, range(index, index + 1))]
+    return [{name: values[i] for name, values in found.items()} for i in range(len(block))]
 
 
 def _without(

@@ -53,7 +53,7 @@ def _splits(root: Path, label: str | None) -> dict[str, Path]:
     named = {name: folder for name, folder in named.items() if has_pictures(folder)}
     others = [path for path in root.iterdir() if _is_seen(path.name) and path.name not in named]
     beside = [
-        path for path in others if _is_picture(path) or (path.is_dir() and has_pictures(path))
+        path for path in others if _is_picture(path.name) or (path.is_dir() and has_pictures(path))
     ]
     if beside and named:
         log.warning(
@@ -90,15 +90,15 @@ def _from_folders(folder: Path) -> list[Listed]:
 def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if _is_seen(name)]
-        yield from (Path(parent, name) for name in files if _is_picture(Path(name)))
+        yield from (Path(parent, name) for name in files if _is_picture(name))
 
 
 def _is_seen(name: str) -> bool:
     return not name.startswith((".", "__"))
 
 
-def _is_picture(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in EXTENSIONS
+def _is_picture(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 # -- metadata.jsonl --------------------------------------------------------------------------------
