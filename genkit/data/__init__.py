@@ -91,7 +91,7 @@ def check_needs(rows: Rows, needs: frozenset[str], family: str) -> None:
         return
     advice = (
         "sort the images into one sub-folder per class, or name the class column of metadata.jsonl "
-        "in data.label"
+        "in data.label (data.label=null: sub-folders, although metadata.jsonl is there)"
         if missing == ["label"]
         else "choose another data.kind"
     )

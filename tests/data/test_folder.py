@@ -5,9 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from genkit.config import may_change
 from genkit.data import Loader, check_needs, open_data
 from genkit.data.readers.folder import FolderData
 from genkit.errors import DataError
+from genkit.family import resolve
 
 from .pictures import COLORS, cut, write, write_classes, write_metadata
 
@@ -65,6 +67,23 @@ def test_a_column_of_metadata_gives_the_class(tmp_path):
     assert source.class_names == ("cold", "warm")
     assert sorted(source.labels.tolist()) == [0, 1, 1]
     assert open_data(config(tmp_path)).labels is None
+
+
+def test_metadata_is_read_where_it_lies_and_left_alone_when_asked(tmp_path):
+    write_classes(tmp_path, cat=2, dog=1)
+    rows = [{"file_name": "cat/001.png", "caption": ["a cat", "it"]}]
+    write_metadata(tmp_path, rows)
+    listed = open_data(config(tmp_path))
+    assert (len(listed), listed.labels) == (1, None)
+    assert listed.read([0], ("caption",)) == {"caption": [["a cat", "it"]]}
+    folders = open_data(config(tmp_path, label=None, image_size=16))
+    assert (len(folders), folders.class_names) == (3, ("cat", "dog"))
+    assert folders.columns.keys() == {"image", "label"}
+    # A run of before said null; it means the same, and a resume may write it either way.
+    old = {"kind": "folder", "root": str(tmp_path), "image_size": 16, "label": None}
+    run = resolve({"family": "dcgan", "data": old}, "x")
+    assert open_data(run.data).fingerprint == folders.fingerprint
+    assert may_change(run, "data.label")
 
 
 def test_whole_numbers_in_metadata_are_class_numbers(tmp_path):
