@@ -20,7 +20,7 @@ from genkit.errors import PipelineError
 from genkit.machine import has_fast_bf16
 from genkit.nn import denoisers
 from genkit.nn.attention import quicken
-from genkit.pipelines import schedulers, stepping
+from genkit.pipelines import stepping
 from genkit.pipelines.base import FORMAT_VERSION, class_column
 from genkit.pipelines.card import Card, card_of
 from genkit.pipelines.denoise import (
@@ -34,7 +34,7 @@ from genkit.pipelines.denoise import (
     guided,
 )
 from genkit.pipelines.given import Takes
-from genkit.pipelines.recipe import in_plain_diffusers
+from genkit.pipelines.recipe import in_plain_diffusers, is_plain
 from genkit.pipelines.sampling import WORTH_CASTING, Precision, Sampling, complete
 from genkit.pipelines.trajectory import Trajectory, trajectory
 from genkit.pipelines.walks import FromNoise
@@ -123,18 +123,11 @@ class Denoising(FromNoise):
         """Whether it knows classes, and was trained without them too."""
         return self.config["num_classes"] is not None and bool(self.config["null_label"])
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether diffusers' `DDPMPipeline` can run it: a U-Net on timesteps, without classes."""
-        as_trained = self.config["num_classes"] is None and self.config["patch_size"] == 1
-        on_timesteps = schedulers.kind_of(self.scheduler) == "timesteps"
-        return self.unet is not None and on_timesteps and as_trained
-
     def save_pretrained(  # type: ignore[override]
         self, save_directory: Any, **options: Any
     ) -> None:
         """As diffusers' `DDPMPipeline` where that can run it, as this class otherwise."""
-        if self.is_plain:
+        if is_plain(self):
             plain: Any = DDPMPipeline(self.unet, self.scheduler)
             plain.save_pretrained(save_directory, **options)
         else:
@@ -146,7 +139,7 @@ class Denoising(FromNoise):
 
     def card(self) -> Card:
         """An example call, and the code that does the same in plain diffusers."""
-        options = ", steps=20" + (", guidance=2.0" if self.config["num_classes"] else "")
+        options = ", steps=20" + (", guidance=2.0" if self.can_be_guided else "")
         return replace(
             card_of(self.takes, self.gives, options=options), plain=in_plain_diffusers(self)
         )

@@ -32,9 +32,16 @@ _NAMES: dict[schedulers.Kind, str] = {
 }
 
 
+def is_plain(pipeline: Denoising) -> bool:
+    """Whether diffusers' `DDPMPipeline` can run it: a U-Net on timesteps, without classes."""
+    as_trained = pipeline.config["num_classes"] is None and pipeline.config["patch_size"] == 1
+    on_timesteps = schedulers.kind_of(pipeline.scheduler) == "timesteps"
+    return pipeline.unet is not None and on_timesteps and as_trained
+
+
 def in_plain_diffusers(pipeline: Denoising) -> str:
     """Markdown with code that runs."""
-    plain = pipeline.is_plain
+    plain = is_plain(pipeline)
     code = "\n".join(_pipeline(pipeline) if plain else _loop(pipeline))
     call = _plain_call(pipeline) if plain else _loop_call(pipeline)
     return (
