@@ -63,20 +63,22 @@ class Family:
 
 def names() -> list[str]:
     """Every family that can be loaded, sorted."""
-    own = importlib.util.find_spec(GROUP)  # a folder is found, nothing in it imported
-    assert own is not None
-    modules = pkgutil.iter_modules(own.submodule_search_locations)
-    return sorted({module.name for module in modules} | set(_foreign()))
+    return sorted(_own() | _foreign().keys())
 
 
 def module_name(name: str) -> str:
-    """The module of a family, not yet imported, or a `ConfigError` with the nearest name."""
+    """The module of a family, not yet imported, or a `ConfigError` with the nearest name.
+
+    A family of another package can't take the name of one of ours.
+    """
+    if name in _own():
+        return f"{GROUP}.{name}"
     foreign = _foreign()
-    if name not in names():
-        close = difflib.get_close_matches(name, names(), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names())}"
-        raise ConfigError(f"family {name!r}: no such family; {hint}")
-    return foreign[name].module if name in foreign else f"genkit.families.{name}"
+    if name in foreign:
+        return foreign[name].module
+    close = difflib.get_close_matches(name, names(), n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names())}"
+    raise ConfigError(f"family {name!r}: no such family; {hint}")
 
 
 def load(name: str) -> Family:
@@ -102,6 +104,13 @@ def resolve(tree: Mapping[str, Any], where: str) -> RunConfig:
         raise ConfigError(f"{where}: `family` is missing; there are: {', '.join(names())}")
     kind = load(name).config
     return validate(kind, upgraded(tree, kind), where)
+
+
+def _own() -> set[str]:
+    """The files of our folder, none of them imported."""
+    folder = importlib.util.find_spec(GROUP)
+    assert folder is not None
+    return {module.name for module in pkgutil.iter_modules(folder.submodule_search_locations)}
 
 
 def _foreign() -> dict[str, EntryPoint]:

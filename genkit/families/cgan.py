@@ -17,12 +17,13 @@ sampling too; exports hold the averaged generator.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from genkit import pipelines
 from genkit.config import ByKind, Positive, Section

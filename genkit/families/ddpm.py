@@ -15,11 +15,12 @@ first weights are PyTorch's (the paper: Xavier), the quiet layers' a hundredth o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from genkit import pipelines
 from genkit.config import ByKind, Fraction, MayChange, NonNegative, Positive, Section

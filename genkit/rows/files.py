@@ -15,11 +15,13 @@ from genkit.errors import DataError
 from genkit.images import from_numpy
 from genkit.rows.archives import BROKEN, SUFFIXES, find_shards, list_shards, list_zip
 from genkit.rows.base import MemoryRows, Rows, check_classes, hash_pictures, image_rows
-from genkit.rows.columns import Column, Raw, Text
+from genkit.rows.columns import Column, File, Raw, Text
 from genkit.rows.entries import refuse_escape
 from genkit.rows.folders import LABEL, has_pictures, list_folder
 from genkit.rows.listing import Listed, Listing
 from genkit.rows.pictures import FileRows
+
+_TEXTS: dict[str, Column] = {"caption": Text(), "file": File()}  # as `genkit sample` writes them
 
 
 def open_path(path: Path | str, split: str | None = None, label: str | None = LABEL) -> Rows:
@@ -120,7 +122,7 @@ def open_arrays(path: Path, wanted: Collection[str] = ()) -> dict[str, NDArray[A
 
 
 def _from_npz(path: Path) -> MemoryRows:
-    arrays = open_arrays(path, ("images", "labels"))
+    arrays = open_arrays(path, ("images", "labels", *_TEXTS))
     images, labels = arrays.get("images"), arrays.get("labels")
     if images is None:
         raise DataError(f"{path}: expected an array `images`, found {sorted(arrays)}")
@@ -134,4 +136,12 @@ def _from_npz(path: Path) -> MemoryRows:
     if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
         raise DataError(f"{path}: labels are {labels.dtype} {labels.shape}, expected (N,) int")
     known = None if labels is None else torch.from_numpy(labels.astype(np.int64))
-    return image_rows(path.name, from_numpy(images), known, fingerprint=hash_pictures)
+    rows = image_rows(path.name, from_numpy(images), known, fingerprint=hash_pictures)
+    for name, column in _TEXTS.items():
+        texts = arrays.get(name)
+        if texts is None:
+            continue
+        if texts.shape != (len(rows),) or texts.dtype.kind != "U":
+            raise DataError(f"{path}: {name} is {texts.dtype} {texts.shape}, expected (N,) of text")
+        rows.columns[name], rows.values[name] = column, texts.tolist()
+    return rows

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import nn
+from typing_extensions import Self
 
 from genkit.config import Positive, Section
 from genkit.nn.critics import DCGANCritic, Norm, critic_norm_problem

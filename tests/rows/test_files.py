@@ -123,6 +123,21 @@ def test_images_of_other_sizes_and_modes_come_as_they_are(tmp_path):
     assert rows.labels is None
 
 
+def test_npz_gives_back_the_captions_and_files_that_samples_hold(tmp_path):
+    pixels = np.zeros((2, 8, 8, 1), np.uint8)
+    texts = {"caption": np.array(["a one", "a two"]), "file": np.array(["x/1.png", "x/2.png"])}
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        for name, array in {"images": pixels, **texts}.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, array)
+    rows = open_path(tmp_path / "set.npz")
+    assert list(rows.columns) == ["image", "caption", "file"]
+    assert rows.read([1, 0], ("caption",))["caption"] == ["a two", "a one"]
+    np.savez(tmp_path / "bad.npz", images=pixels, caption=np.zeros(2))
+    with pytest.raises(DataError, match=r"caption is float64 \(2,\), expected"):
+        open_path(tmp_path / "bad.npz")
+
+
 def test_npz_with_grey_images_without_channel_axis_is_read(tmp_path):
     np.savez(tmp_path / "grey.npz", images=np.zeros((4, 8, 8), np.uint8))
     assert open_path(tmp_path / "grey.npz").read([0])["image"].shape == (1, 1, 8, 8)
