@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from genkit.errors import DataError
 from genkit.files import DownloadError, download
+
+CACHE = "user-cache"
+
+
+def _once_null(root: Any) -> Any:
+    return CACHE if root is None else root  # as configs were written once
+
+
+# Where the files of a published set lie: a folder, or the user's cache, downloaded there once.
+Root = Annotated[Path | Literal["user-cache"], BeforeValidator(_once_null)]
+
+
+def folder_given(root: Path | str) -> Path | None:
+    """The folder that a setting of type `Root` names; None = the user's cache."""
+    return None if root == CACHE else Path(root)
 
 
 def check_split(name: str, split: str, splits: Collection[str]) -> str:

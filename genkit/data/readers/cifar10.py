@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genkit.config import DataSection, MayChange
-from genkit.data.fetch import check_split, fetch
+from genkit.data.fetch import Root, check_split, fetch, folder_given
 from genkit.data.memory import of_listing
 from genkit.data.resize import resized
 from genkit.errors import DataError
@@ -44,19 +44,20 @@ class Cifar10Data(DataSection):
     """CIFAR-10: the published binary archive or its .bin files, or shards cifar10-train-*.tar."""
 
     kind: Literal["cifar10"] = "cifar10"
-    root: MayChange[Path | None] = None  # None = user cache, downloaded once
+    root: MayChange[Root] = "user-cache"  # or a folder with the files, which may be read-only
 
     def open(self, split: str) -> Rows:
         """The 50,000 train or 10,000 test images, at `image_size`."""
         check_split("cifar10", split, _FILES)
         name = f"cifar10:{split}"
-        root = self.root if self.root is not None else cache_folder() / "cifar10"
+        given = folder_given(self.root)
+        root = given or cache_folder() / "cifar10"
         if shards := sorted(p for s in SUFFIXES for p in root.glob(f"cifar10-{split}-*{s}")):
             listed = list_tars(shards)
             return of_listing(
                 name, Listing("shards", {split: listed}, CLASSES), listed, self, split
             )
-        parts = [_records(content, where) for where, content in _contents(self.root, root, split)]
+        parts = [_records(content, where) for where, content in _contents(given, root, split)]
         records = torch.cat(parts)[: self.limit if split == "train" else None]
         pixels = resized(records[:, 1:].reshape(-1, 3, 32, 32), self)
         return image_rows(name, pixels, records[:, 0], class_names=CLASSES)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genkit.config import DataSection, MayChange
-from genkit.data.fetch import check_split, fetch
+from genkit.data.fetch import Root, check_split, fetch, folder_given
 from genkit.data.resize import resized
 from genkit.errors import DataError
 from genkit.files import cache_folder
@@ -36,14 +36,15 @@ class MnistData(DataSection):
     """The four IDX files, gzipped or not, from `root` or downloaded once to the user's cache."""
 
     kind: Literal["mnist"] = "mnist"
-    root: MayChange[Path | None] = None  # with the files, may be read-only; None = user cache
+    root: MayChange[Root] = "user-cache"  # or a folder with the files, which may be read-only
     channels: Literal[1, 3] = 1
 
     def open(self, split: str) -> MemoryRows:
         """The 60,000 train or 10,000 test digits, at `image_size`."""
         part = _PART[check_split("mnist", split, _PART)]
-        images = read_idx(_find(self.root, f"{part}-images-idx3-ubyte"), _IMAGES)
-        labels = read_idx(_find(self.root, f"{part}-labels-idx1-ubyte"), _LABELS)
+        root = folder_given(self.root)
+        images = read_idx(_find(root, f"{part}-images-idx3-ubyte"), _IMAGES)
+        labels = read_idx(_find(root, f"{part}-labels-idx1-ubyte"), _LABELS)
         limit = self.limit if split == "train" else None
         pixels = resized(images[:limit, None], self)
         names = [str(digit) for digit in range(10)]

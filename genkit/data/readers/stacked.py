@@ -10,7 +10,6 @@ Image i of a split depends on (seed, split, i) and the digits, never on how many
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from genkit import random
 from genkit.config import DataSection, MayChange, Positive
-from genkit.data.fetch import check_split
+from genkit.data.fetch import Root, check_split
 from genkit.data.readers.glyphs import GlyphsData
 from genkit.data.readers.mnist import MnistData
 from genkit.rows.base import MemoryRows, image_rows
@@ -32,7 +31,7 @@ class StackedData(DataSection):
 
     kind: Literal["stacked"] = "stacked"
     digits: Literal["glyphs", "mnist"] = "glyphs"  # what the three are drawn from
-    root: MayChange[Path | None] = None  # mnist: folder with the files; None = user cache
+    root: MayChange[Root] = "user-cache"  # mnist: or a folder with the files
     train_count: Positive = 50_000
     test_count: Positive = 26_000  # as many as modes are usually counted in
     seed: int = 0
