@@ -16,7 +16,8 @@ from genkit.pipelines.schedulers import SOLVERS
 ROOT = Path(__file__).parent.parent
 PLACES = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    # test_new_family.py builds what that page's commands need, and runs them.
+    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "new-family.md"),
     *sorted((ROOT / "configs").rglob("*.yaml")),
     *sorted((ROOT / "genkit" / "cli").glob("*.py")),
 ]
