@@ -216,10 +216,12 @@ def _error_of(rank: int, status: int, processes: int, folder: Path) -> BaseExcep
     """What the failure of a rank means for the process that started it."""
     if status in (INTERRUPTED, -signal.SIGINT):  # the latter while it was still starting
         return KeyboardInterrupt()
-    written = _error_file(folder, rank)
-    if written.exists():
-        error: GenkitError = pickle.loads(written.read_bytes())
-        return error
+    # When one gives up, the collective of another breaks: what the one says is the reason.
+    written = [_error_file(folder, each) for each in (rank, *range(processes))]
+    for file in written:
+        if file.exists():
+            error: GenkitError = pickle.loads(file.read_bytes())
+            return error
     how = f"exit status {status}" if status > 0 else f"signal {-status}"
     return LaunchError(
         f"process {rank} of {processes} ended with {how} (its message is above); "
@@ -266,6 +268,11 @@ def _free_port() -> int:
         return port
 
 
+def asked_precision() -> str | None:
+    """The precision that `accelerate launch` was told, or None."""
+    return os.environ.get("ACCELERATE_MIXED_PRECISION")
+
+
 # -- one of them -----------------------------------------------------------------------------------
 
 
@@ -281,7 +288,10 @@ def _be_one(folder: Path) -> NoReturn:
         if me.is_first:
             (folder / "result").write_bytes(pickle.dumps(result))
     except GenkitError as error:
-        _error_file(folder, me.rank).write_bytes(pickle.dumps(error))
+        file = _error_file(folder, me.rank)
+        fresh = file.with_suffix(".new")  # whole or not there, since ranks are killed at any time
+        fresh.write_bytes(pickle.dumps(error))
+        fresh.replace(file)
         leave(2)
     except KeyboardInterrupt:
         leave(INTERRUPTED)

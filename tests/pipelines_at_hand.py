@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genkit import random
 from genkit.pipelines import Pipeline
-from genkit.rows.columns import Class, Columns, Flags, Image, Latent, Text
+from genkit.rows.columns import Class, Columns, Flags, Image, Latent, Points, Text
 
 FLAGS = ("bald", "old")
 
@@ -59,3 +59,29 @@ class Reader(Plain):
     def generate(self, begun: None, given: Mapping[str, Any], options: Any) -> dict[str, Tensor]:
         mean = given["image"].mean((2, 3))
         return {"label": (mean.mean(1) > 0).long(), "embedding": mean}
+
+
+class Tagger(Plain):
+    """Pictures of 4 x 4 px, each with flags: whether its number is odd, and whether it is large."""
+
+    takes: ClassVar[Any] = ({},)
+    gives: ClassVar[Columns] = {"image": Image((4, 4), 1), "attributes": Flags(("odd", "large"))}
+
+    def begin(
+        self, indices: Sequence[int], seed: int, given: Mapping[str, Any], options: Any
+    ) -> Tensor:
+        return torch.tensor(indices)
+
+    def generate(self, begun: Tensor, given: Mapping[str, Any], options: Any) -> dict[str, Tensor]:
+        image = (begun / 100)[:, None, None, None].expand(-1, 1, 4, 4)
+        return {"image": image, "attributes": torch.stack([begun % 2, begun // 4], 1).clamp(0, 1)}
+
+
+class Pointer(Plain):
+    """Pictures with a point in each, which no file of samples holds."""
+
+    takes: ClassVar[Any] = ({},)
+    gives: ClassVar[Columns] = {"image": Image((4, 4), 1), "landmarks": Points()}
+
+    def generate(self, begun: None, given: Mapping[str, Any], options: Any) -> dict[str, Tensor]:
+        return {"image": torch.zeros(1, 1, 4, 4), "landmarks": torch.zeros(1, 1, 2)}

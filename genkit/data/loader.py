@@ -24,6 +24,7 @@ from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.batch import Batch
 from genkit.rows.columns import Column, Draws, File, Flags, Raw, Text
 
+NOTHING_DRAWN = Draws()
 Micro = tuple[Tensor, dict[str, Raw]]  # indices (B,) and the raw values of these rows
 
 
@@ -66,6 +67,9 @@ class Loader:
         self.seed = seed
         self.device = torch.device(device)
         self.columns = {n: c for n, c in rows.columns.items() if not isinstance(c, File)}
+        moving = data.flip or data.shift
+        is_moved = {n for n, c in self.columns.items() if c.spatial or isinstance(c, Flags)}
+        self._moving = is_moved if moving else set()
         self._order = lru_cache(maxsize=2)(rows.order)
 
     def steps(
@@ -97,16 +101,16 @@ class Loader:
         rows = share.rows(micro_batch)
         batch: Batch = {}
         for name, column in self.columns.items():
-            value = raw[name]
-            if isinstance(value, Tensor):
-                value = value.to(self.device, non_blocking=True)
-            batch[name] = column.batch(value, self._draws(name, column, step, share.total, rows))
+            drawn = self._draws(name, column, step, share.total, rows)
+            batch[name] = column.batch(raw[name], drawn)
         batch["index"] = indices.to(self.device, non_blocking=True)
         # It looks up noise, which is drawn on the CPU.
         return batch | {"position": torch.arange(rows.start, rows.stop)}
 
     def _draws(self, name: str, column: Column, step: int, total: int, rows: slice) -> Draws:
         """What is drawn for one column; columns of one picture share its flip and shift."""
+        if name not in self._moving and not isinstance(column, Text):
+            return NOTHING_DRAWN
         flip = shift = choice = None
         of = getattr(column, "of", None)
         ending = f"/{of}" if of else ""
@@ -145,7 +149,7 @@ class Loader:
     # -- raw values --------------------------------------------------------------------------------
 
     def _read(self, step: int, share: _Share) -> Iterator[Micro]:
-        """Indices and raw values of every micro-batch."""
+        """Indices and raw values of every micro-batch, tensors on the device."""
         plan = self._plan(step, share)
         if isinstance(self.rows, MemoryRows) and self.data.memory != "never":
             rows = self.rows.on(self.device)
@@ -166,7 +170,10 @@ class Loader:
         for indices, raw in read:
             if isinstance(raw, str):
                 raise DataError(raw)
-            yield indices, raw
+            yield indices, {name: self._moved(value) for name, value in raw.items()}
+
+    def _moved(self, raw: Raw) -> Raw:
+        return raw.to(self.device, non_blocking=True) if isinstance(raw, Tensor) else raw
 
 
 class _Decoder(Dataset[tuple[Tensor, "dict[str, Raw] | str"]]):

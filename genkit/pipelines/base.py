@@ -228,6 +228,11 @@ class Pipeline(DiffusionPipeline):
         self, save_directory: Any, **options: Any
     ) -> None:
         """As diffusers does; a pipeline of another package is named with its module."""
+        if options.get("push_to_hub"):
+            raise PipelineError(
+                "push_to_hub: save the pipeline to a folder first, then send that: "
+                "`genkit export RUN --push NAME/MODEL`, or genkit.pipelines.push(folder, name)"
+            )
         super().save_pretrained(save_directory, **options)
         kind = type(self)
         if not kind.__module__.startswith("genkit.pipelines."):

@@ -32,7 +32,7 @@ from genkit.pipelines.spec import (
 )
 from genkit.pipelines.stores import FolderStore, Store, name_of, one_picture, small, whole_table
 from genkit.pipelines.table import Table
-from genkit.rows.columns import Column, Image, Latent, Mask
+from genkit.rows.columns import Class, Column, Columns, Flags, Image, Latent, Mask, Text
 
 _MARK = "GENKIT.samples"  # key of the spec in a tar file's global header
 _NAMES = {"image": "images", "label": "labels"}  # of arrays; other columns keep their names
@@ -68,6 +68,7 @@ class FileStore(Store):
         shapes = {name: _shape(self.out, name, c) for name, c in _arrays(spec).items()}
         if self.out.suffix == ".tar":
             one_picture(self.out, made_columns(spec))
+        _refuse_what_is_lost(self.out, made_columns(spec))
         if not self.part.exists():
             fresh = self.part.with_name(f".{self.part.name}.new-{os.getpid()}")
             shutil.rmtree(fresh, ignore_errors=True)
@@ -138,6 +139,17 @@ def _arrays(spec: Spec) -> dict[str, Column]:
     """The columns that are made and have a shape: pictures, masks, latents."""
     made = made_columns(spec)
     return {name: c for name, c in made.items() if isinstance(c, Image | Mask | Latent)}
+
+
+def _refuse_what_is_lost(out: Path, made: Columns) -> None:
+    """Raise where a column is made that the file would not hold."""
+    kept = (Image, Mask, Latent, Class, Flags, Text)
+    lost = [name for name, column in made.items() if not isinstance(column, kept)]
+    if lost:
+        raise PipelineError(
+            f"{out}: can't hold {lost[0]!r}, {made[lost[0]].kind} beside the pictures; call the "
+            "pipeline in Python"
+        )
 
 
 def _shape(out: Path, name: str, column: Column) -> tuple[Any, tuple[int, ...]]:

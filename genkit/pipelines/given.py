@@ -7,6 +7,7 @@ given; classes that no one named are cycled through, other columns must be there
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -31,6 +32,8 @@ from genkit.rows.columns import (
 )
 from genkit.rows.combine import numbered_alike
 from genkit.rows.given import Cycled, Field, cycle
+
+log = logging.getLogger("genkit")
 
 Takes = tuple[Columns, ...]
 Part = tuple[Sequence[int], dict[str, Raw]]  # B indices, and the raw values of their rows
@@ -126,6 +129,7 @@ def given_rows(takes: Takes, rows: Rows | None, values: Mapping[str, Any]) -> Gi
     taken = _alternative(takes, {*values}, {*held})
     if taken is None and (other := _under_another_name(takes, held)) is not None:
         held[other] = held.pop("image")
+        log.info("pictures are given as %r, which is what this pipeline takes", other)
         taken = _alternative(takes, {*values}, {*held})
     if taken is None:
         raise PipelineError(_misfit(takes, {*values}, {*held}))

@@ -112,6 +112,10 @@ class FolderStore(Store):
         """Make the folder and write its spec."""
         one_picture(self.out, made_columns(spec))
         self.out.mkdir(parents=True, exist_ok=True)
+        listing = self.out / "metadata.jsonl"
+        beside = [name for name in made_columns(spec) if name != "image"]
+        if beside and listing.is_file():  # it grows: what is there stands in its listing
+            table.keep_made(self.out, listing.read_text().splitlines(), beside)
         write_whole(self.out / SPEC, json.dumps(spec))
         table.write_given(self.out, given)
         for parent in {PurePath(name).parent for name in given.get("file_name", ())}:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -32,27 +33,34 @@ def table_of(rows: Given, held: Columns, count: int) -> Table:
     """
     names = [name for name in held if name != "label" or "label" not in rows.cycles]
     table = {name: _plain(raw) for name, raw in rows.read(range(count), names).items()}
-    return table | ({"file_name": names_of(table["file"])} if "file" in table else {})
+    if "file" not in table:
+        return table
+    source, named = rows.fields["file"]
+    every = _plain(source.read(range(len(source)), (named,))[named])
+    return table | {"file_name": names_of(every, count)}
 
 
-def names_of(files: Sequence[str]) -> list[str]:
-    """What pictures made of files are called: the same names as PNG, none of them twice.
+def names_of(files: Sequence[str], count: int) -> list[str]:
+    """What `count` pictures made of files in turn are called: the same names as PNG, none twice.
 
-    Folders within the one that holds all the files stay.
+    Folders within the one that holds all the files stay. A larger count begins with the same names.
     """
     common = os.path.commonpath([os.path.dirname(file) or "." for file in files])
+    stems = [PurePath(os.path.relpath(f, common)).with_suffix("").as_posix() for f in files]
+    again: Counter[str] = Counter()
     names: dict[str, None] = {}
-    for file in files:
-        stem = PurePath(os.path.relpath(file, common)).with_suffix("").as_posix()
-        name, again = f"{stem}.png", 1
+    for i in range(count):
+        stem = stems[i % len(stems)]
+        name = f"{stem}.png"
         while name in names:
-            name, again = f"{stem}-{again}.png", again + 1
+            again[stem] += 1
+            name = f"{stem}-{again[stem]}.png"
         names[name] = None
     return [*names]
 
 
 def write_given(folder: Path, table: Table) -> None:
-    """Put what the rows are given beside them, unless it is there; nothing where there is none."""
+    """Put what the rows are given beside them, over what was there; nothing where there is none."""
     if table:
         write_whole(folder / _GIVEN, json.dumps(table))
 
@@ -68,6 +76,14 @@ def write_made(folder: Path, indices: Sequence[int], made: Mapping[str, Raw]) ->
     if made:
         table = {"index": list(indices)} | {name: _plain(raw) for name, raw in made.items()}
         write_whole(folder / _MADE.format(indices[0]), json.dumps(table), sync=False)
+
+
+def keep_made(folder: Path, lines: Sequence[str], names: Sequence[str]) -> None:
+    """Put back what finished rows hold beside their pictures, from the lines of their listing."""
+    rows = [json.loads(line) for line in lines]
+    columns = {name: [row[name] for row in rows] for name in names}
+    table = {"index": list(range(len(rows)))} | columns
+    write_whole(folder / _MADE.format("kept"), json.dumps(table), sync=False)
 
 
 def read_made(folder: Path, count: int) -> Table:

@@ -119,7 +119,7 @@ def read_class_names(folder: Path) -> tuple[str, ...] | None:
 
 
 def scan(shard: Path) -> Iterator[Listed]:
-    """Every picture of a tar archive in its order, with what lies beside it: KEY.cls, KEY.json."""
+    """Every picture of a tar archive in its order, with what lies beside: KEY.cls, .txt, .json."""
     path = shard if shard.name.endswith(".tar") else _unpacked(shard)
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
@@ -144,7 +144,7 @@ def _samples(
         key, kind = f"{folder}/{stem}", f".{kind.lower()}"
         if kind in EXTENSIONS:
             images[key] = Entry(path, where, member.offset_data, member.size)
-        elif kind in (".cls", ".json"):
+        elif kind in (".cls", ".txt", ".json"):
             refuse_large(member.size, where)
             file.seek(member.offset_data)
             label, caption = _said(file.read(member.size), kind, where)
@@ -155,7 +155,9 @@ def _samples(
 
 
 def _said(content: bytes, kind: str, where: str) -> tuple[Label, Caption]:
-    """The class and the caption that a .cls or .json member holds."""
+    """The class and the caption that a .cls, .txt or .json member holds."""
+    if kind == ".txt":
+        return None, _text(content, where)
     try:
         value = json.loads(content)
     except ValueError:
@@ -167,6 +169,13 @@ def _said(content: bytes, kind: str, where: str) -> tuple[Label, Caption]:
     if isinstance(value, bool) or not isinstance(value, int):
         raise DataError(f"{where}: the class is {value!r}; expected a whole number from 0")
     return value, None
+
+
+def _text(content: bytes, where: str) -> str:
+    try:
+        return content.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: the caption is no UTF-8 text ({error})") from None
 
 
 def _unpacked(shard: Path) -> Path:

@@ -116,12 +116,15 @@ class Rows(ABC):
         Raises:
             DataError: One of them is not there.
         """
-        wanted = self.columns if only is None else only
-        if strange := sorted(set(wanted) - self.columns.keys()):
+        if only is None:
+            return list(self.columns)
+        found = [name for name in self.columns if name in only]
+        if len(found) < len(set(only)):
+            strange = min(set(only) - self.columns.keys())
             raise DataError(
-                f"{self.name}: no column {strange[0]!r}; there are: {', '.join(self.columns)}"
+                f"{self.name}: no column {strange!r}; there are: {', '.join(self.columns)}"
             )
-        return [name for name in self.columns if name in wanted]
+        return found
 
 
 class MemoryRows(Rows):
@@ -288,5 +291,6 @@ def stacked(values: Sequence[Any]) -> Raw:
 def taken(values: Raw, chosen: Tensor) -> Raw:
     """The values at these places (B,), stacked where they are tensors of one shape."""
     if isinstance(values, Tensor):
-        return values.index_select(0, chosen.to(values.device))
+        there = chosen if values.is_cpu else chosen.to(values.device)
+        return values.index_select(0, there)
     return stacked([values[i] for i in chosen.tolist()])

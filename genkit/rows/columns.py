@@ -80,13 +80,11 @@ class Image(_Spatial):
     Attributes:
         size: (H, W) of every picture; None = they differ, or any is taken.
         channels: C, 1 or 3; None = they differ, or either is taken.
-        depth: Bits per channel.
     """
 
     kind: ClassVar[str] = "image"
     size: tuple[int, int] | None = None
     channels: int | None = None
-    depth: int = 8
 
     @property
     def side(self) -> int:
@@ -168,7 +166,8 @@ class Class(Column):
 
     def batch(self, raw: Raw, draws: Draws) -> Tensor:
         """Classes (B,) int64."""
-        return _stacked(raw, self.kind).to(torch.int64)
+        labels = _stacked(raw, self.kind)
+        return labels if labels.dtype == torch.int64 else labels.to(torch.int64)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def open_path(path: Path | str, split: str | None = None, label: str | None = LA
 
     A folder holds pictures, class sub-folders, metadata.jsonl, the parts train/ and test/, or
     shards; a file is a .tar, .tar.gz, .zip or .npz, and a pattern names several shards. Columns are
-    `image`, `file` (not of an .npz), and `label` and `caption` where they are known.
+    `image`, `file` (of an .npz where it has one), and `label` and `caption` where they are known.
 
     Args:
         path: The folder, file or pattern such as data/train-*.tar.

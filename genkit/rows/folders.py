@@ -116,8 +116,15 @@ def _from_metadata(folder: Path, label: str) -> list[Listed]:
         ) from None
     rows = [(f"{path}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
     listed = [_from_row(folder, _row(line, where), label, where) for where, line in rows]
-    texts = sum(one.caption is not None for one in listed)
-    return listed if texts == len(listed) else [one._replace(caption=None) for one in listed]
+    without = [one.entry.name for one in listed if one.caption is None]
+    if len(without) in (0, len(listed)):
+        return listed
+    log.warning(
+        "%s: %d of %d images have no caption, the first is %s; captions are left out, since all "
+        "must have one",
+        *(path, len(without), len(listed), without[0]),
+    )
+    return [one._replace(caption=None) for one in listed]
 
 
 def _row(line: str, where: str) -> dict[str, Any]:

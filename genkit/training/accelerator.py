@@ -21,11 +21,11 @@ def make_accelerator(run_dir: Path) -> Accelerator:
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs
 
-    # Buffers are shared when they are needed (`_share_buffers`), not at each forward pass, where
-    # it would overwrite batch-norm statistics between the critic's two passes.
+    # Buffers are shared when they are needed (`Learnt.share_buffers`), not at each forward pass,
+    # where it would overwrite batch-norm statistics between the critic's two passes.
     wrapping = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     accelerator = Accelerator(
-        mixed_precision="no",  # autocast is ours: penalties leave it, see `full_precision`
+        mixed_precision="no",  # autocast is ours: penalties leave it, see `Casting.full`
         kwargs_handlers=[wrapping],
         project_dir=run_dir,
     )

@@ -175,6 +175,8 @@ class Adversary:
     def numbers(self) -> Metrics:
         """ "<critic>/accuracy" and "<critic>/margin" since the last call: how far apart the critic
         sees real and generated, which the training doctor reads."""
+        if not self._seen:  # a step without this critic
+            return {}
         accuracy, margin = torch.stack(self._seen).mean(0)
         self._seen.clear()
         return {f"{self.critic}/accuracy": accuracy, f"{self.critic}/margin": margin}

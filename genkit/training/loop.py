@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from genkit import launch
 from genkit.config import flatten, to_tree
 from genkit.rows.batch import Batch
 from genkit.training import refusals
@@ -74,7 +75,7 @@ class Loop:
         if settings.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
-        launcher = os.environ.get("ACCELERATE_MIXED_PRECISION")
+        launcher = launch.asked_precision()
         estimate = rehearse(trainer, micro_batches)
         precision = trainer.casting.precision
         if not (trainer.steps_done and settings.precision == "auto"):  # a resumed run keeps its own

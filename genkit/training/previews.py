@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genkit import images
+from genkit.errors import TrainingError
 from genkit.files import write_whole
 from genkit.training import checkpoints
 from genkit.training.diversity import Numbers, Yardstick, worth_measuring
@@ -70,6 +72,13 @@ def classes_on_sheet(classes: int, count: int) -> tuple[Tensor, int | None]:
     return torch.arange(classes).repeat_interleave(columns), columns
 
 
+def _refuse_one_name(sheets: Sequence[Sheet]) -> None:
+    names = [sheet.file_name(0) for sheet in sheets]
+    twice = next((sheet.title for sheet in sheets if names.count(sheet.file_name(0)) > 1), None)
+    if twice is not None:
+        raise TrainingError(f"preview: two sheets would be one file, {twice!r}; give other titles")
+
+
 class Previews:
     """Writes the sheets of a run and measures the samples on them.
 
@@ -80,6 +89,7 @@ class Previews:
     def __init__(self, trainer: Trainer[Any]) -> None:
         self._trainer = trainer
         self._yardstick: Yardstick | None = None  # made with the first samples
+        self._has_looked = False
 
     def write(self) -> Numbers:
         """Write `previews/step-*.png` of this step; returns how varied the samples are."""
@@ -89,18 +99,23 @@ class Previews:
         folder = trainer.run_dir / "previews"
         with torch.no_grad(), checkpoints.explained(f"preview {folder}"):
             sheets = trainer.preview()
+            _refuse_one_name(sheets)
             for sheet in sheets:
                 write_whole(folder / sheet.file_name(trainer.steps_done), sheet.png)
             samples = next((sheet for sheet in sheets if sheet.samples), None)
             return {} if samples is None else self._measure(samples)
 
     def _measure(self, samples: Sheet) -> Numbers:
+        if not self._has_looked:
+            self._yardstick, self._has_looked = self._make_yardstick(), True
         if self._yardstick is None:
-            self._yardstick = self._make_yardstick()
+            return {}
         return self._yardstick.measure(samples.images, samples.labels)
 
-    def _make_yardstick(self) -> Yardstick:
-        """Images of the first step or steps, which samples are measured by."""
+    def _make_yardstick(self) -> Yardstick | None:
+        """Images of the first step or steps, which samples are measured by; None without `image`,
+        as of batches of latents.
+        """
         trainer = self._trainer
         assert trainer.loader is not None
         one_batch = trainer.config.trainer.overfit_batch
@@ -109,4 +124,6 @@ class Previews:
         steps = trainer.loader.steps(accumulation=max(1, count // size))
         batches = next(steps)
         steps.close()
+        if "image" not in batches[0]:
+            return None
         return (OneBatch if one_batch else Yardstick)(batches, trainer.classify)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -115,7 +116,8 @@ def evaluate_samples(
         reference: "synthetic:glyphs:test", "stacked:test", "mnist:test", "cifar10:test", a folder,
             npz, tar, zip, a run, or an npz of statistics (`mu`, `sigma`); None = the test images of
             the run that `samples` is or lies in.
-        train: The same for the training images: adds near copies, floors and nearest neighbours.
+        train: The same for the training images: adds near copies, floors and, of samples
+            in files, a picture of nearest neighbours.
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
         reference_count: Use so many reference images, drawn without replacement; None = all.
         count: Images to draw of a run's model; None = the usual number.
@@ -140,6 +142,8 @@ def evaluate_samples(
         PartialState(cpu=launch.on_cpu(), timeout=LONGEST_WAIT)
     measured = _stored(samples) if count is None else samples
     result = evaluate(measured, **named)
+    if (note := _old_samples(measured)) is not None:
+        result = replace(result, notes=(*result.notes, note))
     if ranks.rank() == 0:
         with checkpoints.explained(str(target)):
             result.save(target)
@@ -177,7 +181,26 @@ def _stored(path: Path) -> Path:
 
     if not is_run(path) or not tasks.find(_task_of(path)).takes_files:
         return path
-    return next((path / name for name in STORED if (path / name).exists()), path)
+    return next((path / name for name in STORED if _is_whole(path / name)), path)
+
+
+def _is_whole(samples: Path) -> bool:
+    """Whether a file or folder of samples is there, and not only begun."""
+    begun = (samples / "samples.json").is_file()
+    return samples.exists() and (not begun or (samples / "metadata.jsonl").is_file())
+
+
+def _old_samples(samples: Path) -> str | None:
+    """A note where samples in a run are older than its export: they may be of other weights."""
+    export = samples.parent / "export" / "model_index.json"
+    if not is_run(samples.parent) or not export.is_file() or not samples.exists():
+        return None
+    if samples.stat().st_mtime >= export.stat().st_mtime:
+        return None
+    return (
+        f"{samples.name} is older than the run's export and may be of other weights: run "
+        f"`genkit sample {samples.parent}` anew, or give --count"
+    )
 
 
 def _by_task(
@@ -227,7 +250,7 @@ def _real(
     )
 
 
-Shape = Callable[[], tuple[int, int]]  # channels and height in px, found where it is needed
+Shape = Callable[[], tuple[int, tuple[int, int]]]  # C and (H, W), found where they are needed
 
 
 def _named(given: Reference, shape: Shape, root: Path | None) -> Rows | ReferenceStatistics:
@@ -240,18 +263,18 @@ def _images(found: Rows | ReferenceStatistics, what: str) -> Rows:
     return found
 
 
-def _shape_of_rows(rows: Rows) -> tuple[int, int]:
+def _shape_of_rows(rows: Rows) -> tuple[int, tuple[int, int]]:
     from genkit.evaluation.sets import shape_of
 
-    channels, height, _ = shape_of(rows)
-    return channels, height
+    channels, height, width = shape_of(rows)
+    return channels, (height, width)
 
 
-def _shape_of_pipeline(pipeline: Any) -> tuple[int, int]:
+def _shape_of_pipeline(pipeline: Any) -> tuple[int, tuple[int, int]]:
     from genkit.evaluation.task import picture_of
 
     column = pipeline.gives[picture_of(pipeline.gives)]
-    return column.channels or 3, column.size[0] if column.size else 32
+    return column.channels or 3, column.size or (32, 32)
 
 
 def _show_nearest(samples: Path, train: str, root: Path | None, target: Path) -> None:

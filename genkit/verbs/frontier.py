@@ -199,7 +199,7 @@ def _real(
     if reference is None:
         return real_images(run, root=root)
     image = pipeline.gives["image"]
-    return named_set(reference, image.channels, image.side, root)
+    return named_set(reference, image.channels, image.size, root)
 
 
 # -- measuring -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from genkit.evaluation import ReferenceStatistics
 
 SPLITS = ("train", "test")
+
+log = logging.getLogger("genkit")
 
 
 def real_images(run: Path | RunConfig, split: str = "test", root: Path | None = None) -> Rows:
@@ -47,7 +50,7 @@ def is_run(path: Path) -> bool:
 
 
 def named_set(
-    name: str, channels: int, size: int, root: Path | None = None
+    name: str, channels: int, size: tuple[int, int], root: Path | None = None
 ) -> Rows | ReferenceStatistics:
     """A named set at the size of the samples, or what a path holds.
 
@@ -55,7 +58,7 @@ def named_set(
         name: "mnist:test" and the like; a folder or file of images or statistics; a run folder for
             its own test images; both may end in ":train" or ":test".
         channels: Of the samples.
-        size: Of the samples in px.
+        size: (H, W) of the samples in px.
         root: Where the files of named sets lie.
 
     Raises:
@@ -69,7 +72,11 @@ def named_set(
         return real_images(path, split or "test", root)
     if path.exists() or "*" in name:
         return read_reference(path, split)
-    like = GlyphsData(image_size=size, channels=1 if channels == 1 else 3)
+    height, width = size
+    if height != width:
+        text = "%s is square: opened at %d x %d px, while the samples are %d x %d px"
+        log.warning(text, name, height, height, width, height)
+    like = GlyphsData(image_size=height, channels=1 if channels == 1 else 3)
     return open_reference(name, root=root, like=like)
 
 

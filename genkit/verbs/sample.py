@@ -225,6 +225,11 @@ def _column(pipeline: Any, word: str) -> tuple[str, str]:
     known = {name: column for taken in pipeline.takes for name, column in taken.items()}
     if equals and name in known:
         return name, value
+    if equals and name.isidentifier() and not Path(word).exists():
+        raise PipelineError(
+            f"--given {word}: this pipeline takes no {name!r}; it takes "
+            f"{', '.join(known) or 'nothing'}"
+        )
     pictures = [name for name, column in known.items() if isinstance(column, Image)]
     if not pictures:
         return "image", word

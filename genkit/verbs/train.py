@@ -112,7 +112,7 @@ def _train(
             config,
             info,
             run_dir,
-            examples=lambda: _test_rows(config, dataset) or rows,
+            examples=lambda: _to_show(config, rows),
             evaluate=hook,
             classify=_digits_classifier(info),
         )
@@ -131,12 +131,16 @@ def _train(
     return run_dir
 
 
-def _test_rows(config: RunConfig, dataset: Dataset[Any] | None) -> Rows | None:
-    """The test part of the data set, or None where it has none."""
+def _to_show(config: RunConfig, rows: Rows) -> Rows:
+    """The test part of the data set; where there is none, and that is said, the training rows."""
+    if config.data.kind == "custom":
+        log.info("previews show rows of %s: data from Python has no test part", rows.name)
+        return rows
     try:
-        return open_data(config.data, "test", dataset=dataset)
-    except DataError:
-        return None
+        return open_data(config.data, "test")
+    except DataError as error:
+        log.info("previews show rows of %s: no test part (%s)", rows.name, error)
+        return rows
 
 
 def _keep_best(pipeline: Any, best: Best, config: RunConfig, run_dir: Path) -> None:

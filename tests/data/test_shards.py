@@ -12,6 +12,7 @@ from genkit.data.readers.folder import FolderData
 from genkit.data.readers.shards import ShardsData
 from genkit.errors import DataError
 from genkit.files import cache_folder
+from genkit.rows.files import open_path
 
 from .pictures import cut, write, write_classes
 
@@ -107,8 +108,17 @@ def test_labels_come_from_json_too(tmp_path, png):
     assert source.labels.tolist() == [1, 0]
 
 
+def test_a_text_beside_a_picture_is_its_caption(tmp_path, png):
+    members = [("1.png", png), ("1.txt", "a röd cat\n".encode()), ("1.cls", b"2")]
+    rows = open_path(archive(tmp_path / "a.tar", members))
+    assert rows.read([0], ("caption", "label"))["caption"] == ["a röd cat"]
+    bad = archive(tmp_path / "b.tar", [("1.png", png), ("1.txt", b"\xff\xfe")])
+    with pytest.raises(DataError, match=r"1\.txt: the caption is no UTF-8 text"):
+        open_path(bad)
+
+
 def test_shards_without_labels_give_images_only(tmp_path, png):
-    source = open_data(config(archive(tmp_path / "a.tar", [("x.png", png), ("x.txt", b"hi")])))
+    source = open_data(config(archive(tmp_path / "a.tar", [("x.png", png), ("x.md", b"hi")])))
     assert source.columns.keys() == {"image"}
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from files_at_hand import arrays_of, size_of
 from PIL import Image
+from pipelines_at_hand import Pointer, Tagger
 
 from genkit.errors import PipelineError
 from genkit.pipelines import (
@@ -18,6 +19,7 @@ from genkit.pipelines import (
     write_samples,
 )
 from genkit.pipelines.samples import begin_samples, missing_samples, weights_sha256
+from genkit.pipelines.table import names_of
 
 OUTS = ["samples", "samples.npz", "samples.tar"]
 
@@ -166,6 +168,28 @@ def test_a_folder_may_grow_and_may_not_shrink(make, tmp_path):
     assert contents(grown) == contents(whole)
     with pytest.raises(PipelineError, match="count is 20, asked for 8"):
         write_samples(make(3), grown, count=8, batch_size=4)
+
+
+def test_a_folder_that_grows_keeps_what_was_made_beside_its_pictures(tmp_path):
+    grown, whole = tmp_path / "grown", tmp_path / "whole"
+    write_samples(Tagger(), grown, count=3, batch_size=2)
+    write_samples(Tagger(), grown, count=7, batch_size=2)
+    write_samples(Tagger(), whole, count=7, batch_size=2)
+    assert contents(grown) == contents(whole)
+    rows = [json.loads(line) for line in (grown / "metadata.jsonl").read_text().splitlines()]
+    assert [row["attributes"] for row in rows[:2]] == [[0, 0], [1, 0]]
+
+
+def test_names_of_given_files_are_the_same_for_any_count():
+    files = ["x/a/1.jpg", "x/a/2.jpg", "x/b/1.jpg"]
+    assert names_of(files, 2) == ["a/1.png", "a/2.png"]
+    assert names_of(files, 5) == ["a/1.png", "a/2.png", "b/1.png", "a/1-1.png", "a/2-1.png"]
+    assert names_of(["x/1.jpg", "x/1.png", "x/1-1.png"], 3) == ["1.png", "1-1.png", "1-1-1.png"]
+
+
+def test_a_column_that_a_file_would_lose_is_refused(tmp_path):
+    with pytest.raises(PipelineError, match="can't hold 'landmarks', points beside the pictures"):
+        write_samples(Pointer(), tmp_path / "made.npz", count=2)
 
 
 @pytest.mark.parametrize("name", OUTS)

@@ -123,6 +123,18 @@ def test_images_of_other_sizes_and_modes_come_as_they_are(tmp_path):
     assert rows.labels is None
 
 
+def test_captions_that_some_images_lack_are_left_out_and_that_is_said(tmp_path, caplog):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name in ("1.png", "2.png"):
+        to_pil(torch.zeros(1, 8, 8, dtype=torch.uint8)).save(folder / name)
+    lines = [{"file_name": "1.png", "caption": "one"}, {"file_name": "2.png"}]
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with caplog.at_level("WARNING", logger="genkit"):
+        assert "caption" not in open_path(folder).columns
+    assert "1 of 2 images have no caption, the first is" in caplog.text
+
+
 def test_npz_gives_back_the_captions_and_files_that_samples_hold(tmp_path):
     pixels = np.zeros((2, 8, 8, 1), np.uint8)
     texts = {"caption": np.array(["a one", "a two"]), "file": np.array(["x/1.png", "x/2.png"])}

@@ -1,6 +1,7 @@
 """Metrics of live pipelines, and by several processes."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import ClassVar
@@ -202,6 +203,10 @@ def test_a_run_is_measured_without_naming_anything(tmp_path):
     assert stored.train["name"] == "synthetic:glyphs:train"
     assert stored["fd-digits"].value == pytest.approx(live["fd-digits"].value, rel=1e-6)
     assert (run / "nearest.png").is_file()
+    assert not any("older than" in note for note in stored.notes)
+    os.utime(run / "samples.npz", (0, 0))
+    old = evaluate_samples(run, metrics=["fd"], out=tmp_path / "old.json")
+    assert [note for note in old.notes if "samples.npz is older than the run's export" in note]
     by_file = evaluate_samples(run / "samples.npz", metrics=["fd"], out=tmp_path / "file.json")
     named = evaluate_samples(run / "samples.npz", str(run), metrics=["fd"], out=tmp_path / "n.json")
     assert by_file.metrics == named.metrics

@@ -149,7 +149,7 @@ def test_a_metric_is_that_of_the_samples_that_the_setting_draws(run: Path):
     )
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
     samples = image_rows("s", pixels, torch.arange(20) % 10)
-    expected = evaluate(samples, named_set("synthetic:glyphs:test", 1, 16))
+    expected = evaluate(samples, named_set("synthetic:glyphs:test", 1, (16, 16)))
     values = {metric["name"]: metric["value"] for metric in found["rows"][0]["metrics"]}
     # pixels may differ by 1/255 between batch sizes
     assert values["fd-digits"] == pytest.approx(expected["fd-digits"].value, rel=1e-2)
