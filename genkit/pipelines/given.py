@@ -193,7 +193,8 @@ def _misfit(takes: Takes, values: set[str], held: set[str]) -> str:
     if values:
         return f"{sorted(values)[0]}: given without {lacking}; this pipeline takes {shown}"
     there = f"; the rows given hold {', '.join(sorted(held))}" if held else ""
-    return f"{lacking}: this pipeline takes {shown}{there}; give {lacking}= or rows that hold it"
+    how = f"give {lacking}= or rows that hold it (--given)"
+    return f"{lacking}: this pipeline takes {shown}{there}; {how}"
 
 
 def _listed(taken: Columns) -> str:

@@ -15,6 +15,7 @@ from genkit.errors import PipelineError
 from genkit.files import write_whole
 from genkit.images import grid, to_pil, to_uint8
 from genkit.pipelines.given import renamed
+from genkit.pipelines.walks import FromNoise
 
 _COLUMNS = 9  # of a sheet of variants
 _SIDE = 64  # px; smaller images are enlarged by a whole factor towards it
@@ -181,6 +182,11 @@ def _classes(
 
 def _walk(pipeline: Any, first: int, second: int, length: int, **options: Any) -> Tensor:
     """(length, C, H, W) uint8."""
+    if not isinstance(pipeline, FromNoise):
+        raise PipelineError(
+            f"interpolate: a {type(pipeline).__name__} has no walk between its samples "
+            "(`between` of genkit.pipelines.walks.FromNoise); leave --interpolate out"
+        )
     unit = pipeline.interpolate(first, second, length, output="tensor", **options)
     return to_uint8(unit * 2 - 1)
 

@@ -187,6 +187,11 @@ def test_names_of_given_files_are_the_same_for_any_count():
     assert names_of(["x/1.jpg", "x/1.png", "x/1-1.png"], 3) == ["1.png", "1-1.png", "1-1-1.png"]
 
 
+def test_a_pipeline_without_a_walk_says_so(tmp_path):
+    with pytest.raises(PipelineError, match="a Tagger has no walk between its samples"):
+        save_interpolation(Tagger(), tmp_path / "walk.png")
+
+
 def test_a_column_that_a_file_would_lose_is_refused(tmp_path):
     with pytest.raises(PipelineError, match="can't hold 'landmarks', points beside the pictures"):
         write_samples(Pointer(), tmp_path / "made.npz", count=2)
