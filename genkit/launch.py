@@ -122,7 +122,9 @@ def run_together(
 ) -> T:
     """Call `function(**arguments)` in `processes` new processes; what the first one returned.
 
-    Each finds its part by `ranks()`. Signals are passed on to all; they die with this process.
+    Each finds its part by `ranks()`. Signals are passed on to all; they die with this process. What
+    they are told and what they answer lies in a folder that only this user can enter, and is gone
+    afterwards: pickles are read from nowhere else.
 
     Args:
         function: Of a module that can be imported, not of the script that is running.

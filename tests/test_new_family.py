@@ -105,7 +105,6 @@ batch = {name: rows.columns[name].batch(raw, Draws())
 given, target = (to_unit(batch[name]) for name in sys.argv[2:])
 pipeline = genkit.load_pipeline(f"runs/{sys.argv[1]}")
 made = pipeline(given=rows, output="tensor")
-mean = config.data.open("train")
 print(json.dumps({
     "made": (made - target).square().mean().item(),
     "given": (given - target).square().mean().item(),

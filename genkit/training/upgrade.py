@@ -1,6 +1,7 @@
 """Configs of earlier versions in today's words, so that their runs still open and resume.
 
-Until 0.2 a section had the settings of all its kinds, and null stood for what a kind made of it.
+Before sections were unions by kind, one had the settings of all its kinds, and null stood for what
+a kind made of it.
 """
 
 from __future__ import annotations

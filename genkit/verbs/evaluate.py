@@ -83,6 +83,11 @@ def evaluate(
         refuse_prompts(given, how)
         made, shape = None, partial(_shape_of_pipeline, given)
     else:
+        if task is not None:
+            raise EvaluationError(
+                f"task={task}: says what a pipeline of genkit is measured at, and these are images "
+                "or a pipeline of another kind; leave it out"
+            )
         made = samples_of(given, how)
         shape = partial(_shape_of_rows, made)
     real = _real(reference, where, shape, root)

@@ -7,6 +7,7 @@ differs is what the pipeline is given.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -38,6 +39,8 @@ from genkit.rows.columns import Image, Text
 from genkit.rows.combine import fitted
 from genkit.rows.files import open_path
 from genkit.rows.given import Cycled, Field, cycle
+
+log = logging.getLogger("genkit")
 
 COUNT = 10_000
 VARIANTS = 8
@@ -233,7 +236,10 @@ def _column(pipeline: Any, word: str) -> tuple[str, str]:
     pictures = [name for name, column in known.items() if isinstance(column, Image)]
     if not pictures:
         return "image", word
-    return ("image" if "image" in pictures else pictures[0]), word
+    if "image" in pictures:
+        return "image", word
+    log.info("the pictures of %s are given as %r, which this pipeline takes", word, pictures[0])
+    return pictures[0], word
 
 
 def _write(

@@ -164,6 +164,8 @@ def test_a_pipeline_of_another_package_takes_a_folder_and_keeps_sizes(
         for folder in (photos, run / "made")
     )
     assert np.abs(np.clip(before + 0.5 * 127.5, 0, 255) - after).max() <= 1
+    renamed = genkit_sample(run, "--given", photos, "--out", tmp_path / "again")
+    assert "are given as 'source', which this pipeline takes" in renamed.stderr
     refused = genkit_sample(run, "--count", 3)
     assert refused.exit_code == 2
     assert "source: this pipeline takes (source); give source= or rows" in refused.stderr

@@ -212,6 +212,11 @@ def test_a_run_is_measured_without_naming_anything(tmp_path):
     assert by_file.metrics == named.metrics
 
 
+def test_a_task_is_refused_where_nothing_is_measured_at_one():
+    with pytest.raises(EvaluationError, match="task=translation: says what a pipeline of genkit"):
+        genkit.evaluate(image_rows("samples", noise(20)), "mnist:test", task="translation")
+
+
 def test_what_is_no_set_and_no_pipeline_is_refused():
     with pytest.raises(EvaluationError, match="a int, expected rows, a path, or a pipeline"):
         genkit.evaluate(3, "synthetic:glyphs:test")
