@@ -39,3 +39,35 @@ class EvaluationError(GenkitError):
 
 class WeightsError(EvaluationError):
     """Published weights can't be fetched, or a file holds others: put the right one there."""
+
+
+class OutputError(GenkitError):
+    """A result can't go where it was asked to: another place or another ending is to be named."""
+
+
+class Unfinished(KeyboardInterrupt):
+    """A signal stopped a training before its last step; all that was done is in a checkpoint.
+
+    It is a `KeyboardInterrupt`, so that a loop over several trainings ends with the one that was
+    stopped. The command line prints its message and exits with status `UNFINISHED`.
+    """
+
+
+UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: come again, with --resume
+
+_LONGEST = 300
+
+
+def shown(value: object, longest: int = _LONGEST) -> str:
+    """A name or a value as it may be shown on a terminal: printable, on one line and not too long.
+
+    Names of files may hold line breaks, escape sequences that clear a screen, and bytes that are
+    not text. They are written as `\\n`, `\\x1b` and `\\udce9`; the middle of what is longer than
+    `longest` characters is left out, and how much is said.
+    """
+    text = str(value)
+    cut = len(text) - longest
+    if cut > 0:
+        half = longest // 2
+        text = f"{text[:half]} [{cut} characters left out] {text[-half:]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
 import sys
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
+
+from genkit.errors import OutputError, shown
 
 _CHUNK = 1 << 20
 _WAIT_S = 30.0
@@ -37,22 +40,25 @@ def write_whole(
     """Write a file under a temporary name, then rename it: no reader ever sees half of it.
 
     Args:
-        path: The file; its folder is made if need be. What was there is replaced.
+        path: The file; its folder is made if need be. What was there is replaced: through a link
+            what it leads to; a pipe or a device is not replaced but written to.
         content: The bytes, a text (as UTF-8), or what writes them to an open file.
         sync: Wait until the bytes are on the disk, so that a power cut can't empty the file.
 
     Raises:
         OSError: The folder can't be written or the disk is full; nothing is left behind.
     """
+    path = path.resolve() if path.is_symlink() else path
+    if is_stream(path):
+        with path.open("wb") as stream:
+            _fill(stream, content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # A kill may leave this file; the name differs from one process, host or thread to the next.
     fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(6)}")
     try:
         with fresh.open("xb") as file:
-            if callable(content):
-                content(file)
-            else:
-                file.write(content.encode() if isinstance(content, str) else content)
+            _fill(file, content)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
@@ -60,6 +66,59 @@ def write_whole(
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def _fill(file: BinaryIO, content: bytes | str | Callable[[BinaryIO], None]) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether something is there that is neither a file nor a folder: a pipe, device or socket."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def check_output(
+    path: Path,
+    option: str,
+    *,
+    endings: Sequence[str] = (),
+    inputs: Iterable[Path | str | None] = (),
+) -> Path:
+    """The path, if a file may be written there.
+
+    Args:
+        path: Where a result is to go.
+        option: What named it, for messages: "--out".
+        endings: What a file of this kind may end in, such as (".json",); empty = anything.
+        inputs: What the same command reads; None and what doesn't exist is passed over.
+
+    Raises:
+        OutputError: It is a folder, has another ending, or is one of the inputs, be it under
+            another name.
+    """
+    name = f"{option} {shown(path)}"
+    if path.is_dir():
+        raise OutputError(f"{name}: that is a folder; name a file")
+    if endings and not is_stream(path) and path.suffix.lower() not in endings:
+        raise OutputError(f"{name}: what is written there ends in {' or '.join(endings)}")
+    for read in inputs:
+        if read is not None and _is_same(path, Path(read)):
+            raise OutputError(f"{name}: that is read here ({shown(read)}); name another file")
+    return path
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,12 +2,14 @@ import hashlib
 import os
 import stat
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from genkit import files
-from genkit.files import DownloadError, cache_folder, download, write_whole
+from genkit.errors import OutputError, shown
+from genkit.files import DownloadError, cache_folder, check_output, download, write_whole
 
 CONTENT = b"pixels"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -99,3 +101,45 @@ def test_without_it_the_cache_is_where_the_platform_keeps_caches(monkeypatch, pl
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path.home() / "xdg"))
     monkeypatch.setenv("LOCALAPPDATA", str(Path.home() / "app"))
     assert cache_folder() == Path.home() / folder
+
+
+def test_a_link_is_written_through_and_stays(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_whole(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    pipe, got = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    write_whole(pipe, "words")
+    reader.join()
+    assert got == [b"words"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_result_is_not_written_over_what_is_read(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"samples")
+    os.link(tmp_path / "a.npz", tmp_path / "b.json")
+    with pytest.raises(OutputError, match="that is read here"):
+        check_output(tmp_path / "b.json", "--out", inputs=[None, tmp_path / "a.npz"])
+
+
+def test_a_result_keeps_its_ending_and_is_no_folder(tmp_path):
+    with pytest.raises(OutputError, match=r"ends in \.json"):
+        check_output(tmp_path / "x.npz", "--out", endings=(".json",))
+    with pytest.raises(OutputError, match="folder; name a file"):
+        check_output(tmp_path, "--out")
+    fine = tmp_path / "x.JSON"
+    assert check_output(fine, "--out", endings=(".json",)) == fine
+
+
+def test_what_is_shown_is_printable_and_not_endless():
+    assert shown("a\x1b[2J\nb\udce9") == "a\\x1b[2J\\nb\\udce9"
+    assert shown("größe 図") == "größe 図"
+    assert "[700 characters left out]" in shown("x" * 1000)

@@ -19,7 +19,7 @@ MAY = {
     "config": {"errors"},
     "random": set(),
     "images": {"errors"},
-    "files": set(),
+    "files": {"errors"},
     "machine": {"errors"},
     "family": {"config", "errors", "training"},
     "rows": {"errors", "images", "random", "files"},
