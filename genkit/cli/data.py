@@ -94,6 +94,7 @@ def _table(found: Inspection) -> Table:
     doubles = sum(len(names) - 1 for names in found.duplicates)
     table.add_row("duplicates", f"{doubles:,} in {len(found.duplicates):,} groups")
     table.add_row("broken", f"{len(found.broken):,}")
+    table.add_row("left out", escape(found.left_out.sentence(examples=True)))
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -15,6 +16,8 @@ from genkit.rows.batch import Batch
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
+
+log = logging.getLogger("genkit")
 
 __all__ = ["Batch", "Loader", "check_needs", "check_size", "open_data", "open_reference"]
 
@@ -35,13 +38,19 @@ def open_data(
     from genkit.data.readers.custom import CustomData
 
     if dataset is None:
-        return data.open(split)
+        return _say_left_out(data.open(split))
     if not isinstance(data, CustomData):
         raise ConfigError(
             f"data.kind={data.kind}: a data set was handed over in Python as well; "
             "set data.kind=custom, or leave it out"
         )
-    return data.open_dataset(dataset, split)
+    return _say_left_out(data.open_dataset(dataset, split))
+
+
+def _say_left_out(rows: Rows) -> Rows:
+    if rows.left_out:
+        log.warning("%s: %s", rows.name, rows.left_out.sentence(examples=True))
+    return rows
 
 
 def open_reference(name: str, *, root: Path | None = None, like: DataSection | None = None) -> Rows:

@@ -21,6 +21,7 @@ from genkit.rows.base import Rows
 from genkit.rows.entries import Entry
 from genkit.rows.files import list_path, open_path
 from genkit.rows.folders import LABEL
+from genkit.rows.left_out import NONE, LeftOut
 from genkit.rows.listing import Listed, Listing
 
 _BLOCK = 256
@@ -39,11 +40,13 @@ class Inspection:
     classes: Counter[str] = field(default_factory=Counter)
     duplicates: list[list[str]] = field(default_factory=list)  # same pixels
     broken: list[str] = field(default_factory=list)  # one message per file
+    left_out: LeftOut = NONE  # what lies there and isn't read
 
     def to_tree(self) -> dict[str, Any]:
         """Plain dicts and lists, for JSON."""
         counters = ("sizes", "modes", "classes")
-        return vars(self) | {name: dict(getattr(self, name).most_common()) for name in counters}
+        counted = {name: dict(getattr(self, name).most_common()) for name in counters}
+        return vars(self) | counted | {"left_out": self.left_out.to_tree()}
 
 
 class _Look(NamedTuple):
@@ -71,6 +74,7 @@ def inspect(path: Path, label: str | None = LABEL) -> Inspection:
     listed = listing.part(None, str(path))
     found = Inspection(str(path), listing.kind, count=len(listed))
     found.parts = {name: len(part) for name, part in listing.parts.items() if name}
+    found.left_out = listing.without(None, str(path))
     same: dict[bytes, list[str]] = defaultdict(list)
     for one, look in zip(listed, _look_at(one.entry for one in listed), strict=True):
         if one.label is not None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.columns import File, Image, Raw
 from genkit.rows.combine import fitted, picked
 from genkit.rows.files import rows_of
+from genkit.rows.left_out import BROKEN, NONE, LeftOut
 from genkit.rows.listing import Listed, Listing
 from genkit.rows.pictures import FileRows
 
@@ -31,7 +33,12 @@ Pictures = dict[str, Tensor]  # of one row, (C, H, W) each
 
 
 def of_listing(
-    name: str, listing: Listing, listed: list[Listed], data: DataSection, split: str
+    name: str,
+    listing: Listing,
+    listed: list[Listed],
+    data: DataSection,
+    split: str,
+    left_out: LeftOut = NONE,
 ) -> Rows:
     """The pictures of a listing as configured: their size, how many, held in memory or not.
 
@@ -41,11 +48,12 @@ def of_listing(
         listed: Those of its pictures that are wanted.
         data: The configuration.
         split: `data.limit` shortens "train" only.
+        left_out: What lies beside them and is not read.
 
     Raises:
         DataError: A file is broken, or a class is wrong.
     """
-    rows = rows_of(name, listing, listed, str(getattr(data, "root", name)))
+    rows = rows_of(name, listing, listed, str(getattr(data, "root", name)), left_out)
     if split == "train" and data.limit is not None:
         rows = rows.only(torch.arange(min(data.limit, len(rows))))
     return arranged(fitted(rows, data.size, data.channels, data.fit), data)
@@ -96,7 +104,7 @@ def _decoded(rows: Rows, data: DataSection, *, in_memory: bool) -> Rows:
             for name, kept in pixels.items():
                 kept[index] = found[name]
     if broken:
-        rows, pixels = _without(rows, pixels, broken)
+        rows, pixels = _without(rows, pixels, broken, getattr(data, "root", None))
     return _held(rows, pixels) if pixels else rows
 
 
@@ -107,7 +115,7 @@ def _held(rows: Rows, pixels: Mapping[str, Tensor]) -> MemoryRows:
     known = {**pixels, **others}
     values: dict[str, Raw] = {name: known[name] for name in columns}
     return MemoryRows(
-        rows.name, columns, values, fingerprint=rows.fingerprint, skipped=rows.skipped
+        rows.name, columns, values, fingerprint=rows.fingerprint, left_out=rows.left_out
     )
 
 
@@ -144,23 +152,15 @@ def _attempt(rows: Rows, columns: list[str], block: range) -> list[Pictures | Da
 
 
 def _without(
-    rows: Rows, pixels: Mapping[str, Tensor], broken: Mapping[int, str]
+    rows: Rows, pixels: Mapping[str, Tensor], broken: Mapping[int, str], root: Path | None
 ) -> tuple[Rows, dict[str, Tensor]]:
     reasons = list(broken.values())
     if len(broken) == len(rows):
         raise DataError(f"{rows.name}: none of {len(rows)} files can be read; {reasons[0]}")
     kept = torch.tensor([i for i in range(len(rows)) if i not in broken])
-    names = _names(rows, list(broken))
-    log.warning(
-        "%s: %d of %d files left out as broken (data.on_error=skip): %s%s",
-        rows.name,
-        len(names),
-        len(rows),
-        ", ".join(names[:5]),
-        ", ..." if len(names) > 5 else "",
-    )
+    names = [name.removeprefix(f"{root}/") for name in _names(rows, list(broken))]
     left = rows.only(kept) if isinstance(rows, FileRows) else picked(rows, kept, rows.name)
-    left.skipped = tuple(names)
+    left.left_out = rows.left_out + LeftOut.of(BROKEN, names)
     return left, {name: values[kept] for name, values in pixels.items()}
 
 

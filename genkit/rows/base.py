@@ -18,6 +18,7 @@ from torch import Tensor
 from genkit import random
 from genkit.errors import DataError
 from genkit.rows.columns import Class, Column, Columns, Image, Raw
+from genkit.rows.left_out import NONE, LeftOut
 
 Indices = Sequence[int] | Tensor
 Fingerprint = Callable[["Rows"], str]
@@ -30,10 +31,10 @@ class Rows(ABC):
     Attributes:
         name: What messages and reports call them, such as "mnist:test".
         columns: What each named part of a row holds.
-        skipped: Names of broken files that were left out.
+        left_out: What was found beside them and is no row, and why.
     """
 
-    skipped: tuple[str, ...] = ()
+    left_out: LeftOut = NONE
 
     def __init__(self, name: str, columns: Columns) -> None:
         self.name = name
@@ -136,7 +137,7 @@ class MemoryRows(Rows):
         values: Of each column those of all N rows: a tensor (N, ...) or a list of N.
         fingerprint: Names the content, or says how to find it; None has it computed from the
             values.
-        skipped: Names of broken files that were left out.
+        left_out: What was found beside them and is no row, and why.
 
     Raises:
         DataError: There are no rows, the columns differ in length, or a class is out of range.
@@ -149,11 +150,11 @@ class MemoryRows(Rows):
         values: Mapping[str, Raw],
         *,
         fingerprint: str | Fingerprint | None = None,
-        skipped: Sequence[str] = (),
+        left_out: LeftOut = NONE,
     ) -> None:
         super().__init__(name, columns)
         self.values = dict(values)
-        self.skipped = tuple(skipped)
+        self.left_out = left_out
         self._fingerprint = fingerprint
         if self.values.keys() != self.columns.keys():
             raise DataError(f"{name}: columns {sorted(columns)} but values of {sorted(values)}")
@@ -171,8 +172,8 @@ class MemoryRows(Rows):
     def on(self, device: torch.device) -> MemoryRows:
         """The same rows with their tensors on a device."""
         values = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.values.items()}
-        skipped, known = self.skipped, self._fingerprint
-        return MemoryRows(self.name, self.columns, values, fingerprint=known, skipped=skipped)
+        left, known = self.left_out, self._fingerprint
+        return MemoryRows(self.name, self.columns, values, fingerprint=known, left_out=left)
 
     def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
         """The raw values of B rows by column; tensors are gathered in one operation each."""
@@ -196,7 +197,7 @@ def image_rows(
     *,
     class_names: Sequence[str] | None = None,
     fingerprint: str | Fingerprint | None = None,
-    skipped: Sequence[str] = (),
+    left_out: LeftOut = NONE,
 ) -> MemoryRows:
     """Rows of pictures and perhaps classes that are held in memory.
 
@@ -207,7 +208,7 @@ def image_rows(
         class_names: K words; without them K is the largest label + 1.
         fingerprint: Names the content, or says how to find it, such as `hash_pictures`; None has
             it computed from pixels and labels.
-        skipped: Names of broken files that were left out.
+        left_out: What was found beside them and is no row, and why.
 
     Raises:
         DataError: The images or labels are not as said here.
@@ -223,7 +224,7 @@ def image_rows(
     if labels is not None:
         columns["label"] = class_column(name, labels, class_names)
         values["label"] = labels.to(torch.int64)
-    return MemoryRows(name, columns, values, fingerprint=fingerprint, skipped=skipped)
+    return MemoryRows(name, columns, values, fingerprint=fingerprint, left_out=left_out)
 
 
 def class_column(name: str, labels: Tensor, class_names: Sequence[str] | None) -> Class:

@@ -24,6 +24,7 @@ from torch import Tensor
 from genkit.errors import DataError
 from genkit.rows.base import Rows
 from genkit.rows.columns import Class, Column, Draws, File, Image, column_of
+from genkit.rows.left_out import NONE, LeftOut
 
 Batch = dict[str, Any]
 
@@ -37,17 +38,20 @@ class DataInfo:
         count: How many rows one epoch has.
         fingerprint: SHA-256 of the content.
         columns: What each named part of a row holds.
+        left_out: What was found beside the rows and is none of them, and why.
     """
 
     name: str
     count: int
     fingerprint: str
     columns: Mapping[str, Column] = field(default_factory=dict)
+    left_out: LeftOut = NONE
 
     @classmethod
     def of(cls, rows: Rows) -> DataInfo:
         """What these rows say of themselves."""
-        return cls(rows.name, rows.epoch_size, rows.fingerprint, dict(rows.columns))
+        columns = dict(rows.columns)
+        return cls(rows.name, rows.epoch_size, rows.fingerprint, columns, rows.left_out)
 
     @property
     def image(self) -> Image:
@@ -109,14 +113,15 @@ class DataInfo:
         """All of it as JSON, as `provenance.json` keeps it; `from_tree` reads it back."""
         tree = {"name": self.name, "count": self.count, "fingerprint": self.fingerprint}
         columns = {name: column.to_tree() for name, column in self.columns.items()}
-        return tree | {"columns": columns}
+        return tree | {"columns": columns, "left_out": self.left_out.to_tree()}
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> DataInfo:
         """What `to_tree` wrote, or the record of a run before columns had names."""
         if "columns" in tree:
             columns = {name: column_of(column) for name, column in tree["columns"].items()}
-            return cls(tree["name"], tree["count"], tree["fingerprint"], columns)
+            left = LeftOut.from_tree(tree.get("left_out"))
+            return cls(tree["name"], tree["count"], tree["fingerprint"], columns, left)
         side, names = tree["image_size"], tree.get("class_names")
         columns = {"image": Image((side, side), tree["channels"])}
         if tree.get("num_classes") is not None:

@@ -102,7 +102,7 @@ class Wrapped(Rows):
 
     def __init__(self, rows: Rows, columns: Mapping[str, Column], name: str | None = None) -> None:
         super().__init__(name or rows.name, columns)
-        self.rows, self.skipped = rows, rows.skipped
+        self.rows, self.left_out = rows, rows.left_out
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -125,7 +125,7 @@ class Wrapped(Rows):
 class _Picked(Rows):
     def __init__(self, rows: Rows, places: Tensor, name: str) -> None:
         super().__init__(name, rows.columns)
-        self.rows, self.places = rows, places
+        self.rows, self.places, self.left_out = rows, places, rows.left_out
 
     def __len__(self) -> int:
         return len(self.places)
@@ -183,7 +183,7 @@ class _Zipped(Rows):
     def __init__(self, a: Rows, b: Rows, name: str) -> None:
         super().__init__(name, {**a.columns, **b.columns})
         self.a, self.b = a, b
-        self.skipped = (*a.skipped, *b.skipped)
+        self.left_out = a.left_out + b.left_out
 
     def __len__(self) -> int:
         return len(self.a)
@@ -208,7 +208,7 @@ class UnpairedRows(Rows):
         self.a = renamed(a, {column: f"{column}_a" for column in a.columns}, "a")
         self.b = renamed(b, {column: f"{column}_b" for column in b.columns}, "b")
         super().__init__(name, {**self.a.columns, **self.b.columns})
-        self.skipped = (*a.skipped, *b.skipped)
+        self.left_out = a.left_out + b.left_out
 
     def __len__(self) -> int:
         return len(self.a) * len(self.b)

@@ -18,6 +18,7 @@ from genkit.rows.base import MemoryRows, Rows, check_classes, hash_pictures, ima
 from genkit.rows.columns import Column, File, Raw, Text
 from genkit.rows.entries import refuse_escape
 from genkit.rows.folders import LABEL, has_pictures, list_folder
+from genkit.rows.left_out import NONE, LeftOut
 from genkit.rows.listing import Listed, Listing
 from genkit.rows.pictures import FileRows
 
@@ -46,7 +47,9 @@ def open_path(path: Path | str, split: str | None = None, label: str | None = LA
             raise DataError(f"{path}: it has no {split} part; name another reference")
         return _from_npz(path)
     listing = list_path(path, split, label)
-    return rows_of(path.name, listing, listing.part(split, str(path)), str(path))
+    where = str(path)
+    listed, left_out = listing.part(split, where), listing.without(split, where)
+    return rows_of(path.name, listing, listed, where, left_out)
 
 
 def list_path(path: Path, split: str | None = None, label: str | None = LABEL) -> Listing:
@@ -68,7 +71,9 @@ def list_path(path: Path, split: str | None = None, label: str | None = LABEL) -
     )
 
 
-def rows_of(name: str, listing: Listing, listed: list[Listed], where: str) -> FileRows:
+def rows_of(
+    name: str, listing: Listing, listed: list[Listed], where: str, left_out: LeftOut = NONE
+) -> FileRows:
     """Rows of pictures that a listing has.
 
     Args:
@@ -76,6 +81,7 @@ def rows_of(name: str, listing: Listing, listed: list[Listed], where: str) -> Fi
         listing: Says what the classes are.
         listed: Those of its pictures that are wanted.
         where: What messages name.
+        left_out: What lies beside them and is not read.
 
     Raises:
         DataError: Some pictures have no class, or one that the train part doesn't know.
@@ -89,7 +95,8 @@ def rows_of(name: str, listing: Listing, listed: list[Listed], where: str) -> Fi
     captions = [one.caption for one in listed]
     if captions and None not in captions:
         columns["caption"], values["caption"] = Text(), captions
-    return FileRows(name, [one.entry for one in listed], columns, values)
+    entries = [one.entry for one in listed]
+    return FileRows(name, entries, columns, values, left_out=left_out)
 
 
 def _holds_shards(folder: Path) -> bool:

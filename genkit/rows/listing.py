@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from genkit.errors import DataError
 from genkit.rows.columns import Class
 from genkit.rows.entries import Entry
+from genkit.rows.left_out import NONE, LeftOut
 
 Label = str | int | None
 Caption = str | list[str] | None
@@ -41,11 +42,13 @@ class Listing:
         kind: What holds them: "folder", "shards" or "zip".
         parts: The pictures by their split; "" = the set is not divided, so all of them train.
         names: Words for classes that are written as numbers, or None.
+        left_out: What lies in each of these parts and is not read.
     """
 
     kind: str
     parts: Mapping[str, Sequence[Listed]]
     names: tuple[str, ...] | None = None
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
 
     def part(self, split: str | None, where: str) -> list[Listed]:
         """The pictures of one split, or of all of them one after the other.
@@ -53,13 +56,25 @@ class Listing:
         Raises:
             DataError: There is no such split.
         """
+        return [one for part in self._chosen(split, where) for one in self.parts[part]]
+
+    def without(self, split: str | None, where: str) -> LeftOut:
+        """What lies in one split, or in any of them, and is not read.
+
+        Raises:
+            DataError: There is no such split.
+        """
+        parts = self._chosen(split, where)
+        return sum((self.left_out.get(part, NONE) for part in parts), NONE)
+
+    def _chosen(self, split: str | None, where: str) -> list[str]:
         if split is None:
-            return [one for part in self.parts.values() for one in part]
+            return list(self.parts)
         if split == "train" and "" in self.parts:
             split = ""
         if split not in self.parts:
             raise no_part(where, split, self.parts)
-        return list(self.parts[split])
+        return [split]
 
     def classes(self, listed: Sequence[Listed], where: str) -> tuple[Tensor | None, Class | None]:
         """The numbers of the classes of these pictures (N,) int64 and what the column is.

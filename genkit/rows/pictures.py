@@ -17,6 +17,7 @@ from genkit.images import Fit, decode, stack, to_array, to_mode
 from genkit.rows.base import Indices, Rows, hash_pictures, stacked, taken
 from genkit.rows.columns import Column, File, Image, Raw
 from genkit.rows.entries import Entry
+from genkit.rows.left_out import NONE, LeftOut
 
 HEAD = 1 << 16  # bytes of each file that enter the fingerprint, beside its name and size
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")
@@ -69,7 +70,7 @@ class FileRows(Rows):
         columns: The columns beside `image` and `file`, such as `label` and `caption`.
         values: Of each of them those of all N rows.
         shape: What the pictures are brought to; None = they stay as they are.
-        skipped: Names of broken files that were left out.
+        left_out: What was found beside them and is no row, and why.
     """
 
     def __init__(
@@ -80,11 +81,11 @@ class FileRows(Rows):
         values: Mapping[str, Raw] | None = None,
         *,
         shape: Shape | None = None,
-        skipped: Sequence[str] = (),
+        left_out: LeftOut = NONE,
     ) -> None:
         image = Image() if shape is None else shape.column
         super().__init__(name, {"image": image, **(columns or {}), "file": File()})
-        self.entries, self.shape, self.skipped = entries, shape, tuple(skipped)
+        self.entries, self.shape, self.left_out = entries, shape, left_out
         self.values = dict(values or {})
 
     def __len__(self) -> int:
@@ -116,8 +117,9 @@ class FileRows(Rows):
 
     def fitted(self, shape: Shape) -> FileRows:
         """The same pictures, each brought to a shape as it is decoded."""
+        left = self.left_out
         return FileRows(
-            self.name, self.entries, self._others(), self.values, shape=shape, skipped=self.skipped
+            self.name, self.entries, self._others(), self.values, shape=shape, left_out=left
         )
 
     def only(self, kept: Tensor) -> FileRows:
@@ -128,7 +130,7 @@ class FileRows(Rows):
             self._others(),
             {name: taken(values, kept) for name, values in self.values.items()},
             shape=self.shape,
-            skipped=self.skipped,
+            left_out=self.left_out,
         )
 
     def _others(self) -> dict[str, Column]:

@@ -6,6 +6,7 @@ from torch.utils.data import Dataset, IterableDataset
 from genkit.data import Loader, open_data
 from genkit.data.readers.custom import CustomData
 from genkit.errors import DataError
+from genkit.rows.left_out import LeftOut
 
 
 class Listed(Dataset):
@@ -96,7 +97,7 @@ def test_items_that_can_not_be_read_are_left_out_when_asked():
     for memory in ("always", "never"):
         source = opened([(WHITE, 0), OSError("disk"), (WHITE, 1)], on_error="skip", memory=memory)
         assert source.labels.tolist() == [0, 1]
-        assert source.skipped == ("item 1",)
+        assert source.left_out == LeftOut({"broken": 1}, ("item 1",))
 
 
 def test_missing_empty_and_endless_data_sets_are_refused():

@@ -10,6 +10,8 @@ from genkit.data import Loader, check_needs, open_data
 from genkit.data.readers.folder import FolderData
 from genkit.errors import DataError
 from genkit.family import resolve
+from genkit.rows.batch import DataInfo
+from genkit.rows.left_out import LeftOut
 
 from .pictures import COLORS, cut, write, write_classes, write_metadata
 
@@ -162,11 +164,12 @@ def test_a_broken_file_is_named_when_it_is_read(tmp_path, memory):
 @pytest.mark.parametrize("memory", ["always", "never"])
 def test_broken_files_are_left_out_and_counted_when_asked(tmp_path, caplog, memory):
     write_classes(tmp_path, a=3, b=2)
-    broken = cut(tmp_path / "a" / "001.png")
+    cut(tmp_path / "a" / "001.png")
     with caplog.at_level(logging.WARNING, "genkit"):
         source = open_data(config(tmp_path, memory=memory, on_error="skip"))
-    assert source.skipped == (str(broken),)
-    assert f"1 of 5 files left out as broken (data.on_error=skip): {broken}" in caplog.text
+    assert source.left_out == LeftOut({"broken": 1}, ("a/001.png",))
+    assert "1 file left out: 1 broken (a/001.png)" in caplog.text
+    assert DataInfo.from_tree(DataInfo.of(source).to_tree()).left_out == source.left_out
     assert source.labels.tolist() == [0, 1, 1, 0]
 
 

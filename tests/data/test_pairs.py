@@ -9,6 +9,7 @@ from genkit.data.readers.unpaired import UnpairedData
 from genkit.errors import DataError
 from genkit.images import png_bytes
 from genkit.rows.columns import Image
+from genkit.rows.left_out import LeftOut
 
 from .pictures import COLORS, cut, write
 
@@ -113,7 +114,7 @@ def test_a_pair_with_a_broken_image_is_left_out_whole(tmp_path, memory):
         write_side(tmp_path / side, 5)
     cut(tmp_path / "b" / "2.png")
     rows = open_data(paired(tmp_path, memory=memory, on_error="skip"))
-    assert rows.skipped == (str(tmp_path / "a" / "2.png"),)
+    assert rows.left_out == LeftOut({"broken": 1}, ("a/2.png",))
     shown = rows.read(range(len(rows)), ("source", "target"))
     assert len(rows) == 4
     assert torch.equal(shown["source"], shown["target"])

@@ -19,6 +19,7 @@ from genkit.images import to_array, to_pil
 from genkit.rows.base import Indices, MemoryRows, Rows, class_column
 from genkit.rows.columns import Column, Raw
 from genkit.rows.columns import Image as ImageColumn
+from genkit.rows.left_out import BROKEN, LeftOut
 
 log = logging.getLogger("genkit")
 
@@ -65,7 +66,7 @@ class CustomRows(Rows):
         kept: Which of its items are rows, in order.
         labels: (N,) int64, or None.
         fingerprint: SHA-256 of pixels and labels, taken when the set was opened.
-        skipped: What was left out.
+        left_out: Items that can't be read.
     """
 
     def __init__(
@@ -77,11 +78,11 @@ class CustomRows(Rows):
         labels: Tensor | None,
         *,
         fingerprint: str,
-        skipped: Sequence[str],
+        left_out: LeftOut,
     ) -> None:
         super().__init__(name, _columns(name, dataset, data, labels))
         self.dataset, self.data, self.kept = dataset, data, kept
-        self.numbers, self.skipped = labels, tuple(skipped)
+        self.numbers, self.left_out = labels, left_out
         self._fingerprint = fingerprint
 
     @property
@@ -139,16 +140,16 @@ def _scan(name: str, dataset: Dataset[Any], data: CustomData, count: int) -> Row
     if not kept:
         raise DataError(f"{name}: none of {count} items can be read")
     classes = _joined(labels, name)
-    fingerprint = digest.hexdigest()
+    fingerprint, left_out = digest.hexdigest(), LeftOut.of(BROKEN, skipped)
     if not in_memory:
         return CustomRows(
-            name, dataset, data, kept, classes, fingerprint=fingerprint, skipped=skipped
+            name, dataset, data, kept, classes, fingerprint=fingerprint, left_out=left_out
         )
     values: dict[str, Raw] = {"image": torch.stack(images)}
     if classes is not None:
         values["label"] = classes
     columns = _columns(name, dataset, data, classes)
-    return MemoryRows(name, columns, values, fingerprint=fingerprint, skipped=skipped)
+    return MemoryRows(name, columns, values, fingerprint=fingerprint, left_out=left_out)
 
 
 def _length(dataset: Dataset[Any], name: str) -> int:

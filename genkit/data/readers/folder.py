@@ -32,7 +32,8 @@ class FolderData(DataSection):
         pictures = self.root.is_dir() and has_pictures(self.root)
         find = list_folder(self.root, self.label) if pictures else list_path(self.root, split)
         listed = take_turns(find.part(split, str(self.root)))
-        return of_listing(name, find, listed, self, split)
+        left_out = find.without(split, str(self.root))
+        return of_listing(name, find, listed, self, split, left_out)
 
     def _array(self, name: str, split: str) -> Rows:
         rows = open_path(self.root, split)

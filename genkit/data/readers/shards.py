@@ -22,7 +22,8 @@ class ShardsData(DataSection):
         listing = list_shards(self.root, split)
         listed = listing.part(split, str(self.root))
         name = f"shards:{self.root.resolve().name}:{split}"
-        return of_listing(name, listing, listed, self, split)
+        left_out = listing.without(split, str(self.root))
+        return of_listing(name, listing, listed, self, split, left_out)
 
 
 READER = ShardsData
