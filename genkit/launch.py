@@ -28,7 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from genkit.errors import GenkitError, LaunchError
+from genkit.errors import UNFINISHED, GenkitError, LaunchError, Unfinished
 
 if TYPE_CHECKING:
     import torch
@@ -201,16 +201,17 @@ def _signals_passed_on(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[N
 
 def _wait(started: Sequence[subprocess.Popen[bytes]]) -> int | None:
     """The first rank that failed, the rest ended; None if all did well."""
+    through = (0, UNFINISHED)  # a stopped run is one to the last rank, which may still be writing
     while True:
         states = [process.poll() for process in started]
-        failed = next((i for i, state in enumerate(states) if state not in (None, 0)), None)
+        failed = next((i for i, state in enumerate(states) if state not in (None, *through)), None)
         if failed is not None:
             for process in started:
                 process.kill()
                 process.wait()
             return failed
-        if all(state == 0 for state in states):
-            return None
+        if None not in states:
+            return next((i for i, state in enumerate(states) if state != 0), None)
         time.sleep(0.05)
 
 
@@ -222,7 +223,7 @@ def _error_of(rank: int, status: int, processes: int, folder: Path) -> BaseExcep
     written = [_error_file(folder, each) for each in (rank, *range(processes))]
     for file in written:
         if file.exists():
-            error: GenkitError = pickle.loads(file.read_bytes())
+            error: GenkitError | Unfinished = pickle.loads(file.read_bytes())
             return error
     how = f"exit status {status}" if status > 0 else f"signal {-status}"
     return LaunchError(
@@ -289,12 +290,12 @@ def _be_one(folder: Path) -> NoReturn:
         result = function(**arguments)
         if me.is_first:
             (folder / "result").write_bytes(pickle.dumps(result))
-    except GenkitError as error:
+    except (GenkitError, Unfinished) as error:
         file = _error_file(folder, me.rank)
         fresh = file.with_suffix(".new")  # whole or not there, since ranks are killed at any time
         fresh.write_bytes(pickle.dumps(error))
         fresh.replace(file)
-        leave(2)
+        leave(UNFINISHED if isinstance(error, Unfinished) else 2)
     except KeyboardInterrupt:
         leave(INTERRUPTED)
     except BaseException:

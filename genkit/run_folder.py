@@ -8,14 +8,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genkit import launch
 from genkit.config import differences, may_change, read_tree, to_tree, to_yaml
-from genkit.errors import CheckpointError, ConfigError
+from genkit.errors import CheckpointError, ConfigError, shown
 from genkit.family import resolve
 from genkit.files import write_whole
 from genkit.training import checkpoints
@@ -101,3 +103,57 @@ def open_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
     if not record.exists():
         raise CheckpointError(f"{record}: missing, so the run never began; train it first")
     return resolve(read_tree(path), str(path)), json.loads(record.read_text())
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, read from its folder.
+
+    Attributes:
+        run: The run folder.
+        trained: The step of its newest checkpoint; 0 if there is none.
+        exported: The step that its export is of; None if there is none, or it doesn't say.
+        asked: `trainer.steps`; None if the config can't be read.
+    """
+
+    run: Path
+    trained: int
+    exported: int | None
+    asked: int | None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the export is of the last step that the config asks for."""
+        return None not in (self.exported, self.asked) and self.exported == self.asked
+
+    @property
+    def lag(self) -> str | None:
+        """A sentence where the export is of an earlier step than the run is at; else None."""
+        if self.exported is None or self.exported >= self.trained:
+            return None
+        return (
+            f"{shown(self.run)}: the export is step {self.exported} of a run that is at "
+            f"{self.trained}; `genkit export {shown(self.run)}` brings it up to date"
+        )
+
+
+def progress(run: Path | str) -> Progress:
+    """How far a run is. What is missing or can't be read counts as not there: nothing is raised."""
+    run = Path(run)
+    trained = checkpoints.steps(run / "checkpoints")
+    try:
+        asked = read_tree(run / "config.yaml").get("trainer", {}).get("steps")
+    except (ConfigError, AttributeError):
+        asked = None
+    known = asked if isinstance(asked, int) else None
+    return Progress(run, trained[-1] if trained else 0, _exported(run / "export"), known)
+
+
+def _exported(folder: Path) -> int | None:
+    """The step that an export is of, as its model card has always said it."""
+    try:
+        card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^\| Optimizer steps \| (\d+) \|$", card, re.MULTILINE)
+    return int(found[1]) if found else None

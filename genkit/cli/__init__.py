@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -24,11 +24,11 @@ from genkit.cli.machine import doctor, machine
 from genkit.cli.report import report
 from genkit.cli.sample import sample
 from genkit.cli.train import train
-from genkit.errors import GenkitError
+from genkit.errors import UNFINISHED, GenkitError, Unfinished
 
 
 class _Group(TyperGroup):
-    """Verbs whose `GenkitError` becomes one message and exit status 2."""
+    """Verbs whose `GenkitError` becomes one message and exit status 2, `Unfinished` one and 75."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -36,10 +36,17 @@ class _Group(TyperGroup):
         except GenkitError as error:
             if ctx.params.get("debug"):
                 raise
-            typer.echo(f"genkit: {error}", err=True)
-            if launch.in_group():
-                launch.leave(2)
-            raise typer.Exit(2) from None
+            _end(str(error), 2)
+        except Unfinished as stopped:
+            _end(str(stopped) if launch.ranks().is_first else "", UNFINISHED)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    if message:
+        typer.echo(f"genkit: {message}", err=True)
+    if launch.in_group():
+        launch.leave(status)
+    raise typer.Exit(status) from None
 
 
 app = typer.Typer(

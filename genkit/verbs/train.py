@@ -13,7 +13,7 @@ from genkit import launch, run_folder
 from genkit.config import to_tree, to_yaml
 from genkit.data import check_needs, open_data
 from genkit.data.loader import Loader
-from genkit.errors import ConfigError, DataError
+from genkit.errors import ConfigError, DataError, Unfinished, shown
 from genkit.family import load, load_config, resolve
 from genkit.files import write_whole
 from genkit.machine import keep_freed_memory
@@ -60,6 +60,7 @@ def train(
             check, which says at each preview how near the samples are to that batch.
 
     Raises:
+        Unfinished: A signal stopped it before its last step; all that was done is in a checkpoint.
         GenkitError: See `genkit/errors.py`; what was complete in the run folder stays usable.
     """
     name = "run" if isinstance(config, RunConfig) else Path(config).stem
@@ -128,6 +129,11 @@ def _train(
         if trainer.accelerator.is_main_process:
             _finish(trainer, config, record, finished=finished)
         trainer.close()
+    if not finished:
+        raise Unfinished(
+            f"{shown(run_dir)}: stopped at step {trainer.steps_done} of {config.trainer.steps}, "
+            f"its checkpoint is written; `genkit train {shown(run_dir)} --resume` goes on"
+        )
     return run_dir
 
 
@@ -237,7 +243,6 @@ def _finish(
     with checkpoints.explained(str(path)):
         write_whole(path, json.dumps(record, indent=1))
     if not finished:
-        log.info("stopped at step %d; continue with --resume", trainer.steps_done)
         return
     save_run_export(trainer, config, trainer.run_dir / "export", record)
     log.info("done: %s and %s", rows.parent / "export", rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 from importlib.metadata import version
 
 import pytest
@@ -13,8 +14,11 @@ import yaml
 from families_at_hand import tiny
 
 import genkit
+from genkit.cli import main
+from genkit.config import to_yaml
 from genkit.data import open_data
-from genkit.errors import CheckpointError, ConfigError, DataError
+from genkit.errors import UNFINISHED, CheckpointError, ConfigError, DataError, Unfinished
+from genkit.run_folder import progress
 from genkit.training import checkpoints
 from genkit.verbs.export import export
 from genkit.verbs.train import train
@@ -76,6 +80,63 @@ def test_a_set_smaller_than_a_batch_is_refused_before_the_first_step(tmp_path):
     with pytest.raises(DataError, match="64"):
         train(tiny("dcgan", data__batch_size=65), out=tmp_path / "run")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+# -- a run that a signal stopped -------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped_after_two(monkeypatch):
+    """Trainings get a SIGTERM in their second step."""
+    from genkit.training.trainer import Trainer
+
+    step = Trainer.train_step
+
+    def interrupted(self, batches):
+        if self.steps_done == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batches)
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+
+
+def test_a_stopped_training_raises_and_says_how_it_goes_on(tmp_path, stopped_after_two):
+    run = tmp_path / "run"
+    said = rf"stopped at step 2 of 4.* written; `genkit train {run} --resume` goes on"
+    with pytest.raises(Unfinished, match=said):
+        train(tiny("dcgan", trainer__save_every=4), out=run)
+    found = progress(run)
+    assert (found.trained, found.exported, found.asked) == (2, None, 4)
+    assert json.loads((run / "provenance.json").read_text())["finished"] is None
+    train(tiny("dcgan", trainer__save_every=4), out=run, resume=True)
+    assert progress(run).is_finished
+
+
+def test_a_loop_over_trainings_ends_with_the_one_that_was_stopped(tmp_path, stopped_after_two):
+    def three() -> None:
+        for seed in range(3):
+            train(tiny("dcgan", trainer__seed=seed), out=tmp_path / str(seed))
+
+    with pytest.raises(KeyboardInterrupt):
+        three()
+    assert [folder.name for folder in tmp_path.iterdir() if folder.name.isdigit()] == ["0"]
+
+
+def test_the_command_line_ends_with_the_status_of_an_unfinished_run(
+    tmp_path, stopped_after_two, capsys
+):
+    config = tmp_path / "tiny.yaml"
+    config.write_text(to_yaml(tiny("dcgan")))
+    with pytest.raises(SystemExit) as ended:
+        main(["train", str(config), "--out", str(tmp_path / "run")])
+    assert ended.value.code == UNFINISHED == 75
+    out, err = capsys.readouterr()
+    assert not out
+    assert "stopped at step 2 of 4" in err
+    assert "Traceback" not in err
+
+
+# -- exports ---------------------------------------------------------------------------------------
 
 
 def test_an_export_of_an_older_checkpoint_holds_its_weights(tmp_path):
