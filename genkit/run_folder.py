@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,34 @@ from genkit.files import write_whole
 from genkit.training import checkpoints
 from genkit.training.config import RunConfig
 
+log = logging.getLogger("genkit")
+
+RESULTS = ("metrics.jsonl", "checkpoints")  # of a training that has begun
+
+
+def source(config: Path) -> tuple[Path, Path | None]:
+    """The YAML file that a path means, and the run folder that it belongs to, if it is a run's.
+
+    A run folder means its own config.yaml, so that a run goes on without the words that began it.
+
+    Raises:
+        CheckpointError: It is a folder, and no run's.
+    """
+    if config.is_dir():
+        if not (config / "config.yaml").exists():
+            raise CheckpointError(
+                f"{shown(config)}: a folder without config.yaml, so it is no run; "
+                "give a YAML file, or the folder that `genkit train` wrote"
+            )
+        return config / "config.yaml", config
+    folder = config.parent
+    of_run = config.name == "config.yaml" and _has(folder, *RESULTS, "provenance.json")
+    return config, folder if of_run else None
+
+
+def _has(folder: Path, *names: str) -> bool:
+    return any((folder / name).exists() for name in names)
+
 
 def prepare(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
     """Write `config.yaml`, after making sure that nobody else's results would be overwritten.
@@ -31,13 +60,17 @@ def prepare(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
         CheckpointError: The folder holds results and `resume` is off, or of other settings.
     """
     path = run_dir / "config.yaml"
-    if path.exists():
+    if path.exists() and (resume or _has(run_dir, *RESULTS)):
         changed = differences(_settings(path), to_tree(config))
-        if resume:
-            changed = {k: v for k, v in changed.items() if not _may_change(k, config)}
-        used = resume or (run_dir / "metrics.jsonl").exists() or (run_dir / "checkpoints").exists()
-        if used and (changed or not resume):
-            raise CheckpointError(_refusal(run_dir, changed, resume=resume))
+        lasting = {k: v for k, v in changed.items() if not resume or not _may_change(k, config)}
+        if lasting or not resume:
+            raise CheckpointError(_refusal(run_dir, lasting, resume=resume))
+        _refuse_fewer_steps(config, run_dir)
+        if changed:
+            words = ", ".join(
+                f"{k} {shown(v[1])} instead of {shown(v[0])}" for k, v in changed.items()
+            )
+            log.info("%s goes on with %s", shown(run_dir), words)
     if launch.ranks().is_first:
         with checkpoints.explained(f"run folder {run_dir}"):
             write_whole(path, to_yaml(config))
@@ -58,15 +91,29 @@ def _may_change(key: str, config: RunConfig) -> bool:
     return may_change(config, key)
 
 
+def _refuse_fewer_steps(config: RunConfig, run_dir: Path) -> None:
+    done = max(checkpoints.steps(run_dir / "checkpoints"), default=0)
+    if config.trainer.steps < done:
+        raise CheckpointError(
+            f"{shown(run_dir)}: is at step {done}, so it can't go on to "
+            f"trainer.steps={config.trainer.steps}; ask for more steps, or begin another run "
+            "with --out"
+        )
+
+
 def _refusal(run_dir: Path, changed: Mapping[str, tuple[Any, Any]], *, resume: bool) -> str:
-    lines = [f"{key}: {old!r} there, {new!r} here" for key, (old, new) in changed.items()]
+    lines = [f"{key}: {shown(old)} there, {shown(new)} here" for key, (old, new) in changed.items()]
+    run = shown(run_dir)
     if resume:
-        what = "a resumed run must keep its settings; undo these, or give another --out"
+        what = (
+            f"a resumed run must keep its settings: `genkit train {run} --resume` goes on with "
+            "them; or give another --out"
+        )
     elif changed:
         what = "holds a run of another config; give another --out"
     else:
         what = "holds a run of this config; add --resume to continue it, or give another --out"
-    return "\n  ".join([f"{run_dir}: {what}", *lines])
+    return "\n  ".join([f"{run}: {what}", *lines])
 
 
 @contextmanager

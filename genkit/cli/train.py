@@ -9,7 +9,9 @@ import typer
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="A YAML file, e.g. configs/cgan/glyphs.yaml.")],
+    config: Annotated[
+        Path, typer.Argument(help="A YAML file, e.g. configs/cgan/glyphs.yaml, or a run.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="a.b=value ...", help="Settings laid over the file."),
@@ -19,7 +21,8 @@ def train(
         Path | None, typer.Option(help="Run folder; default runs/FAMILY-FILE.", show_default=False)
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest complete checkpoint.")
+        bool,
+        typer.Option("--resume", help="Go on from the newest whole checkpoint, if there is one."),
     ] = False,
     init: Annotated[
         str | None, typer.Option(help="Start from the weights of this export, run or Hub id.")
@@ -34,7 +37,7 @@ def train(
     Examples:
       [cyan]genkit train configs/cgan/glyphs.yaml[/]
       [cyan]genkit train configs/dcgan/mnist.yaml trainer.steps=2000 optim.lr=1e-4 --out runs/a[/]
-      [cyan]genkit train configs/dcgan/mnist.yaml --out runs/a --resume[/]
+      [cyan]genkit train runs/a --resume[/]
       [cyan]genkit train configs/dcgan/mnist.yaml --overfit-batch trainer.steps=1000[/]
 
     On several GPUs: [cyan]accelerate launch train/run.py configs/dcgan/cifar10.yaml[/]

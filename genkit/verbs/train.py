@@ -48,10 +48,10 @@ def train(
     """Train one run and export it; returns the run folder.
 
     Args:
-        config: A YAML file, or a config object.
+        config: A YAML file, a run folder, which stands for its own config, or a config object.
         overrides: `section.key=value` settings laid over the file.
-        out: The run folder; runs/<family>-<name of the file> by default, with -overfit behind it
-            where `overfit_batch` is on.
+        out: The run folder; by default the one that `config` is or lies in, else
+            runs/<family>-<name of the file>, with -overfit behind it where `overfit_batch` is on.
         resume: Continue from the newest checkpoint in the folder; from the start if there is none.
         init: An export (run, folder or Hub id) whose weights the run starts from.
         processes: CPU processes to train with. On GPUs: `accelerate launch train/run.py CONFIG`.
@@ -63,9 +63,11 @@ def train(
         Unfinished: A signal stopped it before its last step; all that was done is in a checkpoint.
         GenkitError: See `genkit/errors.py`; what was complete in the run folder stays usable.
     """
-    name = "run" if isinstance(config, RunConfig) else Path(config).stem
+    name = "run"
     if not isinstance(config, RunConfig):
-        config = load_config(config, list(overrides))
+        file, of_run = run_folder.source(Path(config))
+        name, out = file.stem, out or of_run
+        config = load_config(file, list(overrides))
     if overfit_batch:
         config, name = _of_one_batch(config), f"{name}-overfit"
     run_dir = Path(out) if out is not None else Path("runs") / f"{config.family}-{name}"
@@ -195,7 +197,9 @@ def _resume(trainer: Trainer[Any], run_dir: Path, *, asked: bool) -> None:
     if not asked:
         return
     if not checkpoints.steps(run_dir / "checkpoints"):
-        log.info("%s: no checkpoint yet, so the run starts from step 0", run_dir)
+        log.warning(
+            "%s: no checkpoint there to resume, so this run starts at step 0", shown(run_dir)
+        )
         if trainer.accelerator.is_main_process:
             (run_dir / "metrics.jsonl").unlink(missing_ok=True)
         return

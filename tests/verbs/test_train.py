@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 from importlib.metadata import version
 
@@ -63,6 +64,45 @@ def test_the_length_is_fixed_where_the_schedule_depends_on_it(tmp_path):
     run = train(tiny("dcgan", optim__schedule="cosine"), out=tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"trainer.steps: 4 there, 6 here"):
         train(tiny("dcgan", optim__schedule="cosine", trainer__steps=6), out=run, resume=True)
+
+
+def test_a_run_goes_on_with_its_own_config_however_it_is_named(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    run = train(tiny("dcgan", optim__lr=0.01), out=tmp_path / "run")
+    with caplog.at_level("INFO", "genkit"):
+        assert train(run, ["trainer.steps=6"], resume=True) == run
+    assert "goes on with trainer.steps 6 instead of 4" in caplog.text
+    assert train(run / "config.yaml", ["trainer.steps=8"], resume=True) == run
+    assert checkpoints.steps(run / "checkpoints")[-1] == 8
+    assert not (tmp_path / "runs").exists()
+    for named in (run, run / "config.yaml"):
+        with pytest.raises(CheckpointError, match="add --resume"):
+            train(named)
+
+
+def test_what_a_refused_resume_advises_goes_on_with_the_run(tmp_path):
+    run = train(tiny("dcgan", optim__lr=0.01), out=tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"`genkit train (.*) --resume`") as refused:
+        train(tiny("dcgan"), out=run, resume=True)
+    named = re.search(r"`genkit train (.*) --resume`", str(refused.value))[1]
+    assert train(named, resume=True) == run
+
+
+def test_a_run_can_not_become_shorter_than_it_is(tmp_path):
+    run = train(tiny("dcgan"), out=tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"is at step 4.* trainer.steps=2"):
+        train(run, ["trainer.steps=2"], resume=True)
+    assert genkit.load_config(run / "config.yaml").trainer.steps == 4
+
+
+def test_a_folder_that_is_no_run_s_is_no_config(tmp_path):
+    with pytest.raises(CheckpointError, match=r"without config.yaml, so it is no run"):
+        train(tmp_path, resume=True)
+
+
+def test_a_resume_where_nothing_is_says_that_it_starts_at_0(tmp_path, caplog):
+    train(tiny("dcgan"), out=tmp_path / "run", resume=True)
+    assert [r.levelname for r in caplog.records if "starts at step 0" in r.message] == ["WARNING"]
 
 
 def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
