@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from genkit.report.record import Metric, Record
+    from genkit.report.parts import Metric
+    from genkit.report.record import Record
+
+_RUN = "A run folder that was evaluated; or NAME-evaluation.json, or the samples beside one."
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="A run folder that was evaluated.")],
-    second: Annotated[Path, typer.Argument(help="Another one.")],
+    first: Annotated[Path, typer.Argument(help=_RUN, show_default=False)],
+    second: Annotated[Path, typer.Argument(help="Another one.", show_default=False)],
     *,
     metric: Annotated[
-        str | None, typer.Option(help="Only this one; an error if the protocols differ.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only this, an error if the protocols differ; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        int | None,
+        typer.Option(min=0, max=12, help="Digits behind the point.", show_default=False),
     ] = None,
 ) -> None:
     """Show by how much two runs differ in each metric that was measured by one protocol.
@@ -26,68 +39,88 @@ def compare(
     Examples:
       [cyan]genkit compare runs/a runs/b[/]
       [cyan]genkit compare runs/a runs/b --metric fd-digits[/]
+      [cyan]genkit compare pngs-evaluation.json runs/b[/]
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from genkit.errors import EvaluationError
-    from genkit.report.compare import Difference, difference
-    from genkit.report.record import read_run
+    from genkit.report.compare import difference
     from genkit.report.words import number
 
-    runs = [read_run(path) for path in (first, second)]
+    runs = _two(first, second)
     metrics = [_metrics(run) for run in runs]
-    shared = _shared(metrics, [run.name for run in runs], metric)
-    alone = [name for name in (*metrics[0], *metrics[1]) if name not in (*shared, metric)]
-    table = Table(title=f"{runs[0].name} minus {runs[1].name}", title_justify="left")
+    shared = _shared(metrics, [run.name for run in runs], metric or ())
+    table = Table(title=Text(f"{runs[0].name} minus {runs[1].name}"), title_justify="left")
     table.add_column("metric")
-    for name in ("first", "second", "difference", "95 % interval"):
-        table.add_column(name, justify="right")
+    for name in (runs[0].name, runs[1].name, "difference", "95 % interval"):
+        table.add_column(Text(name), justify="right")
     table.add_column("better")
     refused = []
     for name in shared:
         ours, theirs = metrics[0][name], metrics[1][name]
         try:
-            found: Difference = difference(ours, theirs)
+            found = difference(ours, theirs)
         except EvaluationError as error:
-            if metric is not None:
+            if metric:
                 raise
             refused.append(str(error))
             continue
-        ends = "–" if found.low is None else f"{number(found.low)} – {number(found.high)}"
-        row = [number(ours.value), number(theirs.value), number(found.value), ends]
-        table.add_row(name, *row, found.better(runs[0].name, runs[1].name))
+        numbers = [number(v, precision) for v in (ours.value, theirs.value, found.value)]
+        ends = [number(v, precision) for v in (found.low, found.high)]
+        row = [name, *numbers, "–" if found.low is None else " – ".join(ends),
+               found.better(runs[0].name, runs[1].name)]  # fmt: skip
+        table.add_row(*map(Text, row))
     Console().print(table)
+    alone = [name for name in (*metrics[0], *metrics[1]) if name not in shared]
+    if alone and not metric:
+        refused.append(f"measured in one of them only: {', '.join(alone)}")
     for line in refused:
         typer.echo(line)
-    if alone and metric is None:
-        typer.echo(f"measured in one of them only: {', '.join(alone)}")
+
+
+def _two(first: Path, second: Path) -> list[Record]:
+    from genkit.errors import EvaluationError, shown
+    from genkit.report.subjects import named_apart, read_subject
+
+    records = [read_subject(path) for path in (first, second)]
+    if records[0].path.resolve() == records[1].path.resolve():
+        raise EvaluationError(f"{shown(first)} and {shown(second)} are the same; name two runs")
+    return named_apart(records)
 
 
 def _metrics(run: Record) -> dict[str, Metric]:
-    from genkit.errors import EvaluationError
+    from genkit.errors import EvaluationError, shown
+    from genkit.report.subjects import quoted
 
-    if run.evaluation is None:
+    if run.evaluation is not None:
+        return {shown(found.name): found for found in run.evaluation.metrics}
+    broken = next((note for note in run.notes if note.startswith("evaluation.json")), None)
+    if broken is not None:
         raise EvaluationError(
-            f"{run.path} has no evaluation.json; run `genkit evaluate {run.path}/samples.npz "
-            "--reference SET`"
+            f"{shown(run.path)}: {broken}; mend the file, or move it away and measure anew: "
+            f"genkit evaluate {quoted(run.path)}"
         )
-    return {found.name: found for found in run.evaluation.metrics}
+    raise EvaluationError(
+        f"{shown(run.path)} has no evaluation.json; measure it: genkit evaluate {quoted(run.path)}"
+    )
 
 
-def _shared(metrics: list[dict[str, Metric]], names: list[str], only: str | None) -> list[str]:
-    """Metrics that were measured in both runs, or the one that was asked for."""
+def _shared(metrics: list[dict[str, Metric]], names: list[str], only: Sequence[str]) -> list[str]:
+    """Metrics that were measured in both runs, or those that were asked for."""
     from genkit.errors import EvaluationError
 
     shared = [name for name in metrics[0] if name in metrics[1]]
     if not shared:
         lists = [f"{', '.join(m)} in {run}" for m, run in zip(metrics, names, strict=True)]
         raise EvaluationError(
-            f"no metric was measured in both runs: {'; '.join(lists)}. Evaluate one of them like "
+            f"no metric was measured in both: {'; '.join(lists)}. Evaluate one of them like "
             "the other"
         )
-    if only is not None and only not in shared:
-        raise EvaluationError(
-            f"{only} was not measured in both; measured in both: {', '.join(shared)}"
-        )
-    return shared if only is None else [only]
+    for name in only:
+        if name not in shared:
+            raise EvaluationError(
+                f"{name} was not measured in both; measured in both: {', '.join(shared)}"
+            )
+    return list(only) or shared

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from genkit.report.compare import Column, Comparison
 from genkit.report.curves import short, ticks
-from genkit.report.record import ClassAccuracy, Hardware, Record
+from genkit.report.parts import ClassAccuracy, Hardware
+from genkit.report.record import Record
 
 WIDTH, HEIGHT = 460, 280  # of a plot; the page scales it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 20, 28, 46

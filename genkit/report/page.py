@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
-from genkit.errors import CheckpointError, ConfigError
-from genkit.files import write_whole
+from genkit.errors import CheckpointError, shown
+from genkit.files import check_output, write_whole
 from genkit.report import compare, words
 from genkit.report.curves import Chart, charts, doctor_charts, short
 from genkit.report.leaderboard import leaderboard
+from genkit.report.parts import Frontier
 from genkit.report.pictures import Picture, load_picture
-from genkit.report.record import Frontier, Record, read_run
+from genkit.report.record import Record
+from genkit.report.subjects import read_subjects
 
 _MOST_PREVIEWS = 8
 
@@ -53,33 +55,60 @@ class Section:
         return any(chart.smoothed for chart in (*self.charts, *self.watched))
 
 
-def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
+def write_report(
+    runs: Sequence[Path | str] | Path | str,
+    out: Path | str | None = None,
+    *,
+    metrics: Sequence[str] = (),
+) -> Path:
     """One HTML file about one or several runs that opens offline; returns its path.
 
     Args:
-        runs: Run folders.
+        runs: Run folders, evaluations (`NAME-evaluation.json`), or samples that lie beside one.
         out: The file; by default report.html in the run, or beside the first of several runs.
+        metrics: Only these, by their names or how they begin; all if empty.
 
     Raises:
-        CheckpointError: A folder is no run, or the file can't be written.
+        CheckpointError: There is nothing to report of a path, or the file can't be written.
+        OutputError: What `out` names is a folder, no .html, or what the report is made of.
+        EvaluationError: None of the runs was measured in one of the metrics.
     """
-    if not runs:
-        raise ConfigError("report: no run given; name at least one run folder")
-    records = [read_run(Path(run)) for run in runs]
-    folder = records[0].path if len(records) == 1 else records[0].path.resolve().parent
-    target = Path(out) if out is not None else folder / "report.html"
-    page = render(records)
+    records = read_subjects(runs)
+    target = Path(out) if out is not None else _default_out(records)
+    read = [file for record in records for file in _read(record, target)]
+    check_output(target, "--out", endings=(".html", ".htm"), inputs=read)
+    page = render(records, metrics)
     try:
-        write_whole(target, page)
+        # A name that is not text, as a file's may be, is shown by its bytes.
+        write_whole(target, page.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise CheckpointError(
-            f"{target}: the report can't be written ({error.strerror}); give another --out"
+            f"{shown(target)}: the report can't be written ({error.strerror}); give another --out"
         ) from None
     return target
 
 
-def render(records: Sequence[Record]) -> str:
-    """The page as text."""
+def _default_out(records: Sequence[Record]) -> Path:
+    """In the one run, beside the evaluation, or beside the first of several."""
+    first = records[0]
+    if len(records) > 1:
+        return first.path.resolve().parent / "report.html"
+    if first.is_run:
+        return first.path / "report.html"
+    return first.path.with_name(f"{first.path.stem}-report.html")
+
+
+def _read(record: Record, target: Path) -> list[Path]:
+    """The files that a report may be made of: all of the folder but older reports."""
+    files = [record.path] if not record.is_run else [*record.path.iterdir()]
+    return [file for file in files if file.name != target.name or file.is_symlink()]
+
+
+def render(records: Sequence[Record], metrics: Sequence[str] = ()) -> str:
+    """The page as text, with only these metrics."""
+    comparison = compare.compare(records, metrics)
+    if metrics:
+        records = [_narrowed(record, {c.name for c in comparison.columns}) for record in records]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -99,19 +128,27 @@ def render(records: Sequence[Record]) -> str:
         "style": Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
     }
     sections = [_section(record, position) for position, record in enumerate(records)]
-    comparison = compare.compare(records) if len(records) > 1 else None
-    board = None if comparison is None else leaderboard(records, comparison)
+    board = leaderboard(records, comparison) if len(records) > 1 else None
     names = ", ".join(record.name for record in records)
     script = (Path(__file__).parent / "sort.js").read_text(encoding="utf-8")
     page = environment.get_template("page.html").render(
         title=names,
         sections=sections,
-        comparison=comparison,
+        comparison=comparison if board else None,
         board=board,
         version=version("genkit"),
         script=Markup(script),
     )
     return page.strip() + "\n"
+
+
+def _narrowed(record: Record, names: set[str]) -> Record:
+    """The record with the metrics of these names alone."""
+    found = record.evaluation
+    if found is None:
+        return record
+    kept = [metric for metric in found.metrics if metric.name in names]
+    return replace(record, evaluation=found.model_copy(update={"metrics": kept}))
 
 
 def _section(record: Record, position: int) -> Section:

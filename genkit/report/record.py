@@ -2,168 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
 
-from genkit.errors import CheckpointError
+from genkit.errors import CheckpointError, shown
+from genkit.report.parts import (
+    Best,
+    Evaluation,
+    Frontier,
+    Provenance,
+    Sampling,
+    read_json,
+    read_part,
+    sound,
+)
 
-M = TypeVar("M", bound=BaseModel)
-
-
-class Part(BaseModel):
-    """A group of values in a file that another version may have written: unknown keys pass."""
-
-
-class DataFacts(Part):
-    """The training images of a run."""
-
-    name: str = "unnamed data"
-    count: int | None = None
-    fingerprint: str | None = None
-
-
-class Hardware(Part):
-    """The machine that a run was trained on."""
-
-    cpu: str | None = None
-    cores: int | None = None
-    memory_gb: float | None = None
-    devices: list[str] = []
-
-
-class Provenance(Part):
-    """`provenance.json`: where a run comes from."""
-
-    genkit: str | None = None
-    commit: str | None = None
-    dirty: bool | None = None
-    command: list[str] = []
-    started: str | None = None
-    finished: str | None = None
-    steps: int | None = None
-    seconds: float | None = None
-    processes: int = 1
-    precision: str | None = None
-    packages: dict[str, str | None] = {}
-    hardware: Hardware = Hardware()
-    data: DataFacts = DataFacts()
-    parameters: dict[str, int] = {}
-
-
-class Identity(Part):
-    """A set of images: what it was called, how many, and which bytes."""
-
-    name: str
-    count: int | None
-    sha256: str | None = None
-
-
-class Metric(Part):
-    """One number with its interval, its floor and the protocol that it was measured by."""
-
-    name: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    better: Literal["lower", "higher"] | None = None
-    floor: float | None = None
-    note: str | None = None
-    protocol: dict[str, Any] = {}
-
-
-class ClassAccuracy(Part):
-    """How often the classifier sees the class that was asked for."""
-
-    name: str | int
-    accuracy: float | None
-    count: int
-
-
-class Evaluation(Part):
-    """`evaluation.json`, format 1."""
-
-    format: Literal[1]
-    samples: Identity
-    reference: Identity
-    train: Identity | None = None
-    metrics: list[Metric]
-    classes: list[ClassAccuracy] | None = None
-    notes: list[str] = []
-    seconds: float | None = None
-
-
-class FrontierRow(Part):
-    """One way to sample: how fast, how good."""
-
-    scheduler: str
-    steps: int
-    guidance: float
-    precision: str
-    evaluations: int
-    images_per_s: float
-    pareto: bool
-    metrics: list[Metric]
-
-    def metric(self, name: str) -> Metric | None:
-        """The metric of that name, or None."""
-        return next((metric for metric in self.metrics if metric.name == name), None)
-
-
-class FrontierMachine(Hardware):
-    """Where speed was measured."""
-
-    threads: int | None = None
-
-
-class FrontierSpeed(Part):
-    """How speed was measured."""
-
-    how: str
-    batch_size: int
-
-
-class FrontierReference(Part):
-    """The real images of a frontier."""
-
-    name: str
-
-
-class Frontier(Part):
-    """`frontier.json`, format 1."""
-
-    format: Literal[1]
-    count: int
-    quality: str
-    reference: FrontierReference
-    speed: FrontierSpeed
-    machine: FrontierMachine
-    rows: Annotated[list[FrontierRow], Field(min_length=1)]
-
-
-class Sampling(Part):
-    """`sampling.json`: how fast samples were drawn."""
-
-    images_per_s: float
-    count: int
-    processes: int = 1
-    batch_size: int | None = None
-    hardware: Hardware = Hardware()
-    options: dict[str, str] = {}
-
-
-class Best(Part):
-    """`best.json`: the best evaluation during training, whose weights are in best/."""
-
-    metric: str
-    value: float
-    step: int
+_MOST_SETTINGS = 10_000  # of a config; a few lines of YAML can stand for billions
 
 
 @dataclass(frozen=True)
@@ -178,31 +35,37 @@ class Finding:
 
 @dataclass(frozen=True)
 class Record:
-    """Everything that a report says about one run."""
+    """Everything that a report says about one run, or about samples that no run made."""
 
-    path: Path
-    config: dict[str, Any]
-    config_text: str
-    provenance: Provenance
-    rows: list[dict[str, float]]  # of metrics.jsonl, finite numbers only
-    findings: list[Finding]  # of metrics.jsonl, by the step that they begin with
-    evaluation: Evaluation | None
-    frontier: Frontier | None
-    sampling: Sampling | None
-    best: Best | None
-    others: list[tuple[str, Evaluation]]  # further evaluations in the folder, by their names
-    previews: dict[str, list[tuple[int, Path]]]  # by title, "" = samples, and by step
-    notes: list[str]  # files that are there but can't be read
+    path: Path  # the run folder, or the file of an evaluation
+    name: str  # as it may be shown; unlike that of every other record of a report
+    is_run: bool = True
+    config: dict[str, Any] = field(default_factory=dict)
+    config_text: str = ""
+    provenance: Provenance = field(default_factory=Provenance)
+    rows: list[dict[str, float]] = field(default_factory=list)  # of metrics.jsonl, finite numbers
+    findings: list[Finding] = field(default_factory=list)  # by the step that they begin with
+    evaluation: Evaluation | None = None
+    frontier: Frontier | None = None
+    sampling: Sampling | None = None
+    best: Best | None = None
+    others: list[tuple[str, Evaluation]] = field(default_factory=list)  # further ones, by name
+    previews: dict[str, list[tuple[int, Path]]] = field(default_factory=dict)  # by title and step
+    samples: Path | None = None  # a file or folder of generated pictures
+    notes: list[str] = field(default_factory=list)  # files that are there but can't be read
 
     @property
-    def name(self) -> str:
-        """The name of the folder."""
-        return self.path.resolve().name
+    def folder(self) -> Path:
+        """Where the files lie."""
+        return self.path if self.is_run else self.path.parent
 
     def picture(self, name: str) -> Path | None:
-        """A picture of the run folder, if it is there."""
-        path = self.path / name
+        """A picture of the folder, if it is there."""
+        path = self.folder / name
         return path if path.is_file() else None
+
+
+STORED = ("samples.npz", "samples.zip", "samples.tar", "samples")  # of a run, as people name them
 
 
 def read_run(path: Path) -> Record:
@@ -213,20 +76,22 @@ def read_run(path: Path) -> Record:
     """
     notes: list[str] = []
     config, text = _config(path)
-    lines = _lines(path / "metrics.jsonl")
+    lines = _lines(path / "metrics.jsonl", notes)
     return Record(
         path=path,
+        name=shown(path.resolve().name),
         config=config,
         config_text=text,
-        provenance=_model(path / "provenance.json", Provenance, notes) or Provenance(),
-        rows=_rows(lines),
+        provenance=read_part(path / "provenance.json", Provenance, notes) or Provenance(),
+        rows=[_numbers(line) for line in lines if "finding" not in line],
         findings=_findings(lines),
-        evaluation=_model(path / "evaluation.json", Evaluation, notes),
-        frontier=_model(path / "frontier.json", Frontier, notes),
-        sampling=_model(path / "sampling.json", Sampling, notes),
-        best=_model(path / "best.json", Best, notes),
+        evaluation=read_part(path / "evaluation.json", Evaluation, notes),
+        frontier=read_part(path / "frontier.json", Frontier, notes),
+        sampling=read_part(path / "sampling.json", Sampling, notes),
+        best=read_part(path / "best.json", Best, notes),
         others=_others(path, notes),
         previews=_previews(path / "previews"),
+        samples=next((path / name for name in STORED if (path / name).exists()), None),
         notes=notes,
     )
 
@@ -235,62 +100,62 @@ def _config(path: Path) -> tuple[dict[str, Any], str]:
     file = path / "config.yaml"
     if not file.is_file():
         raise CheckpointError(
-            f"{path}: not a run folder (it has no config.yaml); give a folder that "
+            f"{shown(path)}: not a run folder (it has no config.yaml); give a folder that "
             "`genkit train` wrote"
         )
     try:
         text = file.read_text(encoding="utf-8")
         tree = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{file}: can't be read: {' '.join(str(error).split())}") from None
+        if not _is_small(tree):
+            raise ValueError(f"more than {_MOST_SETTINGS:,} values")
+    except RecursionError:
+        raise CheckpointError(f"{shown(file)}: can't be read: nested too deep") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{shown(file)}: can't be read: {shown(error)}") from None
     return (tree if isinstance(tree, dict) else {}), text
 
 
-def _model(file: Path, kind: type[M], notes: list[str]) -> M | None:
-    if not file.is_file():
-        return None
-    try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
-        if kind is Evaluation and isinstance(tree, dict):
-            tree = _renamed(tree)
-        return kind.model_validate(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in first["loc"]) or "file"
-        notes.append(f"{file.name} is left out: {where}: {first['msg']}")
-    except (OSError, ValueError) as error:
-        notes.append(f"{file.name} is left out: {error}")
-    return None
+def _is_small(tree: Any) -> bool:
+    """Whether a tree has few values, each counted as often as it is referred to."""
+    waiting, count = [tree], 0
+    while waiting and count <= _MOST_SETTINGS:
+        value = waiting.pop()
+        count += 1
+        if isinstance(value, dict | list | tuple | set):
+            waiting += [*value.values()] if isinstance(value, dict) else value
+    return count <= _MOST_SETTINGS
 
 
-def _renamed(tree: dict[str, Any]) -> dict[str, Any]:
-    # The file says "class", which can't be an attribute.
-    rows = tree.get("classes") or []
-    classes = [{**row, "name": row.get("class")} for row in rows if isinstance(row, Mapping)]
-    return {**tree, "classes": classes or None}
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    """Lines with a step; one that a kill cut short is passed over."""
+def _lines(file: Path, notes: list[str]) -> list[dict[str, Any]]:
+    """Lines with a step; the last one may have been cut short by a kill, others are counted."""
     if not file.is_file():
         return []
-    lines = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and _is_number(row.get("step")):
-            lines.append(row)
-    return lines
+    try:
+        *whole, last = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        notes.append(f"metrics.jsonl is left out: {error.strerror or error}")
+        return []
+    read = [_line(line) for line in whole]
+    if damaged := read.count(None):
+        notes.append(f"metrics.jsonl: {damaged:,} of {len(read):,} lines can't be read")
+    return [line for line in (*read, _line(last)) if line is not None]
 
 
-def _rows(lines: list[dict[str, Any]]) -> list[dict[str, float]]:
-    return [
-        {key: float(value) for key, value in line.items() if _is_number(value)}
-        for line in lines
-        if "finding" not in line
-    ]
+def _line(text: str) -> dict[str, Any] | None:
+    try:
+        row = read_json(text)
+    except ValueError:
+        return None
+    step = sound(row.get("step")) if isinstance(row, dict) else None
+    return None if step is None or not 0 <= step < _LAST_STEP else row
+
+
+_LAST_STEP = 10**15  # beyond, a float does not tell one step from the next
+
+
+def _numbers(line: dict[str, Any]) -> dict[str, float]:
+    numbers = {key: sound(value) for key, value in line.items()}
+    return {key: value for key, value in numbers.items() if value is not None}
 
 
 def _findings(lines: list[dict[str, Any]]) -> list[Finding]:
@@ -307,10 +172,6 @@ def _findings(lines: list[dict[str, Any]]) -> list[Finding]:
     return list(found.values())
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
 def _previews(folder: Path) -> dict[str, list[tuple[int, Path]]]:
     found: dict[str, list[tuple[int, Path]]] = {}
     for file in sorted(folder.glob("step-*.png")):
@@ -323,5 +184,5 @@ def _previews(folder: Path) -> dict[str, list[tuple[int, Path]]]:
 def _others(path: Path, notes: list[str]) -> list[tuple[str, Evaluation]]:
     """What was measured of other files in the folder: NAME-evaluation.json, NAME-pairs.json."""
     files = sorted(file for end in ("evaluation", "pairs") for file in path.glob(f"*-{end}.json"))
-    read = [(file.stem, _model(file, Evaluation, notes)) for file in files]
+    read = [(shown(file.stem), read_part(file, Evaluation, notes)) for file in files]
     return [(name, found) for name, found in read if found is not None]

@@ -1,43 +1,60 @@
-"""The comparison of runs as text: Markdown, LaTeX, CSV and JSON."""
+"""The comparison of runs as text: Markdown, LaTeX, CSV and JSON.
+
+Names, notes and protocols come from files that anybody may have written: in every form they are
+text, and no part of a name becomes markup, a command or a formula of a spreadsheet.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genkit.report.compare import Column, Comparison
-from genkit.report.record import Metric, Record
+from genkit.errors import shown
+from genkit.report.compare import Column, Comparison, aim
+from genkit.report.parts import Metric
+from genkit.report.record import Record
 from genkit.report.words import number
 
+_LONGEST = 2000  # characters of a protocol
 
-def markdown(records: Sequence[Record], comparison: Comparison) -> str:
-    """A table of GitHub's Markdown, and how each column was measured below it."""
-    head = ["run", *(_title(column) for column in comparison.columns)]
-    rule = ["---", *("---:" for _ in comparison.columns)]
-    rows = [[r.name, *(_cell(c.cells[i]) for c in comparison.columns)]
-            for i, r in enumerate(records)]  # fmt: skip
+
+def markdown(
+    records: Sequence[Record], comparison: Comparison, *, digits: int | None = None
+) -> str:
+    """A table of GitHub's Markdown, best values bold, and how each column was measured below it."""
+    columns = comparison.columns
+    best = [column.best(digits) for column in columns]
+    head = ["run", *(_markdown(column.title) for column in columns)]
+    rule = ["---", *("---:" for _ in columns)]
+    rows = []
+    for i, record in enumerate(records):
+        cells = [_cell(c.cells[i], digits, "**{}**" if i in b else "{}")
+                 for c, b in zip(columns, best, strict=True)]  # fmt: skip
+        rows.append([_markdown(record.name), *cells])
     lines = [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
-    how = [f"- {_title(column)}: {column.protocol}" for column in comparison.columns]
+    how = [f"- {_markdown(c.title)}: {_markdown(c.protocol)}" for c in columns]
     return "\n".join([*lines, "", *how]) + "\n"
 
 
-def latex(records: Sequence[Record], comparison: Comparison) -> str:
-    """A tabular for the package booktabs; arrows say which way is good."""
-    arrows = {"lower": r" $\downarrow$", "higher": r" $\uparrow$", None: ""}
-    head = ["", *(_escaped(_title(c)) + arrows[c.better] for c in comparison.columns)]
+def latex(records: Sequence[Record], comparison: Comparison, *, digits: int | None = None) -> str:
+    """A tabular for the package booktabs, best values bold; arrows say which way is good."""
+    columns = comparison.columns
+    best = [column.best(digits) for column in columns]
+    head = ["", *(_latex(column.title) + _arrow(column) for column in columns)]
     lines = [
-        rf"\begin{{tabular}}{{l{'r' * len(comparison.columns)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
         r"\toprule",
         " & ".join(head) + r" \\",
         r"\midrule",
     ]
     for i, record in enumerate(records):
-        cells = [_latex_cell(column.cells[i]) for column in comparison.columns]
-        lines.append(" & ".join([_escaped(record.name), *cells]) + r" \\")
-    how = [f"% {_title(column)}: {column.protocol}" for column in comparison.columns]
+        cells = [_latex_cell(c.cells[i], digits, r"\textbf{{{}}}" if i in b else "{}")
+                 for c, b in zip(columns, best, strict=True)]  # fmt: skip
+        lines.append(" & ".join([_latex(record.name), *cells]) + r" \\")
+    how = [f"% {shown(c.title)}: {shown(c.protocol, _LONGEST)}" for c in columns]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *how]) + "\n"
 
 
@@ -49,7 +66,8 @@ def as_csv(records: Sequence[Record], comparison: Comparison) -> str:
     writer = csv.DictWriter(text, fields, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(row | {"protocol": json.dumps(row["protocol"], sort_keys=True)})
+        protocol = json.dumps(row["protocol"], sort_keys=True)
+        writer.writerow({key: _cell_of_csv(v) for key, v in (row | {"protocol": protocol}).items()})
     return text.getvalue()
 
 
@@ -69,23 +87,57 @@ def values(records: Sequence[Record], comparison: Comparison) -> list[dict[str, 
     return found
 
 
-def _title(column: Column) -> str:
-    return f"{column.name} ({column.letter})" if column.letter else column.name
+# -- cells -----------------------------------------------------------------------------------------
 
 
-def _cell(metric: Metric | None) -> str:
+def _cell(metric: Metric | None, digits: int | None, form: str) -> str:
+    """The value in that form, and its interval."""
     if metric is None:
         return "–"
-    ends = "" if metric.low is None else f" ({number(metric.low)} – {number(metric.high)})"
-    return number(metric.value) + ends
+    ends = metric.interval
+    between = "" if ends is None else f" ({number(ends[0], digits)} – {number(ends[1], digits)})"
+    return form.format(number(metric.value, digits)) + between
 
 
-def _latex_cell(metric: Metric | None) -> str:
-    if metric is None:
-        return "--"
-    ends = "" if metric.low is None else f" ({number(metric.low)}--{number(metric.high)})"
-    return (number(metric.value) + ends).replace(",", "{,}")
+def _latex_cell(metric: Metric | None, digits: int | None, form: str) -> str:
+    text = _cell(metric, digits, form)
+    return text.replace(" – ", "--").replace("–", "--").replace(",", "{,}")
 
 
-def _escaped(text: str) -> str:
-    return "".join(rf"\{c}" if c in "&%$#_{}" else c for c in text)
+def _arrow(column: Column) -> str:
+    """Which way is good, or which value is right."""
+    right = aim(column.name)
+    if right is not None:
+        return rf" $\rightarrow$ {right:g}"
+    return {"lower": r" $\downarrow$", "higher": r" $\uparrow$", None: ""}[column.better]
+
+
+def _cell_of_csv(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if not isinstance(value, str):
+        return value
+    text = shown(value, _LONGEST) if not value.startswith("{") else value
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _markdown(text: str) -> str:
+    return _escaped(shown(text, _LONGEST), {c: rf"\{c}" for c in "\\`*_[]<>|"})
+
+
+def _latex(text: str) -> str:
+    return _escaped(shown(text, _LONGEST), _IN_LATEX)
+
+
+_IN_LATEX = {c: rf"\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "·": r"$\cdot$",
+}
+
+
+def _escaped(text: str, words: Mapping[str, str]) -> str:
+    return "".join(words.get(c, c) for c in text)

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from genkit.evaluation.metrics import meanings
-from genkit.report.record import Evaluation, Finding, Metric, Provenance, Record
+from genkit.report.parts import Evaluation, Metric, Provenance
+from genkit.report.record import Finding, Record
 
 # Parts of a protocol that change an interval or a floor, or are told, but don't change the value.
 BESIDE_THE_VALUE = frozenset({"interval", "floor_count", "preset", "versions"})
@@ -33,10 +34,17 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def number(value: float | None) -> str:
-    """A metric's value: three decimals below 10, fewer above, none for counts from 100 on."""
+def number(value: float | None, digits: int | None = None) -> str:
+    """A metric's value: three decimals below 10, fewer above, none for counts from 100 on.
+
+    Args:
+        value: None where there is none.
+        digits: So many behind the point instead.
+    """
     if value is None:
         return "–"
+    if digits is not None:
+        return f"{value:,.{digits}f}"
     size = abs(value)
     if size >= 100 and value == round(value):
         return f"{value:,.0f}"
@@ -173,13 +181,13 @@ def _training(record: Record) -> str:
 
 def _parameters(facts: Provenance) -> str:
     parts = [f"{many(count)} parameters in its {name}" for name, count in facts.parameters.items()]
-    return _listed(parts)
+    return listed(parts)
 
 
 def _machine(facts: Provenance) -> str:
     hardware = facts.hardware
     if hardware.devices:
-        where = f" on {_listed(hardware.devices)}"
+        where = f" on {listed(hardware.devices)}"
     elif hardware.cores:
         where = f" on {hardware.cores} cores" + (f" of {hardware.cpu}" if hardware.cpu else "")
     else:
@@ -225,5 +233,6 @@ _SENTENCES = {
 }
 
 
-def _listed(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str]) -> str:
+    """A few words in a row: "a, b and c"."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)

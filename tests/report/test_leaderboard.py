@@ -121,7 +121,7 @@ def test_markdown_has_a_row_for_each_run_and_the_protocols(runs: list[Path]) -> 
 def test_latex_is_escaped_and_balanced(runs: list[Path]) -> None:
     found = records(runs)
     text = tables.latex(found, compare(found))
-    assert r"good\_one & 3.000 (2.700--3.300)" in text
+    assert r"good\_one & \textbf{3.000} (2.700--3.300)" in text
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
     assert r"fd-digits $\downarrow$" in text
     assert r"accuracy $\uparrow$" in text

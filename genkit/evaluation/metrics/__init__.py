@@ -1,6 +1,6 @@
 """Metrics: one file each, with formula, source and `METRIC`. The folder is the registry.
 
-The text of the files is enough for `meanings`, so that a report need not import torch.
+The text of the files is enough for `meanings` and `aims`, so that a report need not import torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genkit.errors import EvaluationError
 
@@ -58,12 +58,22 @@ def quick(extractor: Extractor) -> list[str]:
 
 def meanings() -> dict[str, str]:
     """What each value asks, by the beginning of its name; nothing is imported for it."""
-    here, found = Path(__file__).parent, dict[str, str]()
+    return _said("MEANING")
+
+
+def aims() -> dict[str, float]:
+    """The right value of those of which neither less nor more is better, by how names begin."""
+    return _said("AIM")
+
+
+def _said(constant: str) -> dict[str, Any]:
+    """A constant of all metrics' files, taken from their text."""
+    here, found = Path(__file__).parent, dict[str, Any]()
     pairs = (here.parent / "paired.py", here.parent / "perceptual.py")
     for file in (*(here / f"{module.name}.py" for module in _files()), *pairs):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         for node in tree.body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MEANING":
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == constant:
                 found |= ast.literal_eval(node.value)
     return found
 
