@@ -18,16 +18,21 @@ def export(
     push: Annotated[
         str | None, typer.Option(metavar="HUB_ID", help="Upload to the Hub too, e.g. me/glyphs.")
     ] = None,
+    license: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For the model card, as the Hub calls it, e.g. mit."),
+    ] = None,
 ) -> None:
     """Write the averaged weights of a run as a diffusers pipeline folder.
 
     A finished `genkit train` has done so already; this is for other checkpoints and places.
+    Only an export is ever replaced, and files beside it in its folder are kept.
 
     Examples:
       [cyan]genkit export runs/glyphs[/]
       [cyan]genkit export runs/glyphs --checkpoint 2000 --out exports/glyphs-2000[/]
-      [cyan]genkit export runs/glyphs --push me/glyphs[/]
+      [cyan]genkit export runs/glyphs --push me/glyphs --license mit[/]
     """
     from genkit.verbs.export import export as run_verb
 
-    typer.echo(run_verb(run, step=checkpoint, out=out, push=push))
+    typer.echo(run_verb(run, step=checkpoint, out=out, push=push, license=license))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +17,10 @@ import genkit
 pipeline = genkit.load_pipeline("PATH_OR_HUB_ID")
 {call}
 """
+
+
+_PRIVATE = re.compile(r"[/~\\]|[A-Za-z]:[/\\]|\.\.([/\\]|$)")  # how a path of one machine begins
+_PATHS = "Folders are named by their last part.\n\n"
 
 
 @dataclass(frozen=True)
@@ -79,35 +85,70 @@ def _task(kinds: set[Any]) -> str:
     return "unconditional-image-generation"
 
 
-def model_card(pipeline: Any, provenance: Mapping[str, Any], config_yaml: str) -> str:
+def model_card(
+    pipeline: Any,
+    provenance: Mapping[str, Any],
+    config_yaml: str,
+    *,
+    picture: str | None = None,
+    license: str | None = None,
+) -> str:
     """Markdown: front matter, three lines that load it, where it comes from, its training config.
 
     Args:
         pipeline: One of genkit's, which has a `card`, or of diffusers.
         provenance: As in a run's provenance.json, with "family"; what it lacks is left out.
         config_yaml: The resolved training config.
+        picture: A file beside the card to show.
+        license: Its name on the Hub, such as "mit"; None = nothing is said of one.
     """
     card = pipeline.card() if hasattr(pipeline, "card") else card_of(({},), {"image": Image()})
-    front = yaml.safe_dump(_front(card, provenance), sort_keys=False)
+    front = yaml.safe_dump(_front(card, provenance, license), sort_keys=False)
     found = {"Pipeline": type(pipeline).__name__, **card.facts, **dict(_rows(provenance))}
     rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in found.items())
     title = f"{provenance.get('family', type(pipeline).__name__)} on {_data(provenance)}"
+    shown_picture = "" if picture is None else f"![What it makes]({picture})\n\n"
     return (
         f"---\n{front}---\n\n# {title}\n\n"
+        f"{shown_picture}"
         f"```python\n{LOADING.format(call=card.call)}```\n\n"
         "Image i of a seed is the same whatever the count and the batch size.\n\n"
         f"{card.plain}"
         f"## Where it comes from\n\n| | |\n| --- | --- |\n{rows}\n\n"
-        f"## Training config\n\n```yaml\n{config_yaml.rstrip()}\n```\n"
+        f"## Training config\n\n{_PATHS}```yaml\n{without_folders(config_yaml).rstrip()}\n```\n"
     )
 
 
-def _front(card: Card, provenance: Mapping[str, Any]) -> dict[str, Any]:
+def _front(card: Card, provenance: Mapping[str, Any], license: str | None) -> dict[str, Any]:
     family = [str(provenance["family"])] if "family" in provenance else []
-    front = {"library_name": "genkit", "tags": ["genkit", *family, card.task]}
-    # The Hub has no such task: a conditional model would be found under a wrong one.
-    known = card.task != "class-conditional-image-generation"
-    return {**front, "pipeline_tag": card.task} if known else front
+    front: dict[str, Any] = {} if license is None else {"license": license}
+    front |= {"library_name": "genkit", "tags": ["genkit", *family, card.task]}
+    # The Hub has no task for drawing by class; this is where people look for such models.
+    tag = card.task.replace("class-conditional-", "unconditional-")
+    return {**front, "pipeline_tag": tag}
+
+
+def without_folders(config_yaml: str) -> str:
+    """A config in which paths of this machine are cut to their last part.
+
+    Absolute paths, those from the home folder and those that lead upwards name people, clients and
+    disks, and a model card is made to be published.
+    """
+    found = [yaml.compose(config_yaml)] if config_yaml.strip() else []
+    texts: list[yaml.ScalarNode] = []
+    while found:
+        node = found.pop()
+        if isinstance(node, yaml.MappingNode):
+            found += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            found += node.value
+        elif isinstance(node, yaml.ScalarNode) and _PRIVATE.match(node.value):
+            texts.append(node)
+    for node in sorted(texts, key=lambda node: -node.start_mark.index):
+        last = re.split(r"[/\\]", node.value.rstrip("/\\"))[-1]
+        before, after = config_yaml[: node.start_mark.index], config_yaml[node.end_mark.index :]
+        config_yaml = before + json.dumps(last, ensure_ascii=False) + after
+    return config_yaml
 
 
 def _data(provenance: Mapping[str, Any]) -> str:

@@ -6,13 +6,10 @@ packages on an allow-list; nothing is unpickled, no training code or data set is
 
 from __future__ import annotations
 
-import ast
-import importlib
 import inspect
-import json
 import re
 from collections.abc import Mapping
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +18,22 @@ import torch
 from genkit.errors import GenkitError, PipelineError
 from genkit.nn.network import complete
 from genkit.pipelines.base import FORMAT_VERSION
+from genkit.pipelines.classes import component_class, home_of, pipeline_class
+from genkit.pipelines.export_files import (
+    INDEX,
+    check_complete,
+    check_files,
+    is_pair,
+    one_line,
+    read_json,
+)
 
-INDEX = "model_index.json"
-PACKAGES = frozenset({"genkit", "diffusers", "transformers"})  # that an export may name classes of
-HUB_FILES = ["*.json", "*.safetensors", "*.md"]
+_HUB_FILES = ["*.json", "*.safetensors", "*.md", "*.txt", "*.model"]
+# What libraries raise on JSON that is well formed and says what makes no sense to them.
+_CHOKES = (
+    *(OSError, TypeError, ValueError, RuntimeError, LookupError, ArithmeticError, AttributeError),
+    *(AssertionError, MemoryError, ImportError),
+)
 
 
 def load_pipeline(
@@ -45,7 +54,7 @@ def load_pipeline(
             packages that are not on the allow-list.
     """
     folder = find_export(source, revision)
-    index = _read_json(folder / INDEX)
+    index = read_json(folder / INDEX)
     _check_format(folder, index)
     kind = _pipeline_class(folder / INDEX, index)
     pipeline = _build(folder, kind, index)
@@ -73,15 +82,14 @@ def load_component(
     """
     source, _, name = reference.partition("#")
     folder = find_export(source, revision)
-    index = _read_json(folder / INDEX)
+    index = read_json(folder / INDEX)
     _check_format(folder, index)
-    parts = [key for key in index if _is_pair(index[key]) and (folder / key).is_dir()]
+    parts = [key for key in index if is_pair(index[key]) and (folder / key).is_dir()]
     networks = [key for key in parts if _is_network(folder, index[key])]
     chosen = [key for key in networks if key == (name or key)]
     if len(chosen) != 1:
-        raise PipelineError(
-            f"{reference}: name one of its networks behind #; there are: {_listed(networks)}"
-        )
+        there = ", ".join(sorted(networks))
+        raise PipelineError(f"{reference}: name one of its networks behind #; there are: {there}")
     network = _load_component(folder, chosen[0], index[chosen[0]]).requires_grad_(False)
     return network if device is None else network.to(device)
 
@@ -127,7 +135,7 @@ def _download(hub_id: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = snapshot_download(hub_id, revision=revision, allow_patterns=HUB_FILES)
+        folder = snapshot_download(hub_id, revision=revision, allow_patterns=_HUB_FILES)
     except hub_errors() as error:
         raise PipelineError(
             f"{hub_id}: no such folder here, and the Hub gave nothing ({one_line(error)}); check "
@@ -151,68 +159,14 @@ def _check_format(folder: Path, index: Mapping[str, Any]) -> None:
         )
 
 
-# -- classes ---------------------------------------------------------------------------------------
-
-
-def allowed_packages() -> frozenset[str]:
-    """Top-level packages whose classes an export may name: ours, and those that offer families."""
-    points = entry_points(group="genkit.families")
-    return PACKAGES | {point.module.partition(".")[0] for point in points}
-
-
-def _resolve(where: Path, module: str, name: str) -> Any:
-    """The class `name` of `module`, if both the name and the class itself are allowed."""
-    allowed = allowed_packages()
-    package = module.partition(".")[0]
-    if package not in allowed:
-        raise PipelineError(
-            f"{where}: names {module}.{name}, and classes are taken from {_listed(allowed)} only; "
-            f"if you trust {package}, install it with an entry point in genkit.families"
-        )
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise PipelineError(
-            f"{where}: {module}.{name} can't be imported ({one_line(error)}); "
-            f"install {package}, or a newer version of it"
-        ) from None
-    # A module may hold what it imported itself: ask the class where it is at home.
-    home = str(getattr(found, "__module__", "")).partition(".")[0]
-    if not inspect.isclass(found) or home not in allowed or not hasattr(found, "from_pretrained"):
-        raise PipelineError(f"{where}: {module}.{name} is no pipeline, network or scheduler class")
-    return found
+# -- building --------------------------------------------------------------------------------------
 
 
 def _pipeline_class(where: Path, index: Mapping[str, Any]) -> Any:
     named = index.get("_class_name")
-    if isinstance(named, str):
-        return _resolve(where, *_home(named))
-    if isinstance(named, list) and _is_pair(named):
-        return _resolve(where, named[0], named[1])
+    if isinstance(named, str) or is_pair(named):
+        return pipeline_class(where, named)
     raise PipelineError(f"{where}: names no pipeline class; export again")
-
-
-def _home(name: str) -> tuple[str, str]:
-    """Module and name of a pipeline class that is named without its module.
-
-    It is the class of a file in genkit.pipelines that has this name or says that it `opens` such
-    exports; any other is one of diffusers.
-    """
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        for node in ast.parse(text).body if name in text else ():
-            if isinstance(node, ast.ClassDef) and name in {node.name, *_opened(node)}:
-                return f"genkit.pipelines.{path.stem}", node.name
-    return "diffusers", name
-
-
-def _opened(kind: ast.ClassDef) -> tuple[str, ...]:
-    """Classes of diffusers whose exports a pipeline opens: its attribute `opens`."""
-    for line in kind.body:
-        if isinstance(line, ast.AnnAssign) and ast.unparse(line.target) == "opens" and line.value:
-            found: tuple[str, ...] = ast.literal_eval(line.value)
-            return found
-    return ()
 
 
 def _build(folder: Path, kind: Any, index: Mapping[str, Any]) -> Any:
@@ -222,7 +176,7 @@ def _build(folder: Path, kind: Any, index: Mapping[str, Any]) -> Any:
     required = {name for name, p in accepted.items() if p.default is p.empty} - {"self"}
     optional = set(kind._optional_components)
     named = {k: v for k, v in index.items() if k != "_class_name"}
-    strange = sorted(k for k, v in named.items() if k not in accepted and _is_pair(v))
+    strange = sorted(k for k, v in named.items() if k not in accepted and is_pair(v))
     if strange:
         raise PipelineError(f"{where}: {kind.__name__} takes no {strange[0]!r}; export again")
     given = {k: v for k, v in index.items() if k in accepted}
@@ -231,7 +185,7 @@ def _build(folder: Path, kind: Any, index: Mapping[str, Any]) -> Any:
     components = {name: _load_component(folder, name, given[name]) for name in names}
     try:
         return kind(**given | left_out | components)
-    except (GenkitError, TypeError, ValueError) as error:
+    except (GenkitError, *_CHOKES) as error:
         raise PipelineError(
             f"{where}: {kind.__name__} can't be made of it ({one_line(error)}); export again"
         ) from None
@@ -240,34 +194,31 @@ def _build(folder: Path, kind: Any, index: Mapping[str, Any]) -> Any:
 # -- components ------------------------------------------------------------------------------------
 
 
-def _is_pair(entry: Any) -> bool:
-    """["module", "Class"]."""
-    return isinstance(entry, list) and len(entry) == 2 and all(isinstance(x, str) for x in entry)
-
-
 def _is_network(folder: Path, entry: Any) -> bool:
-    return issubclass(_resolve(folder / INDEX, *entry), torch.nn.Module)
+    return issubclass(component_class(folder / INDEX, *entry), torch.nn.Module)
 
 
 def _load_component(folder: Path, name: str, entry: Any) -> Any:
-    if not _is_pair(entry):
+    if not is_pair(entry):
         raise PipelineError(f"{folder / INDEX}: {name} is not [module, class]; export again")
-    kind = _resolve(folder / INDEX, *entry)
+    kind = component_class(folder / INDEX, *entry)
     part = folder / name
     is_network = issubclass(kind, torch.nn.Module)
-    _check_files(part, needs_weights=is_network)
+    check_files(part, needs_weights=is_network)
     options: dict[str, Any] = {"use_safetensors": True} if is_network else {}
+    if home_of(kind) == "transformers":  # which would ask whether to run code, or fetch it
+        options |= {"trust_remote_code": False, "local_files_only": True}
     reports = "output_loading_info" in inspect.signature(kind.from_pretrained).parameters
     try:
         if not is_network or not (reports or _is_diffusers(kind)):
             return kind.from_pretrained(str(part), **options)
         network, info = kind.from_pretrained(str(part), output_loading_info=True, **options)
-    except (OSError, TypeError, ValueError, RuntimeError, KeyError, ArithmeticError) as error:
+    except _CHOKES as error:
         raise PipelineError(
             f"{part}: {kind.__name__} can't be made of it ({one_line(error)}); "
             "export again, or download it again"
         ) from None
-    _check_complete(part, info)
+    check_complete(part, info)
     return network.eval()
 
 
@@ -276,62 +227,3 @@ def _is_diffusers(kind: type) -> bool:
 
     complete()
     return issubclass(kind, ModelMixin)
-
-
-def _check_files(part: Path, *, needs_weights: bool) -> None:
-    """Every file that will be read is there and whole."""
-    if not part.is_dir():
-        raise PipelineError(f"{part}: missing; export again, or download it again")
-    for path in sorted(part.glob("*.json")):
-        _read_json(path)
-    weights = sorted(part.glob("*.safetensors"))
-    if needs_weights and not weights:
-        raise PipelineError(
-            f"{part}: no .safetensors file in it; export again (others aren't read)"
-        )
-    for path in weights:
-        _check_weights(path)
-
-
-def _check_weights(path: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt"):
-            pass  # opening compares the header with the length of the file
-    except (SafetensorError, OSError) as error:
-        raise PipelineError(
-            f"{path}: cut short or corrupt ({one_line(error)}); export again, or download it again"
-        ) from None
-
-
-def _check_complete(part: Path, info: Mapping[str, Any]) -> None:
-    """Diffusers fills what the file lacks with random weights and goes on; that is no model."""
-    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        if info.get(problem):
-            names = sorted(map(str, info[problem]))
-            raise PipelineError(
-                f"{part}: weights don't fit config.json ({problem.replace('_', ' ')}: "
-                f"{_listed(names[:3])}); the files are of different models: export again"
-            )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        tree = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise PipelineError(
-            f"{path}: can't be read ({one_line(error)}); export again, or download it again"
-        ) from None
-    if not isinstance(tree, dict):
-        raise PipelineError(f"{path}: expected a JSON object; export again, or download it again")
-    return tree
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(sorted(names))
-
-
-def one_line(error: BaseException) -> str:
-    """What another library says, fit for the middle of our message."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,12 @@ from genkit.training.trainer import Trainer
 
 
 def export(
-    run: Path, *, step: int | None = None, out: Path | None = None, push: str | None = None
+    run: Path,
+    *,
+    step: int | None = None,
+    out: Path | None = None,
+    push: str | None = None,
+    license: str | None = None,
 ) -> Path:
     """The averaged weights of a run's checkpoint as an export folder; returns the folder.
 
@@ -25,14 +31,22 @@ def export(
         step: Which checkpoint; the newest whole one by default.
         out: The export folder; `export/` in the run folder by default.
         push: A Hub id to upload it to.
+        license: What the model card states, by its name on the Hub, such as "mit".
+
+    Raises:
+        PipelineError: `out` holds something other than an export, or can't be written.
     """
+    from genkit.pipelines.export import check_export_folder
+
     run = Path(run)
+    folder = out or run / "export"
+    check_export_folder(folder)
     config, record = run_folder.open_run(run)
     info = DataInfo.from_tree(record["data"])
     trainer = load(config.family).trainer(config, info, run)
     trainer.resume(step)
     record |= {"steps": trainer.steps_done}
-    folder = save_run_export(trainer, config, out or run / "export", record)
+    save_run_export(trainer, config, folder, record, license=license)
     if push is not None:
         from genkit.pipelines.export import push as upload
 
@@ -41,16 +55,32 @@ def export(
 
 
 def save_run_export(
-    trainer: Trainer[Any], config: RunConfig, folder: Path, record: Mapping[str, Any]
+    trainer: Trainer[Any],
+    config: RunConfig,
+    folder: Path,
+    record: Mapping[str, Any],
+    *,
+    license: str | None = None,
 ) -> Path:
     """The averaged weights of a trainer as an export folder, with the run's provenance."""
     from genkit.pipelines.export import save_export
 
     with checkpoints.explained(f"export {folder}"):
+        picture = _preview(trainer.run_dir / "previews", trainer.steps_done)
         save_export(
             trainer.pipeline(),
             folder,
             provenance={"family": config.family, **record},
             config_yaml=to_yaml(config),
+            picture=picture,
+            license=license,
         )
     return folder
+
+
+def _preview(folder: Path, step: int) -> bytes | None:
+    """The newest sheet of samples of a run up to a step, to be shown on its model card."""
+    named = ((re.fullmatch(r"step-(\d+)\.png", path.name), path) for path in folder.glob("*.png"))
+    sheets = {int(name[1]): path for name, path in named if name is not None}
+    there = [at for at in sheets if at <= step]
+    return sheets[max(there)].read_bytes() if there else None

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,6 +143,9 @@ def test_our_own_are_named_without_a_module_and_found_by_their_file(name, make, 
         ({"_class_name": "NoSuchPipeline"}, "NoSuchPipeline can't be imported"),
         ({"_class_name": None}, "names no pipeline class"),
         ({"_class_name": "Card"}, r"genkit\.pipelines\.card\.Card is no pipeline"),
+        ({"_class_name": ["diffusers", "UNet2DModel"]}, "UNet2DModel is no pipeline class"),
+        ({"generator": ["genkit.pipelines.base", "Pipeline"]}, "is no network, scheduler"),
+        ({"generator": ["genkit.pipelines.denoising", "Denoising"]}, "is no network, scheduler"),
         ({"generator": 3}, r"generator is not \[module, class\]"),
         ({"extra": ["genkit.nn.generators", "DCGANGenerator"]}, "takes no 'extra'"),
         ({"../up": ["genkit.nn.generators", "DCGANGenerator"]}, r"takes no '\.\./up'"),
@@ -153,6 +157,75 @@ def test_our_own_are_named_without_a_module_and_found_by_their_file(name, make, 
 def test_a_hostile_or_damaged_index_is_refused(exported, entries, said):
     edit(exported, **entries)
     with pytest.raises(PipelineError, match=said):
+        load_pipeline(exported)
+
+
+HELPER = "import pathlib\npathlib.Path(__file__).with_name('was-run').touch()\n\nclass X: pass\n"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["diffusers", "DiffusionPipeline"],
+        ["diffusers", "DDPMPipeline"],
+        ["diffusers", "AutoModel"],
+        ["diffusers", "AutoPipelineForText2Image"],
+        ["transformers", "AutoModel"],
+        ["transformers", "AutoTokenizer"],
+    ],
+)
+def test_what_loads_classes_by_itself_is_no_component(exported, named):
+    part = exported / "generator"
+    (part / "helper.py").write_text(HELPER)
+    (part / "model_index.json").write_text(json.dumps({"_class_name": ["helper", "X"]}))
+    (part / "config.json").write_text(json.dumps({"auto_map": {named[1]: "helper.X"}}))
+    edit(exported, generator=named)
+    with pytest.raises(PipelineError, match="is all that an export is made of; name the class"):
+        load_pipeline(exported)
+    assert not (part / "was-run").exists()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"auto_map": {"AutoModel": "helper.X"}},
+        {"text_config": [{"trust_remote_code": True}]},
+        {"_attn_implementation": "somebody/kernel"},
+    ],
+)
+def test_a_component_that_asks_for_code_is_refused_at_any_depth(exported, entry):
+    path = exported / "generator" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | entry))
+    with pytest.raises(PipelineError, match=r"asks for code of its own .* none of it was run"):
+        load_pipeline(exported)
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere.safetensors", "pytorch_model.bin"])
+def test_weights_in_several_files_are_safetensors_beside_their_list(exported, name):
+    listing = exported / "generator" / "diffusion_pytorch_model.safetensors.index.json"
+    listing.write_text(json.dumps({"weight_map": {"weight": name}}))
+    with pytest.raises(PipelineError, match="safetensors files beside it are read only"):
+        load_pipeline(exported)
+
+
+@pytest.mark.parametrize("name", ["model_index.json", "generator/config.json"])
+def test_json_too_deep_to_be_read_is_named(exported, name):
+    (exported / name).write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
+    with pytest.raises(PipelineError, match=rf"{name}: can't be read"):
+        load_pipeline(exported)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "generator/config.json", "model_index.json"])
+def test_a_file_that_may_not_be_read_is_not_called_corrupt(exported, monkeypatch, name):
+    opened = Path.open
+
+    def forbidding(path: Path, *given: Any, **more: Any) -> Any:
+        if path == exported / name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *given, **more)
+
+    monkeypatch.setattr(Path, "open", forbidding)  # root, who runs tests, may read anything
+    with pytest.raises(PipelineError, match=rf"{name}: you have no right to read it; its owner"):
         load_pipeline(exported)
 
 
@@ -256,15 +329,6 @@ def test_the_card_says_where_the_model_comes_from(exported):
     for fact in ("12000", "f00d", "0123abc", "torch 2.6.0", "generator 1,234,567", "a, b, c"):
         assert fact in text
     assert "family: cgan\nmodel:\n  width: 4\n" in text
-
-
-def test_a_later_export_replaces_the_earlier_one_whole(make, exported):
-    (exported / "left-over.txt").write_text("old")
-    other = make(3, seed=1)
-    save_export(other, exported, provenance={}, config_yaml="")
-    assert not (exported / "left-over.txt").exists()
-    assert [p.name for p in exported.parent.iterdir()] == ["export"]
-    assert np.array_equal(load_pipeline(exported)(4, output="np"), other(4, output="np"))
 
 
 def test_an_export_that_cannot_be_written_leaves_the_earlier_one(make, exported, full_disk):
