@@ -13,12 +13,17 @@ from typing import Any
 
 import torch
 
+from genkit.machine import has_fast_bf16
+
 
 def run(function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What the arm `module.name` of this package measured, and the threads it had."""
+    """What the arm `module.name` of this package measured, and what it had for it."""
     module, _, name = function.rpartition(".")
     arm = getattr(importlib.import_module(f"benchmarks.{module}"), name)
-    return {**arm(**arguments), "threads": torch.get_num_threads()}
+    measured = arm(**arguments)
+    device = torch.device(measured.get("device", "cpu"))
+    about = {"threads": torch.get_num_threads(), "bf16_in_hardware": has_fast_bf16(device)}
+    return {**measured, **about}
 
 
 if __name__ == "__main__":

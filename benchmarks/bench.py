@@ -40,6 +40,7 @@ class Row:
         ratios: Times as fast as the baseline, in each round.
         ratio: Median of the baseline's seconds over the median of these.
         bar: What the ratio must reach, or None.
+        lacks: What the machine has not that the bar is for; "" = nothing.
         facts: What else the arm said of itself.
         most: What some of the facts may be at most.
     """
@@ -51,13 +52,14 @@ class Row:
     ratios: tuple[float, ...]
     ratio: float
     bar: float | None
+    lacks: str
     facts: Mapping[str, Any]
     most: Mapping[str, float]
 
     @property
     def met(self) -> bool | None:
-        """Whether the bar is reached and no fact is too large; None without a bar."""
-        if self.bar is None:
+        """Whether the bar is reached and no fact is too large; None where none is for this."""
+        if self.bar is None or self.lacks:
             return None
         return self.ratio >= self.bar and all(self.facts[k] <= v for k, v in self.most.items())
 
@@ -111,6 +113,7 @@ def compare(
         ratios=tuple(b / s for b, s in zip(baseline, own, strict=True)),
         ratio=statistics.median(baseline) / statistics.median(own),
         bar=arm.bar,
+        lacks="bf16" if arm.needs_bf16 and not facts.get("bf16_in_hardware", True) else "",
         facts={name: fact for name, fact in facts.items() if name != "seconds"},
         most=arm.most,
     )
@@ -172,7 +175,7 @@ def cells(row: Row, *, first: bool) -> tuple[str, ...]:
         f"{row.ratio:.2f}",
         f"{min(row.ratios):.2f} to {max(row.ratios):.2f}",
         "" if row.bar is None else f"{row.bar:.2f}",
-        {True: "yes", False: "no", None: ""}[row.met],
+        {True: "yes", False: "no", None: f"needs {row.lacks}" if row.lacks else ""}[row.met],
     )
 
 

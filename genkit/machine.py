@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import logging
 import os
 import platform
 from pathlib import Path
 
 import torch
+
+log = logging.getLogger("genkit")
 
 # glibc gives large blocks back to the system at every free; each training step then pays for
 # fresh pages. Measured on two cores: 1.05-1.3 times faster with these thresholds, same bits.
@@ -31,14 +35,36 @@ def give_back_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+# What ONEDNN_MAX_CPU_ISA can hold a processor back to that has no bf16; oneDNN knows more words.
+_WITHOUT_BF16 = frozenset(
+    {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+)
+
+
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 arithmetic is in the hardware, not emulated."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    if device.type != "cpu":
+    if device.type != "cpu" or os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_BF16:
         return False
     flags = cpu_flags()
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+@functools.cache
+def warn_of_emulation(setting: str, device: torch.device, instead: str) -> None:
+    """Say, once in a process, that bf16 was asked for where it is emulated: right, but slow.
+
+    Args:
+        setting: What asked for it.
+        device: Where it is to be computed.
+        instead: What to do.
+    """
+    if not has_fast_bf16(device):
+        log.warning(
+            "%s: this machine's %s has no bf16 arithmetic; it is emulated, slower than fp32; %s",
+            *(setting, device.type, instead),
+        )
 
 
 def cpu_flags() -> frozenset[str]:

@@ -44,6 +44,17 @@ def test_a_bar_that_is_missed_is_said_to_be_missed():
     assert "| no " in bench.table([bench.compare(COMPARISON, Arm("b", "m.b"), [1], [1], {}), row])
 
 
+def test_a_bar_of_bf16_is_not_missed_by_a_machine_without_it():
+    arm = Arm("ours", "m.f", bar=1.6, needs_bf16=True)
+    rows = [
+        bench.compare(COMPARISON, arm, [1.0], [1.0], {"precision": used, "bf16_in_hardware": has})
+        for used, has in (("fp32", False), ("bf16", False), ("fp32", True), ("bf16", True))
+    ]
+    assert [row.met for row in rows] == [None, None, False, False]
+    words = [bench.cells(row, first=False)[-1] for row in rows]
+    assert words == ["needs bf16", "needs bf16", "no", "no"]
+
+
 def test_two_checkouts_take_turns_and_the_ratio_is_of_their_medians(monkeypatch, tmp_path):
     seen = []
 

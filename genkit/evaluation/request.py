@@ -17,6 +17,7 @@ from genkit.evaluation.extractors import load_extractor, usual_metrics
 from genkit.evaluation.metric import Metric
 from genkit.evaluation.perceptual import Lpips
 from genkit.evaluation.resize import Resize
+from genkit.machine import warn_of_emulation
 from genkit.nn.pretrained.lpips import Trunk
 
 
@@ -71,6 +72,9 @@ class Request:
     def load(self) -> list[Extractor]:
         """The extractors, in order."""
         device = self.device or launch.own_device()
+        if self.precision == "bf16" and launch.ranks().is_first:
+            instead = "leave --precision (precision=) out: fp32 is also what is called FID"
+            warn_of_emulation("precision bf16", torch.device(device), instead)
         return [
             each
             if isinstance(each, Extractor)

@@ -36,6 +36,11 @@ class FullPrecision(nn.Module):
         return weight
 
 
+def is_spectral(network: nn.Module) -> bool:
+    """Whether some layer of a network has been given spectral norm."""
+    return any(isinstance(module, FullPrecision) for module in network.modules())
+
+
 def spectral_normalize(network: nn.Module) -> None:
     """Put spectral norm on each convolution, dense layer and embedding of a network, in place.
 

@@ -17,7 +17,7 @@ from diffusers import DDPMPipeline
 from torch import Tensor
 
 from genkit.errors import PipelineError
-from genkit.machine import has_fast_bf16
+from genkit.machine import has_fast_bf16, warn_of_emulation
 from genkit.nn import denoisers
 from genkit.nn.attention import quicken
 from genkit.pipelines import stepping
@@ -231,8 +231,10 @@ class _Network:
 
 def _precision(asked: Precision, network: Any) -> Precision:
     """The precision of a network's pass: bf16 where it gains, if that was left open."""
+    device = next(network.parameters()).device
+    if asked == "bf16":
+        warn_of_emulation("precision bf16", device, "leave --precision (precision=) out")
     if asked != "auto":
         return asked
     size = sum(p.numel() for p in network.parameters())
-    device = next(network.parameters()).device
     return "bf16" if size >= WORTH_CASTING and has_fast_bf16(device) else "fp32"

@@ -5,13 +5,15 @@ Weights stay fp32; the dtype of a region decides what is computed in less.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
 from genkit.errors import TrainingError
 from genkit.training.estimate import Precision
+from genkit.training.kernels import uncompiled
 
 
 class Casting:
@@ -23,6 +25,7 @@ class Casting:
 
     def __init__(self, device: torch.device) -> None:
         self.precision: Precision = "fp32"
+        self.compiled = False  # whether networks are computed by torch.compile
         self.scaler = torch.amp.GradScaler(device.type, enabled=False)
         self._device = device
         self._resumed: dict[str, Any] = {}  # the precision is chosen only when steps begin
@@ -49,6 +52,8 @@ class Casting:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(self._device.type, dtype, enabled=self.precision != "fp32")
 
-    def full(self) -> AbstractContextManager[Any]:
-        """fp32 inside an autocast region, for gradient penalties."""
-        return torch.autocast(self._device.type, enabled=False)
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """fp32 and nothing compiled inside an autocast region, for gradient penalties."""
+        with torch.autocast(self._device.type, enabled=False), uncompiled(self.compiled):
+            yield

@@ -46,6 +46,8 @@ class TrainerConfig(Section):
     preview_count: Positive = 64  # samples on a sheet, at most
     save_every: MayChange[Positive] = 5_000  # steps between checkpoints
     keep_last: MayChange[Positive] = 3  # checkpoints kept
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"  # auto: last for GANs
+    compile: MayChange[bool] = False  # torch.compile: faster steps after a slow start
     deterministic: bool = False  # GPUs: bit-identical runs, slower
     overfit_batch: bool = False  # every step sees the batch of step 0: a first check
     trackers: MayChange[tuple[Literal["tensorboard", "wandb"], ...]] = ()  # get the metrics too

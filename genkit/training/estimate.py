@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from genkit.machine import free_memory, has_fast_bf16
+from genkit.machine import free_memory, has_fast_bf16, warn_of_emulation
 from genkit.rows.batch import Batch
 from genkit.training.progress import duration
 
@@ -141,8 +141,8 @@ def choose_precision(
     return "bf16" if worth and has_fast_bf16(device) else "fp32"
 
 
-def announce(estimate: Estimate, steps: int, device: torch.device) -> None:
-    """Say what the run will take, and what to do if memory will not be enough."""
+def announce(estimate: Estimate, steps: int, device: torch.device, precision: Precision) -> None:
+    """Say what the run will take, and what to do if memory or arithmetic will not do for it."""
     log.info(
         "about %.1f GFLOP and %.2f s a step, %s for %d steps; about %.1f GB of memory",
         *(estimate.flops / 1e9, estimate.seconds, duration(estimate.seconds * steps)),
@@ -151,6 +151,8 @@ def announce(estimate: Estimate, steps: int, device: torch.device) -> None:
     free = free_memory(device)
     if free is not None and estimate.memory_bytes > 0.9 * free:
         log.warning("only %.1f GB are free: %s", free / 1e9, LESS_MEMORY)
+    if precision == "bf16":
+        warn_of_emulation("precision bf16", device, "start a run with trainer.precision=fp32")
 
 
 LESS_MEMORY = (

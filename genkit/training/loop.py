@@ -91,7 +91,8 @@ class Loop:
                 "%s on %s: %d images a step = %d a micro-batch x %d micro-batches x %d processes",
                 *(precision, trainer.device, trainer.global_batch, *sizes),
             )
-            announce(estimate, settings.steps - trainer.steps_done, trainer.device)
+            left = settings.steps - trainer.steps_done
+            announce(estimate, left, trainer.device, precision)
         start_trackers(trainer.accelerator, settings.trackers, flatten(to_tree(trainer.config)))
 
     def _go_on(

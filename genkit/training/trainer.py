@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from genkit import random
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch, DataInfo, batch_of
-from genkit.training import checkpoints, refusals
+from genkit.training import checkpoints, kernels, refusals
 from genkit.training.accelerator import make_accelerator
 from genkit.training.casting import Casting
 from genkit.training.config import C
@@ -63,7 +63,7 @@ class Trainer(ABC, Generic[C]):
     """
 
     averaged: ClassVar[tuple[str, ...]] = ("generator",)  # networks that EMA follows
-    channels_last: ClassVar[bool] = False  # faster where batch norm is used, slower elsewhere
+    channels_last: ClassVar[bool] = False  # on CPUs faster with batch norm, slower elsewhere
 
     def __init__(
         self,
@@ -98,12 +98,10 @@ class Trainer(ABC, Generic[C]):
         with self.own_random_state():
             torch.manual_seed(random.key(self.config.trainer.seed, "init"))
             networks, optimizers = self.build()
-        layout = torch.channels_last if self.channels_last else torch.preserve_format
-        for network in networks.values():
-            network.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
+        settings = self.config.trainer
+        kernels.place(networks, self.device, settings.memory_format, usual=self.channels_last)
         self.memory.update({name: value.to(self.device) for name, value in self.memory.items()})
         learnt = Learnt(networks, optimizers, self.memory)
-        settings = self.config.trainer
         learnt.average(self.averaged, settings.ema_decay, warmup=settings.ema_warmup)
         return learnt
 
@@ -261,7 +259,11 @@ class Trainer(ABC, Generic[C]):
         return Loop(self, self.loader).run()
 
     def wrap(self) -> None:
-        """Wrap the networks that are trained, so that processes average their gradients."""
+        """Compile the networks that are trained if that is asked for, and wrap them, so that
+        processes average their gradients."""
+        if self.config.trainer.compile and not self.casting.compiled:
+            kernels.compile_networks({name: self.bare_networks[name] for name in self.optimizers})
+            self.casting.compiled = True
         for name in self.optimizers:
             self.networks[name] = self.accelerator.prepare_model(self.bare_networks[name])
 
