@@ -1,4 +1,7 @@
-"""95 % intervals from influence: how far a value would move with other samples of the same model.
+"""95 % intervals: how far a value would move with other images of the same kind.
+
+Whose images is part of each protocol: the samples for most metrics, the real images for recall and
+coverage, which are shares of these. What is held fixed meanwhile is not in the interval.
 
 A metric is a function of a set of images, and the influence of an image is the derivative of the
 metric towards a set that holds more of it. To first order the metric of another set of N images
@@ -6,6 +9,9 @@ differs by the mean of their influences, so its standard error is their standard
 sqrt(N): the infinitesimal jackknife (Jaeckel 1972, Bell Labs MM 72-1215-11; Efron 1982, chapter 6).
 It costs one pass over the images, where a bootstrap of a 2,048-dimensional Fréchet distance would
 take hundreds of eigenvalue problems, and is the same every time.
+
+A share of images has an interval of its own (Wilson 1927, JASA 22:209): near 0 and 1 the normal
+approximation is too narrow, and at 0 and 1 it has no width at all.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ SMALLEST_CLASS = 10
 
 
 def standard_error(
-    influence: Tensor, count: int | None = None, labels: Tensor | None = None
+    influence: Tensor, count: float | None = None, labels: Tensor | None = None
 ) -> float:
     """Of a metric from the influence (n,) of its images.
 
@@ -42,6 +48,26 @@ def standard_error(
     squares = torch.zeros_like(mean).index_add_(0, group, (values - mean[group]).square())
     variance = (squares / (sizes - 1) * (sizes / len(values))).sum()
     return (variance / count).sqrt().item()
+
+
+def is_share(value: float, influence: Tensor) -> bool:
+    """Whether a value is the share of images that are 1 and not 0."""
+    values = influence.double()
+    flags = bool(((values == 0) | (values == 1)).all())
+    return flags and math.isclose(values.mean().item(), value, abs_tol=1e-12)
+
+
+def share_interval(share: float, count: float) -> tuple[float, float]:
+    """The 95 % interval of Wilson around a share of `count` images; it never is a point.
+
+    Classes are left aside: within one where all images or none are 1, the spread that a sample
+    shows is 0 and says nothing.
+    """
+    square = NORMAL**2 / count
+    middle = (share + square / 2) / (1 + square)
+    half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
+    low = 0.0 if share == 0 else max(0.0, middle - half)  # exactly, whatever rounding makes of it
+    return low, 1.0 if share == 1 else min(1.0, middle + half)
 
 
 def interval(

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from genkit.errors import OutputError, shown
 from genkit.files import write_whole
 
 FORMAT = 1
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn the system's refusal to write a result into a message that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        what = "the disk is full; free some space there"
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            what = f"can't be written ({error.strerror or error}); mend that"
+        raise OutputError(f"{shown(path)}: {what} or name another file, and run it again") from None
 
 
 @dataclass(frozen=True)
@@ -103,4 +119,5 @@ class Evaluation:
     def save(self, path: Path | str) -> None:
         """Write evaluation.json, whole or not at all."""
         text = json.dumps(self.to_json(), indent=2, allow_nan=False)
-        write_whole(Path(path), text + "\n")
+        with writing(path):
+            write_whole(Path(path), text + "\n")

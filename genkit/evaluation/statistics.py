@@ -9,15 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from genkit.errors import EvaluationError
+from genkit.errors import EvaluationError, shown
 from genkit.evaluation.engine import features_of
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.moments import Gaussian, moments_of
+from genkit.evaluation.results import writing
+from genkit.files import write_whole
 from genkit.rows.base import Rows
 from genkit.rows.files import open_arrays, open_path
 
 MADE_BY = ("layer", "resize", "precision")  # of the extractor, besides its weights
+ROUNDING = 1e-5  # of the largest entry: files may hold float32
 TEXTS = ("name", "fingerprint", "extractor_sha256", *MADE_BY)
 
 
@@ -81,7 +85,10 @@ def save_statistics(path: Path, images: Rows, extractor: Extractor) -> None:
         "extractor_sha256": np.array(extractor.sha256),
         **{name: np.array(getattr(extractor, name)) for name in MADE_BY},
     }
-    np.savez(path, **held)  # type: ignore[arg-type]
+    if path.suffix != ".npz":
+        path = path.with_name(f"{path.name}.npz")  # as numpy does
+    with writing(path):
+        write_whole(path, lambda file: np.savez(file, **held))  # type: ignore[arg-type]
 
 
 def load_statistics(path: Path) -> ReferenceStatistics:
@@ -89,6 +96,8 @@ def load_statistics(path: Path) -> ReferenceStatistics:
     arrays = open_arrays(path, ("mu", "sigma", "count", *TEXTS))
     if not {"mu", "sigma"} <= arrays.keys():
         raise EvaluationError(f"{path}: expected `mu` and `sigma`, found {sorted(arrays)}")
+    if any(arrays[name].dtype.kind == "c" for name in ("mu", "sigma")):
+        raise EvaluationError(f"{shown(path)}: mu or sigma holds complex numbers; write it anew")
     try:
         mean, covariance = (torch.from_numpy(arrays[k].astype(np.float64)) for k in ("mu", "sigma"))
         count = int(arrays["count"].item()) if "count" in arrays else None
@@ -99,6 +108,7 @@ def load_statistics(path: Path) -> ReferenceStatistics:
         raise EvaluationError(f"{path}: mu and sigma are {shapes}, expected (D,) and (D, D)")
     if not (mean.isfinite().all() and covariance.isfinite().all()):
         raise EvaluationError(f"{path}: mu or sigma holds NaN or infinite values; write it anew")
+    _refuse_no_covariance(path, covariance)
     texts = {k: str(arrays[k].item()) for k in TEXTS if k in arrays and arrays[k].ndim == 0}
     return ReferenceStatistics(
         name=texts.get("name", path.name),
@@ -108,6 +118,21 @@ def load_statistics(path: Path) -> ReferenceStatistics:
         extractor_sha256=texts.get("extractor_sha256"),
         made_by={name: texts[name] for name in MADE_BY if name in texts},
     )
+
+
+def _refuse_no_covariance(path: Path, matrix: Tensor) -> None:
+    """What a distance would take for one and give a number for that means nothing."""
+    most = matrix.abs().max().item() if len(matrix) else 0.0
+    if (matrix - matrix.T).abs().max().item() > ROUNDING * most:
+        raise EvaluationError(
+            f"{shown(path)}: sigma is not symmetric, so it is no covariance; write it anew"
+        )
+    least = torch.linalg.eigvalsh((matrix + matrix.T) / 2)[0].item()
+    if least < -ROUNDING * most:
+        raise EvaluationError(
+            f"{shown(path)}: sigma has a negative eigenvalue ({least:.3g}), so it is no "
+            "covariance; write it anew"
+        )
 
 
 def read_reference(path: Path, split: str | None = None) -> Rows | ReferenceStatistics:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +11,16 @@ from genkit.errors import EvaluationError
 from genkit.evaluation import metrics, processes, protocols
 from genkit.evaluation.engine import Features, extract
 from genkit.evaluation.extractor import Extractor
-from genkit.evaluation.intervals import interval, standard_error
 from genkit.evaluation.metric import Metric
 from genkit.evaluation.metrics import prdc
 from genkit.evaluation.moments import Gaussian
 from genkit.evaluation.perceptual import Lpips, diversity
 from genkit.evaluation.pixels import Pixels
 from genkit.evaluation.request import Request
-from genkit.evaluation.results import Evaluation, Value, identity, identity_count, versions
+from genkit.evaluation.results import Evaluation, Value, identity, versions
 from genkit.evaluation.sets import shape_of
 from genkit.evaluation.statistics import ReferenceStatistics
+from genkit.evaluation.values import value_of
 from genkit.evaluation.view import Found, View, floor_set_of
 from genkit.machine import give_back_freed_memory
 from genkit.rows.base import Rows
@@ -246,47 +245,12 @@ def _found(metric: Metric, view: View, notes: list[str]) -> Sequence[Found]:
 
 
 def _value(found: Found, sets: _Extraction, extractor: Extractor | None) -> Value:
-    """One number with its interval and its whole protocol."""
-    low = high = None
-    how = found.protocol.get("interval", "")
-    if found.influence is not None:
-        labels = sets.samples.class_numbers if found.over == "samples" else None
-        if labels is not None and found.places is not None:
-            labels = labels[found.places]
-        whole = sets.samples if found.over == "samples" else sets.reference
-        count = found.count or identity_count(whole)
-        error = math.hypot(standard_error(found.influence, count, labels), found.error)
-        if math.isfinite(error):
-            low, high = interval(found.value, error, least=found.least, most=found.most)
-        how = f"95 %, infinitesimal jackknife: {how}"
-    protocol = {} if extractor is None else _by(extractor)
+    more: dict[str, Any] = {}
     if sets.floor_set is not None and extractor is not None:
-        protocol["floor_count"] = len(sets.floor_set)
-    reference = identity(sets.reference)
-    protocol |= {
-        "samples": len(sets.samples),
-        "reference": reference["name"],
-        "reference_count": reference["count"],
-        "reference_sha256": reference["sha256"],
-        **found.protocol,
-        "interval": how,
-        "versions": versions(),
-    }
+        more["floor_count"] = len(sets.floor_set)
     if sets.asked.protocol is not None:
-        protocol["preset"] = sets.asked.protocol
-    return Value(
-        found.name, found.value, low, high, found.better, found.floor, found.note, protocol
-    )
-
-
-def _by(extractor: Extractor) -> dict[str, Any]:
-    return {
-        "extractor": extractor.name,
-        "extractor_sha256": extractor.sha256,
-        "layer": extractor.layer,
-        "resize": extractor.resize,
-        "precision": extractor.precision,
-    }
+        more["preset"] = sets.asked.protocol
+    return value_of(found, sets.samples, sets.reference, extractor, more)
 
 
 def _of_images(sets: _Extraction, notes: list[str]) -> list[Found]:

@@ -29,7 +29,8 @@ class Found:
         influence: (n,) how each image moves the value; None = no interval can be given.
         over: Whose images `influence` is of, all or a random part of them.
         places: (n,) which images, where they are a part.
-        count: How many images are behind the value; None = all of the set.
+        count: How many images are behind the value, or what two sets of them are worth together;
+            None = all of the set.
         error: A standard error besides that of the influence, as of subsets drawn at random.
         floor: The value of real images, or None.
         note: What a reader must know.
@@ -44,7 +45,7 @@ class Found:
     influence: Tensor | None = None
     over: Literal["samples", "reference"] = "samples"
     places: Tensor | None = None
-    count: int | None = None
+    count: float | None = None
     error: float = 0.0
     floor: float | None = None
     note: str = ""

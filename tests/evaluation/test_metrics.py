@@ -168,7 +168,9 @@ def test_every_metric_of_a_suite_has_interval_floor_and_protocol(sets):
     for metric in found.metrics:
         assert metric.low <= metric.value <= metric.high
         assert metric.low < metric.high
-        assert "infinitesimal jackknife" in metric.protocol["interval"]
+        share = metric.name.startswith(("precision", "recall", "coverage"))
+        how = "Wilson" if share else "infinitesimal jackknife"
+        assert metric.protocol["interval"].startswith(f"95 %, {how}: ")
         assert metric.protocol["extractor"] == "pixels16"
     for name in ("fd", "kid", "cmmd", "detector-auc"):
         metric = found[f"{name}-pixels16"]

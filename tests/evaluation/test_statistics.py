@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from genkit.errors import EvaluationError
+from genkit.errors import EvaluationError, OutputError
 from genkit.evaluation import (
     evaluate,
     load_extractor,
@@ -68,3 +68,41 @@ def test_statistics_that_are_no_numbers_are_refused(tmp_path):
     np.savez(tmp_path / "bad.npz", mu=np.zeros(1), sigma=np.eye(1), count=np.array("many"))
     with pytest.raises(EvaluationError, match="are no numbers"):
         load_statistics(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize(
+    ("sigma", "said"),
+    [
+        ([[1.0, 0.5], [0.4, 1.0]], "sigma is not symmetric"),
+        ([[1.0, 2.0], [2.0, 1.0]], "a negative eigenvalue"),
+        ([[1.0, 1e-3j], [-1e-3j, 1.0]], "complex numbers"),
+    ],
+)
+def test_what_is_no_covariance_is_refused(sigma, said, tmp_path):
+    np.savez(tmp_path / "bad.npz", mu=np.zeros(2), sigma=np.array(sigma))
+    with pytest.raises(EvaluationError, match=said):
+        load_statistics(tmp_path / "bad.npz")
+
+
+def test_a_covariance_that_rounding_made_is_taken(tmp_path):
+    rows = torch.randn(5, 40, generator=generator(0, "rows"), dtype=torch.float64)
+    sigma = (rows.T @ rows).numpy().astype(np.float32)  # rank 5 of 40, in float32
+    np.savez(tmp_path / "good.npz", mu=np.zeros(40), sigma=sigma)
+    assert load_statistics(tmp_path / "good.npz").gaussian.covariance.shape == (40, 40)
+
+
+def test_statistics_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "cache"))
+    extractor, images = load_extractor("digits"), pictures(10)
+    save_statistics(tmp_path / "stats.npz", images, extractor)
+    before = (tmp_path / "stats.npz").read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OutputError, match=r"stats\.npz: the disk is full; free some space"):
+        save_statistics(tmp_path / "stats.npz", images, extractor)
+    assert (tmp_path / "stats.npz").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "stats.npz"]

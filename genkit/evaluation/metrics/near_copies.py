@@ -54,6 +54,7 @@ def measure(view: View) -> list[Found]:
                 near.mean().item(),
                 "lower",
                 near,
+                count=together(len(mine), len(unseen)),
                 floor=floor,
                 note=f"{quantile:g} for unseen real images, by construction",
                 protocol={
@@ -62,7 +63,7 @@ def measure(view: View) -> list[Found]:
                     "threshold": f"{quantile:.0%} quantile of the reference images",
                     "train": train.name,
                     "train_count": len(train),
-                    "interval": "samples drawn again",
+                    "interval": "samples and reference drawn again",
                 },
                 most=1.0,
             )
@@ -118,6 +119,15 @@ def nearer_than(samples: Tensor, reference: Tensor, quantile: float) -> tuple[Te
     """
     threshold = reference.quantile(quantile)
     return (samples < threshold).double(), (reference < threshold).double().mean().item()
+
+
+def together(samples: int, reference: int) -> float:
+    """Images that are as uncertain as a share of the samples beyond a quantile of the reference.
+
+    Unseen images lie below the q quantile of N others with a share whose variance is
+    q (1 - q) (1 / M + 1 / N): that of their own count M, and that of the quantile.
+    """
+    return 1 / (1 / samples + 1 / reference)
 
 
 METRIC = Metric(

@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from genkit.errors import EvaluationError
-from genkit.evaluation.metrics.prdc import prdc, radii, squared_distances
+from genkit.evaluation.metrics.prdc import (
+    K_MANIFOLD,
+    prdc,
+    radii,
+    repeated,
+    rounding,
+    squared_distances,
+)
 from genkit.random import generator
 
 
@@ -77,3 +84,32 @@ def test_squared_distances_are_those_of_float64(dtype, monkeypatch):
 def test_too_few_points_for_the_neighbours_are_an_error():
     with pytest.raises(EvaluationError, match="at least 4 images, got 3"):
         radii(cloud(3, "few"), 3)
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+@pytest.mark.parametrize("times", [4, 6])
+def test_sets_of_repeated_pictures_have_precision_and_recall_one_in_any_order(times, order):
+    """Radii are 0 there, and a point on the rim is inside (Kynkäänniemi et al., eq. 1)."""
+    points = cloud(25, "points", 128).mul(30).repeat_interleave(times, 0)
+    turned = torch.arange(len(points))[order.start : order.stop : 1]
+    turned = turned.flip(0) if order.step == -1 else turned
+    found = prdc(points, points[turned])
+    assert found.precision.mean() == found.recall.mean() == 1
+
+
+def test_a_point_on_the_rim_counts_for_precision_and_recall_and_not_for_density():
+    real = torch.arange(6.0)[:, None]  # k = 3: radii 3 2 2 2 2 3; k = 5: 5 4 3 3 4 5
+    fake = torch.tensor([[-3.0], [-4.0], [-5.0], [-6.0]])
+    found = prdc(real, fake)
+    assert found.precision.tolist() == [1, 0, 0, 0]  # 3 from the first image
+    assert found.recall.tolist() == [1, 0, 0, 0, 0, 0]  # 3 from the first sample, whose ball is 3
+    assert found.density.tolist() == [1 / 5, 1 / 5, 0, 0]  # -3: 3 < 5, but 4 = 4; -4: 4 < 5
+    assert found.coverage.tolist() == [1, 0, 0, 0, 0, 0]
+
+
+def test_how_many_pictures_have_copies_only_around_them_is_said():
+    points = torch.cat([cloud(10, "others"), cloud(1, "one").repeat(4, 1)])
+    near = radii(points, K_MANIFOLD)
+    said = repeated(near, "samples", rounding(points))
+    assert said.startswith("4 of 14 samples look the same as 3 others")
+    assert repeated(near[:10], "samples", rounding(points)) == ""
