@@ -132,4 +132,4 @@ def test_runs_are_compared_in_what_both_have_and_the_rest_is_named(sets, tmp_pat
     assert "measured in one of them only: fd-digits, detector-auc-digits" in done.stdout
     done = CliRunner().invoke(app, ["compare", first, third])
     assert done.exit_code == 2
-    assert "no metric was measured in both runs" in done.output
+    assert "no metric was measured in both: fd-digits, kid-digits in a" in done.output
