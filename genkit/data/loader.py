@@ -8,10 +8,12 @@ depends on the number of processes, on loader workers or on where a run was resu
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,9 +22,12 @@ from torch.utils.data import DataLoader, Dataset
 from genkit import random
 from genkit.config import DataSection
 from genkit.errors import DataError
+from genkit.launch import signals
 from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.batch import Batch
 from genkit.rows.columns import Column, Draws, File, Flags, Raw, Text
+
+T = TypeVar("T")
 
 NOTHING_DRAWN = Draws()
 Micro = tuple[Tensor, dict[str, Raw]]  # indices (B,) and the raw values of these rows
@@ -157,7 +162,7 @@ class Loader:
         return self._stream(plan)
 
     def _stream(self, plan: Iterator[Tensor]) -> Iterator[Micro]:
-        read: DataLoader[tuple[Tensor, dict[str, Raw] | str]] = DataLoader(
+        loader: DataLoader[tuple[Tensor, dict[str, Raw] | str]] = DataLoader(
             _Decoder(self.rows, list(self.columns)),
             sampler=_Plan(plan),
             batch_size=None,
@@ -166,11 +171,18 @@ class Loader:
             pin_memory=self.device.type == "cuda",
             # Without one of its own, DataLoader draws from the process-wide generator.
             generator=torch.Generator(),
+            worker_init_fn=_be_a_worker,
         )
-        for indices, raw in read:
-            if isinstance(raw, str):
-                raise DataError(raw)
-            yield indices, {name: self._moved(value) for name, value in raw.items()}
+        read, workers = _started(loader)
+        try:
+            for indices, raw in read:
+                if isinstance(raw, str):
+                    raise DataError(raw)
+                yield indices, {name: self._moved(value) for name, value in raw.items()}
+        finally:
+            del read  # its last reference: asks the workers to end, and waits for some seconds
+            for worker in workers:
+                worker.kill()  # nothing else ends one that hangs: see `_be_a_worker`
 
     def _moved(self, raw: Raw) -> Raw:
         return raw.to(self.device, non_blocking=True) if isinstance(raw, Tensor) else raw
@@ -187,6 +199,19 @@ class _Decoder(Dataset[tuple[Tensor, "dict[str, Raw] | str"]]):
             return indices, self.rows.read(indices, self.columns)
         except DataError as error:
             return indices, str(error)  # raised by the reader, without a worker's traceback
+
+
+def _be_a_worker(number: int) -> None:
+    """A stop that reaches the workers too is for the process that they work for."""
+    signals.ignore()
+
+
+def _started(loader: DataLoader[T]) -> tuple[Iterator[T], set[BaseProcess]]:
+    """What a loader reads, and its workers."""
+    others = set(multiprocessing.active_children())
+    with signals.held():  # until they have said that they ignore them
+        read = iter(loader)
+    return read, set(multiprocessing.active_children()) - others
 
 
 def _as_they_are(values: Any) -> Any:

@@ -37,7 +37,9 @@ class Casting:
             TrainingError: fp16 on a CPU.
         """
         if precision == "fp16" and self._device.type == "cpu":
-            raise TrainingError("trainer.precision: fp16 needs a GPU; use auto, bf16 or fp32")
+            raise TrainingError(
+                "trainer.precision: fp16 needs a GPU; set trainer.precision=bf16 or fp32"
+            )
         self.precision = precision
         self.scaler = torch.amp.GradScaler(self._device.type, enabled=precision == "fp16")
         if self._resumed and self.scaler.is_enabled():

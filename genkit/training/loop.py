@@ -23,10 +23,11 @@ from genkit.training.estimate import announce, choose_precision, rehearse
 from genkit.training.overfit import repeated
 from genkit.training.previews import Previews
 from genkit.training.progress import RunProgress
-from genkit.training.signals import StopRequest
+from genkit.training.stopping import stop_request
 from genkit.training.trackers import MetricsFile, Window, start_trackers
 
 if TYPE_CHECKING:
+    from genkit.launch.signals import StopRequest
     from genkit.training.trainer import Trainer
 
 
@@ -61,10 +62,14 @@ class Loop:
     def run(self) -> bool:
         """Every step that is left; False if a signal ended the run before, its state saved."""
         trainer = self._trainer
-        with closing(self._batches()) as batches, refusals.memory(trainer):
+        with (
+            closing(self._batches()) as batches,
+            refusals.memory(trainer),
+            refusals.lost_worker(trainer),
+        ):
             first = next(batches)
             self._prepare(first)
-            with trainer.own_random_state(), StopRequest() as stop, self._clock() as progress:
+            with trainer.own_random_state(), stop_request() as stop, self._clock() as progress:
                 self._progress = progress
                 self._go_on(first, batches, stop)
         return trainer.steps_done == self._settings.steps
@@ -104,12 +109,24 @@ class Loop:
         while micro_batches is not None:
             self._window.add(trainer.train_step(micro_batches), trainer.steps_done)
             self._progress.advance()
-            stopping = self._agree(stop.asked)
+            stopping = self._agree(bool(stop))
             last = stopping or trainer.steps_done == self._settings.steps
             trainer.seconds = self._progress.seconds
             self._after_step(last=last)
             with trainer.monitor.waiting():
-                micro_batches = None if last else next(batches)
+                micro_batches = None if last else self._next(batches, stop)
+
+    def _next(
+        self, batches: Generator[list[Batch], None, None], stop: StopRequest
+    ) -> list[Batch] | None:
+        """The next micro-batches; None, the run saved, if workers ended with what stops it."""
+        try:
+            return next(batches)
+        except RuntimeError:
+            if not stop or self._trainer.processes > 1:
+                raise
+            self._trainer.save()
+            return None
 
     def _clock(self) -> RunProgress:
         trainer = self._trainer
@@ -142,12 +159,16 @@ class Loop:
         return bool(trainer.accelerator.reduce(flag, "sum").item())
 
     def _after_step(self, *, last: bool) -> None:
-        """Check losses, preview, log, evaluate, then save."""
+        """Check losses, preview, log, evaluate, then save.
+
+        A run that a signal stops shows no preview unless one is due: it is to be saved soon.
+        """
         trainer, step = self._trainer, self._trainer.steps_done
+        complete = step == self._settings.steps
         numbers: Numbers = {}
         if last or self._settings.is_logged(step):
             numbers |= self._close_window()
-        if last or step % self._settings.preview_every == 0:
+        if complete or step % self._settings.preview_every == 0:
             numbers |= self._previews.write()
         if numbers and trainer.accelerator.is_main_process:
             self._log(numbers)

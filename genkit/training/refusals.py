@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from genkit.errors import CheckpointError, TrainingError
+from genkit.errors import CheckpointError, DataError, TrainingError, shown
 from genkit.training import checkpoints
 from genkit.training.estimate import LESS_MEMORY
 
@@ -98,3 +98,19 @@ def memory(trainer: Trainer[Any]) -> Iterator[None]:
             raise
         step = trainer.steps_done + 1
         raise TrainingError(f"step {step}: memory ran out; {LESS_MEMORY}") from None
+
+
+@contextmanager
+def lost_worker(trainer: Trainer[Any]) -> Iterator[None]:
+    """Turn what torch raises when a process that reads images ends into a `DataError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        first = str(error).partition("\n")[0]
+        if not first.startswith("DataLoader worker"):
+            raise
+        raise DataError(
+            f"step {trainer.steps_done + 1}: a process that reads images is gone ({first.strip()});"
+            " Linux ends one where memory runs out: `genkit train "
+            f"{shown(trainer.run_dir)} --resume data.workers=0` goes on without them"
+        ) from None

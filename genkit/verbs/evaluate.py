@@ -141,10 +141,7 @@ def evaluate_samples(
             evaluate_samples, {"samples": samples, "out": target, **named}, processes
         )
     if launch.ranks().is_launched:
-        from accelerate import PartialState
-
-        # Meets the other processes; while the first one computes the metrics, they wait.
-        PartialState(cpu=launch.on_cpu(), timeout=LONGEST_WAIT)
+        launch.meet(LONGEST_WAIT)  # while the first process computes the metrics, the others wait
     measured = _stored(samples) if count is None else samples
     result = evaluate(measured, **named)
     if (note := _old_samples(measured)) is not None:

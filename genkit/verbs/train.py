@@ -16,6 +16,7 @@ from genkit.data.loader import Loader
 from genkit.errors import ConfigError, DataError, Unfinished, shown
 from genkit.family import load, load_config, resolve
 from genkit.files import write_whole
+from genkit.launch import signals
 from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
 from genkit.rows.batch import DataInfo
@@ -71,8 +72,24 @@ def train(
     if overfit_batch:
         config, name = _of_one_batch(config), f"{name}-overfit"
     run_dir = Path(out) if out is not None else Path("runs") / f"{config.family}-{name}"
-    if processes == 1:
-        return _train(config, run_dir, resume=resume, init=init, dataset=dataset)
+    early = f"{shown(run_dir)}: stopped before a first step; the same command starts it again"
+    with signals.unfinished(early):
+        if processes == 1:
+            return _train(config, run_dir, resume=resume, init=init, dataset=dataset)
+        return _train_together(
+            config, run_dir, processes, resume=resume, init=init, dataset=dataset
+        )
+
+
+def _train_together(
+    config: RunConfig,
+    run_dir: Path,
+    processes: int,
+    *,
+    resume: bool,
+    init: str | None,
+    dataset: Dataset[Any] | None,
+) -> Path:
     launch.refuse_within_launched(processes)
     if dataset is not None:
         raise ConfigError(
@@ -93,12 +110,10 @@ def _train(
     init: str | None,
     dataset: Dataset[Any] | None,
 ) -> Path:
-    from accelerate import PartialState
-
     keep_freed_memory()
     family = load(config.family)
     # The first process fills the cache for the others.
-    with PartialState(cpu=launch.on_cpu()).local_main_process_first():
+    with launch.meet().local_main_process_first():
         rows = open_data(config.data, "train", dataset=dataset)
     check_needs(rows, family.needs(config), config.family)
     info = DataInfo.of(rows)
@@ -128,14 +143,16 @@ def _train(
         _resume(trainer, run_dir, asked=resume)
         record = _start_record(trainer, info)
         finished = trainer.fit()
-        if trainer.accelerator.is_main_process:
-            _finish(trainer, config, record, finished=finished)
-        trainer.close()
-    if not finished:
-        raise Unfinished(
+        left = (
             f"{shown(run_dir)}: stopped at step {trainer.steps_done} of {config.trainer.steps}, "
             f"its checkpoint is written; `genkit train {shown(run_dir)} --resume` goes on"
         )
+        with signals.unfinished(left):
+            if trainer.accelerator.is_main_process:
+                _finish(trainer, config, record, finished=finished)
+            trainer.close()
+    if not finished:
+        raise Unfinished(left)
     return run_dir
 
 

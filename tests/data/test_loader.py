@@ -1,3 +1,8 @@
+import multiprocessing
+import os
+import signal
+import threading
+import time
 from itertools import islice
 
 import pytest
@@ -9,6 +14,7 @@ from genkit.data.readers.custom import CustomData
 from genkit.data.readers.glyphs import GlyphsData
 from genkit.errors import DataError
 from genkit.images import to_float
+from genkit.launch.signals import STOPPING, handled
 from genkit.rows.base import MemoryRows, image_rows
 from genkit.rows.columns import shifted
 
@@ -148,6 +154,40 @@ def test_a_file_that_breaks_while_streaming_is_named_without_a_traceback(workers
     loader = Loader(data, section(memory="never", workers=workers), seed=0)
     with pytest.raises(DataError, match=r"^photo.png: not a readable image$"):
         next(loader.steps())
+
+
+def test_workers_leave_signals_to_whom_they_work_for_and_end_with_the_batches():
+    before = set(multiprocessing.active_children())
+    steps = Loader(source(), section(memory="never", workers=2), seed=0).steps()
+    next(steps)
+    workers = set(multiprocessing.active_children()) - before
+    assert len(workers) == 2
+    for worker in workers:
+        for number in STOPPING:
+            os.kill(worker.pid, number)
+    for _ in range(6):  # more than had been read ahead
+        next(steps)
+    steps.close()
+    assert not set(multiprocessing.active_children()) - before
+
+
+class Hanging(MemoryRows):
+    def read(self, indices, only=None):
+        time.sleep(100)
+
+
+def test_a_worker_that_hangs_ends_with_the_batches_too(monkeypatch):
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)
+    whole = image_rows("slow:train", source().values["image"])
+    data = Hanging(whole.name, whole.columns, whole.values)
+    loader = Loader(data, section(memory="never", workers=1), seed=0)
+    before = set(multiprocessing.active_children())
+    steps = loader.steps()
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with handled(signal.default_int_handler), pytest.raises(KeyboardInterrupt):
+        next(steps)
+    steps.close()
+    assert not set(multiprocessing.active_children()) - before
 
 
 def test_glyphs_stream_as_they_load(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 from dataclasses import replace
@@ -11,7 +12,8 @@ import pytest
 import torch
 from families_at_hand import assert_same_state, state, tiny, trainer
 
-from genkit.errors import CheckpointError, TrainingError
+from genkit.errors import CheckpointError, DataError, TrainingError
+from genkit.launch.signals import STOPPING
 from genkit.training import checkpoints
 from genkit.training.estimate import WORTH_CASTING, choose_precision, rehearse
 
@@ -59,9 +61,10 @@ def test_a_loss_that_is_not_finite_names_network_and_step_and_spares_the_checkpo
     assert all(t.isfinite().all() for t in state(restored).values())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_ends_the_run_with_a_checkpoint_of_its_step(tmp_path, number):
-    run = trainer(tiny("dcgan", trainer__save_every=4), tmp_path)
+    rare = {"trainer__save_every": 4, "trainer__preview_every": 4}
+    run = trainer(tiny("dcgan", **rare), tmp_path)
     step = run.step
 
     def interrupted(batches):
@@ -72,12 +75,65 @@ def test_a_signal_ends_the_run_with_a_checkpoint_of_its_step(tmp_path, number):
     run.step = interrupted
     assert not run.fit()
     assert checkpoints.steps(tmp_path / "checkpoints") == [2]
-    resumed = trainer(tiny("dcgan", trainer__save_every=4), tmp_path)
+    assert not (tmp_path / "previews").exists()  # there may be little time
+    resumed = trainer(tiny("dcgan", **rare), tmp_path)
     resumed.resume()
     assert resumed.fit()
-    unbroken = trainer(tiny("dcgan", trainer__save_every=4), tmp_path / "unbroken")
+    unbroken = trainer(tiny("dcgan", **rare), tmp_path / "unbroken")
     unbroken.fit()
     assert_same_state(state(resumed), state(unbroken))
+
+
+def test_workers_that_end_with_what_stops_a_run_are_no_error(tmp_path):
+    settings = {"data__memory": "never", "data__workers": 1, "trainer__save_every": 4}
+    run = trainer(tiny("dcgan", **settings), tmp_path)
+    step = run.step
+
+    def stopped(batches):
+        if run.steps_done == 1 and not run.rehearsing:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+        return step(batches)
+
+    run.step = stopped
+    watched = signal.getsignal(signal.SIGCHLD)
+    assert not run.fit()
+    assert checkpoints.steps(tmp_path / "checkpoints") == [2]
+    assert callable(signal.getsignal(signal.SIGCHLD)) or watched == signal.SIG_DFL
+
+
+class Ending:
+    """A loader whose workers are gone after two steps; before that a signal may come."""
+
+    def __init__(self, loader, number=None):
+        self.loader, self.number = loader, number
+
+    def steps(self, *arguments, **named):
+        steps = self.loader.steps(*arguments, **named)
+        yield from (next(steps) for _ in range(2))
+        if self.number is not None:
+            os.kill(os.getpid(), self.number)
+        raise RuntimeError("DataLoader worker (pid 77) is killed by signal: Killed. \nMore.")
+
+
+def test_workers_that_end_before_their_next_batch_lose_no_step_of_a_stopped_run(tmp_path):
+    run = trainer(tiny("dcgan", trainer__save_every=4), tmp_path)
+    run.loader = Ending(run.loader, signal.SIGTERM)
+    assert not run.fit()
+    assert checkpoints.steps(tmp_path / "checkpoints") == [2]
+
+
+def test_a_lost_worker_is_told_with_a_way_to_go_on(tmp_path):
+    run = trainer(tiny("dcgan"), tmp_path)
+    run.loader = Ending(run.loader)
+    said = (
+        r"step 3: .* gone \(DataLoader worker \(pid 77\) is killed by signal: Killed\.\);.*"
+        rf"`genkit train {tmp_path} --resume data.workers=0`"
+    )
+    with pytest.raises(DataError, match=said):
+        run.fit()
 
 
 def test_the_rehearsal_leaves_no_trace(tmp_path):
