@@ -9,22 +9,37 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Condition
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from genkit.errors import DataError
 
+# The endings of files that are read. Of those that Pillow knows, left out are what needs another
+# program (.eps, .wmf), what holds no picture (.mpg, .iim, .h5, .grib) and endings that files of
+# other kinds have too (.im, .fit, .ras, .bw, .rgb).
 EXTENSIONS = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+    {
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".avifs", ".gif"),
+        *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+        *(".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".tga", ".icb", ".vda", ".vst"),
+        *(".ico", ".icns", ".pcx", ".psd", ".qoi", ".sgi", ".dds"),
+    }
 )
+_NEVER = ("EPS", "WMF", "MPEG", "IPTC", "BUFR", "GRIB", "HDF5")  # whatever a file is called
 Fit = Literal["crop", "pad", "stretch"]
+
+REMEDY = "replace or delete it, or set data.on_error=skip to leave such files out"
+ROOM = 1 << 26  # pixels of decoded pictures that threads hold at once; a larger one is alone
+_STRIP = 1 << 22  # pixels that are changed at once
 
 # What Pillow's decoders raise on damaged or hostile files.
 _DAMAGE = (
@@ -89,39 +104,122 @@ def decode(source: bytes | Path, where: str) -> Image.Image:
     Raises:
         DataError: It is broken, cut short, no image, or too large to be meant; `where` is named.
     """
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
-            picture.load()
-            return ImageOps.exif_transpose(picture)
-    except _DAMAGE as error:
-        raise DataError(
-            f"{where}: not a readable image ({error}); replace or delete it, "
-            "or set data.on_error=skip to leave such files out"
-        ) from None
+    with decoding(source, where) as picture:
+        return picture
+
+
+@contextmanager
+def decoding(source: bytes | Path, where: str) -> Iterator[Image.Image]:
+    """Lend a picture as `decode` gives it; threads that have such pictures together stay within
+    `ROOM`, so that eight of them don't hold eight huge ones.
+
+    Raises:
+        DataError: As `decode` does.
+    """
+    with ExitStack() as stack:
+        try:
+            upright = _upright(source, stack)
+        except _DAMAGE as error:
+            why = "of no kind that is read" if isinstance(error, UnidentifiedImageError) else error
+            raise DataError(f"{where}: not a readable image ({why}); {REMEDY}") from None
+        yield upright
+
+
+def _upright(source: bytes | Path, stack: ExitStack) -> Image.Image:
+    Image.init()  # has Pillow know all of its formats
+    known = [name for name in Image.ID if name not in _NEVER]
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with Image.open(file, formats=known) as picture:
+        stack.enter_context(_room.of(picture.width * picture.height))
+        picture.load()
+        return ImageOps.exif_transpose(picture)
+
+
+class _Room:
+    """Pixels that threads hold at once: one huge picture, or some that fit together."""
+
+    def __init__(self, pixels: int) -> None:
+        self.free, self.all, self._changed = pixels, pixels, Condition()
+
+    @contextmanager
+    def of(self, pixels: int) -> Iterator[None]:
+        pixels = min(pixels, self.all)
+        with self._changed:
+            self._changed.wait_for(lambda: self.free >= pixels)
+            self.free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.free += pixels
+                self._changed.notify_all()
+
+
+_room = _Room(ROOM)
 
 
 def to_mode(picture: Image.Image, channels: int) -> Image.Image:
     """Any mode -> "L" (channels = 1) or "RGB": deep greys scaled to 8 bit, alpha laid on white."""
+    mode = "L" if channels == 1 else "RGB"
     if picture.mode.startswith(("I", "F")):
         picture = _from_deep_grey(picture)
     # Pillow takes these to "RGBA" or "L" only by way of another mode.
     if stepping_stone := {"La": "LA", "LAB": "RGB"}.get(picture.mode):
         picture = picture.convert(stepping_stone)
     if picture.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        picture = Image.new("RGBA", layer.size, "white")
-        picture.alpha_composite(layer)
-    return picture.convert("L" if channels == 1 else "RGB")
+        return _by_strips(picture, mode, lambda strip: _on_white(strip).convert(mode))
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Parts of a picture from top to bottom, each with its first line, of a few megapixels: what
+    needs several copies of a huge picture needs them of a part only.
+    """
+    if picture.width * picture.height <= _STRIP:
+        yield 0, picture
+        return
+    lines = max(1, _STRIP // picture.width)
+    for top in range(0, picture.height, lines):
+        yield top, picture.crop((0, top, picture.width, min(top + lines, picture.height)))
+
+
+def _by_strips(
+    picture: Image.Image, mode: str, change: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    if picture.width * picture.height <= _STRIP:
+        return change(picture)
+    whole = Image.new(mode, picture.size)
+    for top, strip in strips(picture):
+        whole.paste(change(strip), (0, top))
+    return whole
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    layer = picture.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    white.alpha_composite(layer)
+    return white
 
 
 def _from_deep_grey(picture: Image.Image) -> Image.Image:
     """16- or 32-bit integers and floats -> "L"; the range is the mode's, or fits the values."""
-    array = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-    highest = array.max(initial=0)
+    top = white_of(picture)
+    return _by_strips(picture, "L", lambda strip: _scaled(_values(strip), top))
+
+
+def white_of(picture: Image.Image) -> float:
+    """The value of a deep grey picture that becomes white: the mode's, or what fits the values."""
+    highest = max((_values(strip).max(initial=0) for _, strip in strips(picture)), default=0)
     if picture.mode.startswith("I;16") or highest > 255:
-        top = 65535.0
-    else:
-        top = 1.0 if picture.mode == "F" and highest <= 1 else 255.0
+        return 65535.0
+    return 1.0 if picture.mode == "F" and highest <= 1 else 255.0
+
+
+def _values(picture: Image.Image) -> NDArray[np.float64]:
+    return np.nan_to_num(np.asarray(picture, dtype=np.float64))
+
+
+def _scaled(array: NDArray[np.float64], top: float) -> Image.Image:
     return Image.fromarray(np.clip(array / top * 255, 0, 255).round().astype(np.uint8))
 
 

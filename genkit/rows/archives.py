@@ -1,4 +1,4 @@
-"""Archives of pictures: WebDataset shards (.tar, .tar.gz), zips as StyleGAN and EDM write them.
+"""WebDataset shards: .tar and .tar.gz archives in which KEY.cls and KEY.json lie beside KEY.png.
 
 One scan notes where each member begins, so any picture can be read at once: order and resume are
 exact, as with a folder. A .tar.gz can't be read from the middle; it is unpacked once to the cache.
@@ -6,32 +6,37 @@ exact, as with a folder. A .tar.gz can't be read from the middle; it is unpacked
 
 from __future__ import annotations
 
-import glob
 import gzip
 import hashlib
 import json
 import shutil
 import tarfile
-import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from genkit.errors import DataError
+from genkit.errors import DataError, shown
 from genkit.files import cache_folder, write_whole
 from genkit.images import EXTENSIONS
-from genkit.rows.entries import Entry, refuse_escape, refuse_large, zip_entry
-from genkit.rows.folders import SPLITS
-from genkit.rows.listing import Caption, Label, Listed, Listing, read_caption, read_label
+from genkit.rows.entries import Entry, refuse_escape, refuse_large
+from genkit.rows.left_out import NONE, LeftOut
+from genkit.rows.listing import (
+    Caption,
+    Label,
+    Listed,
+    Listing,
+    read_caption,
+    read_json,
+    read_label,
+)
+from genkit.rows.shard_names import find_shards, parts_of
+from genkit.rows.tree import is_picture, no_pictures
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz")
 CLASS_NAMES = "class_names.json"
-LONGEST_FIRST = sorted(SPLITS, key=len, reverse=True)  # "validation" is not "val"
-BROKEN = (
-    OSError, ValueError, EOFError, AttributeError, RuntimeError, MemoryError, NotImplementedError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+_SIDES = (".cls", ".txt", ".json")
+_LARGEST_SIDE = 1 << 24  # bytes of what lies beside one picture
 
 
 def list_shards(root: Path, split: str | None = None) -> Listing:
@@ -46,59 +51,35 @@ def list_shards(root: Path, split: str | None = None) -> Listing:
     """
     shards = find_shards(root)
     names = read_class_names(shards[0].parent)
-    parts = _parts(shards)
+    parts, stray = parts_of(shards)
     if split is None:
-        return Listing("shards", {name: list_tars(files) for name, files in parts.items()}, names)
-    listed = {split: list_tars(choose(shards, split, root))}
-    if any(isinstance(one.label, str) for one in listed[split]) and "train" in parts:
-        listed |= {"train": list_tars(parts["train"])}  # its words are the classes
-    return Listing("shards", listed, names)
-
-
-def list_tars(shards: Sequence[Path]) -> list[Listed]:
-    """The pictures of these archives in their order.
-
-    Raises:
-        DataError: There are none, or an archive is wrong.
-    """
-    listed = [one for shard in shards for one in scan(shard)]
-    if not listed:
-        raise DataError(f"{shards[0]}: no images in {len(shards)} shards; looked for KEY.png|jpg")
-    return listed
-
-
-def find_shards(root: Path) -> list[Path]:
-    """The archives in a folder, or that one file, or those that fit a pattern; sorted."""
-    if root.is_dir():
-        found = [path for path in root.iterdir() if path.name.endswith(SUFFIXES)]
+        found = {name: list_tars(files) for name, files in parts.items()}
     else:
-        found = [Path(p) for p in glob.glob(str(root.expanduser())) if Path(p).is_file()]
-    if not found:
-        raise DataError(
-            f"{root}: no shards; expected a folder with {', '.join(SUFFIXES)}, "
-            "one such file, or a pattern such as data/train-*.tar"
-        )
-    return sorted(found)
+        part = _chosen(parts, split, root)
+        found = {"" if part == "" else split: list_tars(parts[part])}
+        words = any(isinstance(one.label, str) for one in found[split if part else ""].listed)
+        if words and "train" in parts:
+            found |= {"train": list_tars(parts["train"])}  # its words are the classes
+    left_out = {name: part.left_out for name, part in found.items()}
+    left_out["train"] = left_out.get("train", NONE) + stray
+    listed = {name: part.listed for name, part in found.items()}
+    return Listing("shards", listed, names, left_out=left_out)
 
 
-def choose(shards: Sequence[Path], split: str, root: Path) -> list[Path]:
-    """Those whose name says the split; all of them for train when no name does."""
-    named = [path for path in shards if split in path.name]
-    if named or split == "train":
-        return named or list(shards)
+def _chosen(parts: Mapping[str, Sequence[Path]], split: str, root: Path) -> str:
+    """Which part holds a split."""
+    if split in parts:
+        return split
+    if split == "train" and ("" in parts or (len(parts) == 1 and not root.is_dir())):
+        return next(iter(parts))  # of which part it is says a folder only: these were named
+    only = f", only of {' and '.join(parts)}" if "" not in parts else ""
+    advice = "name another reference"
+    if split == "train":
+        advice = f"to train on them, name them: data.root='{shown(root / '*.tar')}'"
     raise DataError(
-        f"{root}: no shard with {split!r} in its name, so there is no {split} part; "
-        "name another reference"
+        f"{shown(root)}: no shard with {split!r} in its name{only}, so there is no {split} part; "
+        f"{advice}"
     )
-
-
-def _parts(shards: Sequence[Path]) -> dict[str, list[Path]]:
-    """The shards by split; "" = their names say none."""
-    parts: dict[str, list[Path]] = {}
-    for shard in shards:
-        named = next((split for split in LONGEST_FIRST if split in shard.name), "")
-        parts.setdefault(named, []).append(shard)
-    return {"": list(shards)} if "" in parts else parts
 
 
 def read_class_names(folder: Path) -> tuple[str, ...] | None:
@@ -107,51 +88,95 @@ def read_class_names(folder: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: can't be read ({error})") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{shown(path)}: can't be read ({error})") from None
+    names = read_json(content, shown(path), "a list of words")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{path}: expected a JSON list of words")
+        raise DataError(f"{shown(path)}: expected a JSON list of words")
     return tuple(names)
 
 
 # -- one archive -----------------------------------------------------------------------------------
 
 
-def scan(shard: Path) -> Iterator[Listed]:
+@dataclass
+class Scan:
+    """What archives hold: pictures in their order, and what is not read."""
+
+    listed: list[Listed] = field(default_factory=list)
+    left_out: LeftOut = NONE
+
+
+def list_tars(shards: Sequence[Path]) -> Scan:
+    """The pictures of these archives in their order.
+
+    Raises:
+        DataError: There are none, or an archive is wrong.
+    """
+    found = Scan()
+    for shard in shards:
+        one = scan(shard)
+        found.listed += one.listed
+        found.left_out += one.left_out
+    if not found.listed:
+        raise DataError(
+            f"{shown(shards[0])}: no images in {len(shards)} shards; looked for KEY.png|jpg, where "
+            f"KEY has no dot; {found.left_out.sentence(examples=True)}"
+        )
+    return found
+
+
+def scan(shard: Path) -> Scan:
     """Every picture of a tar archive in its order, with what lies beside: KEY.cls, .txt, .json."""
     path = shard if shard.name.endswith(".tar") else _unpacked(shard)
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
             members = [m for m in archive if not m.isdir()]
-            yield from _samples(file, path, shard, members)
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise DataError(f"{shard}: not a whole tar archive ({error}); get it anew") from None
+            found = _samples(file, path, shard, members)
+    except (OSError, tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+        raise DataError(f"{shown(shard)}: not a whole tar archive ({error}); get it anew") from None
+    if not found.listed and path != shard:
+        path.unlink(missing_ok=True)  # nothing of it will be read from the cache
+    return found
 
 
-def _samples(
-    file: BinaryIO, path: Path, shard: Path, members: Sequence[tarfile.TarInfo]
-) -> Iterator[Listed]:
+def _samples(file: BinaryIO, path: Path, shard: Path, members: Sequence[tarfile.TarInfo]) -> Scan:
     images: dict[str, Entry] = {}
     said: dict[str, tuple[Label, Caption]] = {}
+    sides: dict[str, list[str]] = {}  # names of the members that say it
+    others: list[str] = []
+    doubles: list[str] = []
     for member in members:
-        where = f"{shard}!{member.name}"
-        refuse_escape(member.name, str(shard))
+        name = f"{shard}!{member.name}"
+        refuse_escape(member.name, shown(shard))
         if not member.isreg():
-            raise DataError(f"{where}: links and devices are not read")
+            raise DataError(f"{shown(name)}: links and devices are not read")
         folder, _, base = member.name.rpartition("/")
         stem, _, kind = base.partition(".")
         key, kind = f"{folder}/{stem}", f".{kind.lower()}"
+        if not stem:
+            continue  # hidden
         if kind in EXTENSIONS:
-            images[key] = Entry(path, where, member.offset_data, member.size)
-        elif kind in (".cls", ".txt", ".json"):
-            refuse_large(member.size, where)
+            doubles += [images[key].name.rpartition("!")[2]] if key in images else []
+            images[key] = Entry(path, name, member.offset_data, member.size)
+        elif kind in _SIDES:
+            refuse_large(member.size, shown(name), _LARGEST_SIDE)
             file.seek(member.offset_data)
-            label, caption = _said(file.read(member.size), kind, where)
+            label, caption = _said(file.read(member.size), kind, shown(name))
             before = said.get(key, (None, None))
             said[key] = (before[0] if label is None else label, caption or before[1])
-    for key, entry in images.items():
-        yield Listed(entry, *said.get(key, (None, None)))
+            sides.setdefault(key, []).append(member.name)
+        else:
+            others.append(member.name)
+    alone = [name for key, names in sides.items() if key not in images for name in names]
+    left_out = (
+        no_pictures(others)
+        + LeftOut.of("with a dot in its key", [name for name in others if is_picture(name)])
+        + LeftOut.of("a second picture of its key", doubles)
+        + LeftOut.of("without the picture of its key", alone)
+    )
+    return Scan([Listed(e, *said.get(key, (None, None))) for key, e in images.items()], left_out)
 
 
 def _said(content: bytes, kind: str, where: str) -> tuple[Label, Caption]:
@@ -160,15 +185,16 @@ def _said(content: bytes, kind: str, where: str) -> tuple[Label, Caption]:
         return None, _text(content, where)
     try:
         value = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         expected = "a whole number" if kind == ".cls" else "JSON"
         raise DataError(f"{where}: holds {content[:20]!r}; expected {expected}") from None
     if kind == ".json":
         row = value if isinstance(value, dict) else {}
         return read_label(row.get("label", row.get("cls")), where), read_caption(row, where)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise DataError(f"{where}: the class is {value!r}; expected a whole number from 0")
-    return value, None
+        given = shown(repr(value))
+        raise DataError(f"{where}: the class is {given}; expected a whole number from 0")
+    return read_label(value, where), None
 
 
 def _text(content: bytes, where: str) -> str:
@@ -191,43 +217,10 @@ def _unpacked(shard: Path) -> Path:
         with gzip.open(shard) as packed:
             write_whole(path, lambda file: shutil.copyfileobj(packed, file, 1 << 20))
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{shard}: not a whole gzip file ({error}); get it anew") from None
+        raise DataError(f"{shown(shard)}: not a whole gzip file ({error}); get it anew") from None
     except OSError as error:
         raise DataError(
-            f"{path}: {shard.name} can't be unpacked there ({error}); free space, "
+            f"{shown(path)}: {shown(shard.name)} can't be unpacked there ({error}); free space, "
             "set GENKIT_CACHE to a writable folder, or unpack the shards to .tar yourself"
         ) from None
     return path
-
-
-# -- zip -------------------------------------------------------------------------------------------
-
-
-def list_zip(path: Path) -> Listing:
-    """The pictures of a zip file by name, and the classes in its dataset.json.
-
-    Raises:
-        DataError: It is no zip, holds no pictures, or a member is not safe to read.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir()]
-            entries = {m.filename: zip_entry(path, m) for m in members}
-    except BROKEN as error:
-        raise DataError(f"{path}: not a readable .zip ({error})") from None
-    pictures = sorted(n for n in entries if Path(n).suffix.lower() in EXTENSIONS)
-    if not pictures:
-        raise DataError(f"{path}: no images in this file")
-    known = entries["dataset.json"].read() if "dataset.json" in entries else b"{}"
-    where = f"{path}:dataset.json"
-    labels = _labels(known, where)
-    listed = [Listed(entries[n], read_label(labels.get(n), where)) for n in pictures]
-    return Listing("zip", {"": listed})
-
-
-def _labels(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(content).get("labels") or [])
-    except (ValueError, TypeError, AttributeError):
-        expected = '{"labels": [[name, class], ...]}'
-        raise DataError(f"{where}: expected {expected}") from None

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genkit import random
-from genkit.errors import DataError
+from genkit.errors import DataError, shown
 from genkit.rows.columns import Class, Column, Columns, Image, Raw
 from genkit.rows.left_out import NONE, LeftOut
 
@@ -37,7 +37,7 @@ class Rows(ABC):
     left_out: LeftOut = NONE
 
     def __init__(self, name: str, columns: Columns) -> None:
-        self.name = name
+        self.name = shown(name)
         self.columns: dict[str, Column] = dict(columns)
 
     @abstractmethod

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from genkit.errors import DataError
+from genkit.errors import DataError, shown
+from genkit.images import REMEDY
 
 LARGEST = 1 << 28  # bytes of one unpacked member that are read at most
+LARGEST_TABLE = 1 << 27  # of a table of classes, which takes ten times as much when it is parsed
+# What Python's readers of archives and numpy's of arrays raise on damaged or hostile files.
+DAMAGE = (
+    OSError, ValueError, EOFError, AttributeError, RuntimeError, MemoryError, ArithmeticError,
+    LookupError, TypeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _ZIP_HEAD = struct.Struct("<26xHH")  # of a member: length of its name and of its extra field
 
 
@@ -23,12 +32,19 @@ class Entry:
         name: What messages call the picture.
         offset: Where in the file they begin.
         size: How many they are, unpacked.
+        damage: Why there is nothing to read, such as a link to nowhere; empty = there is.
     """
 
     path: Path
     name: str
     offset: int
     size: int
+    damage: str = field(default="", kw_only=True)
+
+    @property
+    def where(self) -> str:
+        """The name as messages show it."""
+        return shown(self.name)
 
     def read(self, limit: int | None = None) -> bytes:
         """Its bytes, or only the first `limit` of them.
@@ -39,12 +55,15 @@ class Entry:
         return self._read(self.offset, self.size if limit is None else min(limit, self.size))
 
     def _read(self, offset: int, size: int) -> bytes:
+        if self.damage:
+            raise DataError(f"{self.where}: {self.damage}; {REMEDY}")
         try:
             with self.path.open("rb") as file:
                 file.seek(offset)
                 return file.read(size)
         except OSError as error:
-            raise DataError(f"{self.name}: can't be read ({error})") from None
+            why = error.strerror or error
+            raise DataError(f"{self.where}: can't be read ({why}); {REMEDY}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +102,23 @@ class ZipEntry(Entry):
         return whole if limit is None else whole[:limit]
 
     def _damaged(self, why: str) -> DataError:
-        return DataError(f"{self.name}: can't be read ({why}); write it anew")
+        return DataError(f"{self.where}: can't be read ({why}); write it anew")
 
 
 def file_entry(path: Path) -> Entry:
-    """A whole file.
-
-    Raises:
-        DataError: It is not there.
-    """
+    """A whole file. One that can't be read is an entry too: whoever reads it is told why."""
+    damage, size = "", 0
     try:
-        return Entry(path, str(path), 0, path.stat().st_size)
+        state = path.stat()
+        size = state.st_size
+        if not stat.S_ISREG(state.st_mode):
+            # A pipe would be waited for, a device might never end.
+            damage, size = "a pipe, a device or a folder, and no file", 0
     except OSError as error:
-        raise DataError(f"{path}: can't be read ({error})") from None
+        damage = f"can't be read ({error.strerror or error})"
+        if path.is_symlink():
+            damage = f"a link to {shown(os.readlink(path))}, which isn't there"
+    return Entry(path, str(path), 0, size, damage=damage)
 
 
 def zip_entry(path: Path, member: zipfile.ZipInfo) -> ZipEntry:
@@ -105,8 +128,9 @@ def zip_entry(path: Path, member: zipfile.ZipInfo) -> ZipEntry:
         DataError: It leads out of the set, unpacks to too much, or is packed in a way that is not
             read.
     """
-    where = f"{path}:{member.filename}"
-    refuse_escape(member.filename, str(path))
+    name = f"{path}:{member.filename}"
+    where = shown(name)
+    refuse_escape(member.filename, shown(path))
     refuse_large(member.file_size, where)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or (
         member.flag_bits & 1
@@ -114,7 +138,7 @@ def zip_entry(path: Path, member: zipfile.ZipInfo) -> ZipEntry:
         raise DataError(f"{where}: encrypted or packed in a rare way; write it stored or deflated")
     return ZipEntry(
         path,
-        where,
+        name,
         member.header_offset,
         member.file_size,
         member.compress_size,
@@ -127,10 +151,11 @@ def refuse_escape(name: str, where: str) -> None:
     """Raise a `DataError` if a name inside a set leads out of it."""
     parts = PurePosixPath(name.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts:
-        raise DataError(f"{where}: the name {name!r} leads out of the set; not read")
+        raise DataError(f"{where}: the name {shown(name)} leads out of the set; not read")
 
 
-def refuse_large(size: int, where: str) -> None:
-    """Raise a `DataError` if one member would take too much memory."""
-    if size > LARGEST:
-        raise DataError(f"{where}: {size:,} bytes unpacked, {LARGEST:,} are read at most")
+def refuse_large(size: int, where: str, most: int | None = None) -> None:
+    """Raise a `DataError` if one member would take too much memory; `most` is `LARGEST`."""
+    most = LARGEST if most is None else most
+    if size > most:
+        raise DataError(f"{where}: {size:,} bytes unpacked, {most:,} are read at most")

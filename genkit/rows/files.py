@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genkit.errors import DataError
+from genkit.errors import DataError, shown
 from genkit.images import from_numpy
-from genkit.rows.archives import BROKEN, SUFFIXES, find_shards, list_shards, list_zip
+from genkit.rows.archives import list_shards
 from genkit.rows.base import MemoryRows, Rows, check_classes, hash_pictures, image_rows
 from genkit.rows.columns import Column, File, Raw, Text
-from genkit.rows.entries import refuse_escape
-from genkit.rows.folders import LABEL, has_pictures, list_folder
+from genkit.rows.entries import DAMAGE, refuse_escape
+from genkit.rows.folders import LABEL, from_here, has_pictures, list_folder, list_zip
 from genkit.rows.left_out import NONE, LeftOut
 from genkit.rows.listing import Listed, Listing
 from genkit.rows.pictures import FileRows
+from genkit.rows.shard_names import find_shards, is_shard
 
 _TEXTS: dict[str, Column] = {"caption": Text(), "file": File()}  # as `genkit sample` writes them
 
@@ -42,12 +43,12 @@ def open_path(path: Path | str, split: str | None = None, label: str | None = LA
         DataError: There are no pictures, no such part, or something there is wrong or not safe.
     """
     path = Path(path)
-    if path.suffix == ".npz" and path.is_file():
+    if path.suffix == ".npz" and os.path.isfile(path):
         if split not in (None, "train"):
-            raise DataError(f"{path}: it has no {split} part; name another reference")
+            raise DataError(f"{shown(path)}: it has no {split} part; name another reference")
         return _from_npz(path)
     listing = list_path(path, split, label)
-    where = str(path)
+    where = shown(path)
     listed, left_out = listing.part(split, where), listing.without(split, where)
     return rows_of(path.name, listing, listed, where, left_out)
 
@@ -58,16 +59,16 @@ def list_path(path: Path, split: str | None = None, label: str | None = LABEL) -
     Raises:
         DataError: There are no pictures, or something there is wrong or not safe.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return list_shards(path, split) if _holds_shards(path) else list_folder(path, label)
-    if path.suffix == ".zip" and path.is_file():
-        return list_zip(path)
-    if path.name.endswith(SUFFIXES) and (path.is_file() or glob.glob(str(path.expanduser()))):
+    if path.suffix == ".zip" and os.path.isfile(path):
+        return list_zip(path, label)
+    if is_shard(path):
         return list_shards(path, split)
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder of images")
+    if not os.path.exists(path):
+        raise DataError(f"{shown(path)}: no such file or folder of images{from_here(path)}")
     raise DataError(
-        f"{path}: expected a folder of images, an .npz, .zip or .tar file, or NAME-*.tar"
+        f"{shown(path)}: expected a folder of images, an .npz, .zip or .tar file, or NAME-*.tar"
     )
 
 
@@ -100,11 +101,12 @@ def rows_of(
 
 
 def _holds_shards(folder: Path) -> bool:
-    shards = any(path.name.endswith(SUFFIXES) for path in folder.iterdir())
+    shards = any(is_shard(path) for path in folder.iterdir())
     if shards and has_pictures(folder):
+        first = shown(find_shards(folder)[0].name)
         raise DataError(
-            f"{folder}: shards such as {find_shards(folder)[0].name} lie beside pictures; name "
-            f"the shards as {folder / '*.tar'}, or move one of the two elsewhere"
+            f"{shown(folder)}: shards such as {first} lie beside pictures; name the shards as "
+            f"{shown(folder / '*.tar')}, or move one of the two elsewhere"
         )
     return shards
 
@@ -122,26 +124,29 @@ def open_arrays(path: Path, wanted: Collection[str] = ()) -> dict[str, NDArray[A
         # numpy leaves a file open that it can't read.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in archive.files:
-                refuse_escape(name, str(path))
+                refuse_escape(name, shown(path))
             return {n: archive[n] if n in wanted else np.empty(0) for n in archive.files}
-    except BROKEN as error:
-        raise DataError(f"{path}: not a readable .npz of plain arrays ({error})") from None
+    except DAMAGE as error:
+        why = shown(error)
+        raise DataError(f"{shown(path)}: not a readable .npz of plain arrays ({why})") from None
 
 
 def _from_npz(path: Path) -> MemoryRows:
     arrays = open_arrays(path, ("images", "labels", *_TEXTS))
     images, labels = arrays.get("images"), arrays.get("labels")
     if images is None:
-        raise DataError(f"{path}: expected an array `images`, found {sorted(arrays)}")
+        there = shown(sorted(arrays))
+        raise DataError(f"{shown(path)}: expected an array `images`, found {there}")
     if images.ndim == 3:
         images = images[..., None]  # (N, H, W) -> (N, H, W, 1)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise DataError(
-            f"{path}: images are {images.dtype} {images.shape}, "
+            f"{shown(path)}: images are {images.dtype} {images.shape}, "
             "expected uint8 (N, H, W, C) with C = 1 or 3"
         )
     if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
-        raise DataError(f"{path}: labels are {labels.dtype} {labels.shape}, expected (N,) int")
+        found = f"{labels.dtype} {labels.shape}"
+        raise DataError(f"{shown(path)}: labels are {found}, expected (N,) int")
     known = None if labels is None else torch.from_numpy(labels.astype(np.int64))
     rows = image_rows(path.name, from_numpy(images), known, fingerprint=hash_pictures)
     for name, column in _TEXTS.items():
@@ -149,6 +154,7 @@ def _from_npz(path: Path) -> MemoryRows:
         if texts is None:
             continue
         if texts.shape != (len(rows),) or texts.dtype.kind != "U":
-            raise DataError(f"{path}: {name} is {texts.dtype} {texts.shape}, expected (N,) of text")
+            found = f"{texts.dtype} {texts.shape}"
+            raise DataError(f"{shown(path)}: {name} is {found}, expected (N,) of text")
         rows.columns[name], rows.values[name] = column, texts.tolist()
     return rows

@@ -1,25 +1,28 @@
-"""Folders of pictures: plain, one sub-folder per class, or listed in `metadata.jsonl`.
+"""Folders and zips of pictures: plain, one sub-folder per class, or listed in `metadata.jsonl`.
 
 Sub-folders named as splits are the parts of a set if nothing but such sub-folders lies beside them.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from genkit.errors import DataError
+from genkit.errors import DataError, shown
 from genkit.images import EXTENSIONS
-from genkit.rows.entries import file_entry, refuse_escape
-from genkit.rows.listing import Listed, Listing, read_caption, read_label
+from genkit.rows.entries import LARGEST_TABLE, refuse_escape, refuse_large
+from genkit.rows.left_out import NONE, LeftOut
+from genkit.rows.listing import Listed, Listing, read_caption, read_json, read_label
+from genkit.rows.tree import Tree, folder_tree, is_picture, no_pictures, walk, zip_tree
 
 METADATA = "metadata.jsonl"
 LABEL = "label"  # the column of metadata.jsonl that holds the class, unless another is named
 SPLITS = ("train", "test", "val", "valid", "validation", "truth", "counterfactual")
+_DATASET = "dataset.json"  # of a zip, as StyleGAN and EDM write it
 
 log = logging.getLogger("genkit")
 
@@ -35,115 +38,231 @@ def list_folder(root: Path, label: str | None = LABEL) -> Listing:
     Raises:
         DataError: There are no pictures, or metadata.jsonl is wrong.
     """
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give one that holds images")
-    parts = _splits(root, label) or {"": root}
-    return Listing("folder", {name: _list(folder, label) for name, folder in parts.items()})
+    if not os.path.isdir(root):  # a name may be too long to ask the path itself
+        raise DataError(f"{shown(root)}: no such folder{from_here(root)}; give one that has images")
+    return _list(folder_tree(root), "folder", label)
+
+
+def list_zip(path: Path, label: str | None = LABEL) -> Listing:
+    """The pictures of a zip file by name, with the classes in its dataset.json; without one it is
+    read as the folder that was packed.
+
+    Raises:
+        DataError: It is no zip, holds no pictures, or a member is not safe to read.
+    """
+    tree = zip_tree(path)
+    if not tree.pictures:
+        raise DataError(f"{shown(path)}: no images in this file")
+    tables = [name for name in tree.names if name.rpartition("/")[2] == _DATASET]
+    if not tables:
+        return _list(_unwrapped(tree), "zip", label)
+    table = min(tables, key=lambda name: (name.count("/"), name))
+    labels, where = _table(tree, table), f"{shown(path)}:{shown(table)}"
+    listed = [
+        Listed(tree.entry(name), read_label(labels.get(name), where)) for name in tree.pictures
+    ]
+    return Listing("zip", {"": listed}, left_out={"": no_pictures(tree.names)})
+
+
+def from_here(path: Path) -> str:
+    """What to add where a path doesn't exist: what a relative one is relative to."""
+    return "" if path.is_absolute() else f" (looked in {shown(Path.cwd())})"
 
 
 def has_pictures(folder: Path) -> bool:
     """Whether any picture lies in a folder or below it."""
-    return next(_walk(folder), None) is not None
+    return any(is_picture(name) for name in walk(folder))
 
 
-def _splits(root: Path, label: str | None) -> dict[str, Path]:
-    named = {name: root / name for name in SPLITS if (root / name).is_dir()}
-    if not named or (label is not None and (root / METADATA).is_file()):
-        return {}
-    named = {name: folder for name, folder in named.items() if has_pictures(folder)}
-    others = [path for path in root.iterdir() if _is_seen(path.name) and path.name not in named]
-    beside = [
-        path for path in others if _is_picture(path.name) or (path.is_dir() and has_pictures(path))
-    ]
-    if beside and named:
-        log.warning(
-            "%s: %s beside %s, so these are classes, not parts of a set",
-            root, beside[0].name, " and ".join(named),
-        )  # fmt: skip
-    return {} if beside else named
+class _Part(NamedTuple):
+    listed: list[Listed]
+    left_out: LeftOut
+    columns: tuple[str, ...] = ()
 
 
-def _list(folder: Path, label: str | None) -> list[Listed]:
-    known = label is not None and (label != LABEL or (folder / METADATA).is_file())
-    listed = _from_metadata(folder, label) if known and label else _from_folders(folder)
+def _list(tree: Tree, kind: str, label: str | None) -> Listing:
+    if label is not None and METADATA in tree.names:
+        parts, beside = _from_metadata(tree, label), NONE
+    else:
+        folders = _splits(tree)
+        places = {name: tree.below(folder) for name, folder in folders.items()} or {"": tree}
+        parts = {name: _part(place, label) for name, place in places.items()}
+        beside = no_pictures(name for name in tree.names if folders and "/" not in name)
+    first = "train" if "train" in parts else next(iter(parts))
+    left_out = {name: part.left_out for name, part in parts.items()}
+    left_out[first] += beside + tree.problems
+    columns = tuple(dict.fromkeys(column for part in parts.values() for column in part.columns))
+    listed = {name: part.listed for name, part in parts.items()}
+    return Listing(kind, listed, left_out=left_out, columns=columns)
+
+
+def _splits(tree: Tree) -> dict[str, str]:
+    """The folders of a set's parts by the name of their split; none where it has no parts."""
+    loose = [name for name in tree.pictures if "/" not in name]
+    tops = dict.fromkeys(name.partition("/")[0] for name in tree.pictures if "/" in name)
+    named = [top for split in SPLITS for top in tops if top.lower() == split]
+    words = " and ".join(map(shown, named))
+    beside = sorted(top for top in tops if top not in named) + loose
+    if not named or not beside:
+        parts = {top.lower(): top for top in named}
+        if len(parts) < len(named):
+            raise DataError(f"{tree.where}: {words} name a part twice; rename one, or move it away")
+        return parts
+    if any(top.lower() == "train" for top in named):
+        raise DataError(
+            f"{tree.where}: {words} would be parts of a set, but {shown(beside[0])} lies beside; "
+            f"if it's all classes, rename {words}; if not, move {shown(beside[0])} elsewhere"
+        )
+    log.warning(
+        "%s: %s beside %s, so these are classes, not parts of a set",
+        tree.where, shown(beside[0]), words,
+    )  # fmt: skip
+    return {}
+
+
+def _part(tree: Tree, label: str | None) -> _Part:
+    if label is not None and (label != LABEL or METADATA in tree.names):
+        return _listed(tree, _rows(tree, label), label, tree.names)
+    listed = _from_folders(tree)
     if not listed:
         raise DataError(
-            f"{folder}: no images; looked for {', '.join(sorted(EXTENSIONS))} in it and below"
+            f"{tree.where}: no images; looked for .png, .jpg and {len(EXTENSIONS) - 2} other "
+            f"endings in it and below; {no_pictures(tree.names).sentence(examples=True)}"
         )
-    return listed
+    return _Part(listed, no_pictures(tree.names))
 
 
-def _from_folders(folder: Path) -> list[Listed]:
-    found = sorted(_walk(folder))
-    inside = [path.relative_to(folder).parts for path in found]
-    loose = sum(len(parts) == 1 for parts in inside)
+def _from_folders(tree: Tree) -> list[Listed]:
+    found = tree.pictures
+    loose = sum("/" not in name for name in found)
     if loose == len(found):
-        return [Listed(file_entry(path)) for path in found]
+        return [Listed(tree.entry(name)) for name in found]
     if loose:
         raise DataError(
-            f"{folder}: {loose} images lie in it and {len(found) - loose} in sub-folders; move all "
-            "into sub-folders, one per class, or all into one plain folder"
+            f"{tree.where}: {loose} images lie in it and {len(found) - loose} in sub-folders; move "
+            "all into sub-folders, one per class, or all into one plain folder"
         )
-    return [Listed(file_entry(path), parts[0]) for path, parts in zip(found, inside, strict=True)]
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if _is_seen(name)]
-        yield from (Path(parent, name) for name in files if _is_picture(name))
-
-
-def _is_seen(name: str) -> bool:
-    return not name.startswith((".", "__"))
-
-
-def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
+    return [Listed(tree.entry(name), name.partition("/")[0]) for name in found]
 
 
 # -- metadata.jsonl --------------------------------------------------------------------------------
 
 
-def _from_metadata(folder: Path, label: str) -> list[Listed]:
-    """The files that metadata.jsonl lists, as Hugging Face imagefolder has it."""
-    path = folder / METADATA
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+class _Row(NamedTuple):
+    where: str
+    name: str  # of the file, within the set
+    values: Mapping[str, Any]
+
+
+def _rows(tree: Tree, label: str) -> list[_Row]:
+    """What metadata.jsonl lists, as Hugging Face imagefolder has it."""
+    path = f"{tree.where}/{METADATA}"
+    if METADATA not in tree.names:
         raise DataError(
-            f"{path}: can't be read ({error}), but data.label={label} asks for one of its columns; "
-            "write it, or leave data.label out"
-        ) from None
-    rows = [(f"{path}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
-    listed = [_from_row(folder, _row(line, where), label, where) for where, line in rows]
-    without = [one.entry.name for one in listed if one.caption is None]
+            f"{path}: can't be read (not there), but data.label={shown(label)} asks for one of its "
+            "columns; write it, or leave data.label out"
+        )
+    try:
+        text = tree.entry(METADATA).read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: no UTF-8 text ({error}); save it as UTF-8") from None
+    lines = enumerate(text.split("\n"), 1)
+    return [_row(line, f"{path}, line {i}") for i, line in lines if line.strip()]
+
+
+def _row(line: str, where: str) -> _Row:
+    row = read_json(line, where, "one object per line")
+    if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+        raise DataError(f'{where}: expected an object with "file_name"')
+    refuse_escape(row["file_name"], where)
+    return _Row(where, posixpath.normpath(row["file_name"]), row)
+
+
+def _from_metadata(tree: Tree, label: str) -> dict[str, _Part]:
+    """The files that metadata.jsonl lists, by part if each lies in a folder named as a split."""
+    rows = _rows(tree, label)
+    found = {_split_of(row.name) for row in rows}
+    parts = [split for split in SPLITS if split in found]
+    if "" in found or not rows:
+        return {"": _listed(tree, rows, label, tree.names)}
+    names: dict[str, list[str]] = {part: [] for part in parts}
+    for name in tree.names:
+        split = _split_of(name)
+        names[split if split in names else next(iter(names))].append(name)
+    return {
+        part: _listed(tree, [r for r in rows if _split_of(r.name) == part], label, names[part])
+        for part in parts
+    }
+
+
+def _split_of(name: str) -> str:
+    top = name.partition("/")[0].lower()
+    return top if top in SPLITS and "/" in name else ""
+
+
+def _listed(tree: Tree, rows: Sequence[_Row], label: str, names: Sequence[str]) -> _Part:
+    """The pictures of these rows; `names` are all files that lie there."""
+    listed = [_one(tree, row, label) for row in rows]
+    known = {row.name for row in rows}
+    others = [name for name in names if name not in known]
+    unlisted = [name for name in others if is_picture(name)]
+    left_out = LeftOut.of(f"not listed in {METADATA}", unlisted) + no_pictures(others)
+    columns = tuple(dict.fromkeys(column for row in rows for column in row.values))
+    return _Part(_captioned(listed, f"{tree.where}/{METADATA}"), left_out, columns)
+
+
+def _one(tree: Tree, row: _Row, label: str) -> Listed:
+    if label not in row.values and label != LABEL:
+        there = shown(", ".join(row.values))
+        raise DataError(f"{row.where}: no column {label!r}; there are: {there}")
+    if not tree.has(row.name):
+        slashes = "; write / between folders" if "\\" in row.name else ""
+        raise DataError(
+            f"{row.where}: {tree.where}/{shown(row.name)} is missing; put it there or delete the "
+            f"line{slashes}"
+        )
+    known = read_label(row.values.get(label), row.where, label)
+    return Listed(tree.entry(row.name), known, read_caption(row.values, row.where))
+
+
+def _captioned(listed: list[Listed], where: str) -> list[Listed]:
+    without = [one.entry.where for one in listed if one.caption is None]
     if len(without) in (0, len(listed)):
         return listed
     log.warning(
         "%s: %d of %d images have no caption, the first is %s; captions are left out, since all "
         "must have one",
-        *(path, len(without), len(listed), without[0]),
+        *(where, len(without), len(listed), without[0]),
     )
     return [one._replace(caption=None) for one in listed]
 
 
-def _row(line: str, where: str) -> dict[str, Any]:
+# -- dataset.json of a zip -------------------------------------------------------------------------
+
+
+def _table(tree: Tree, table: str) -> dict[str, Any]:
+    """The class of each picture by its name, as StyleGAN and EDM write it."""
+    where, folder = f"{tree.where}:{shown(table)}", table.rpartition("/")[0]
+    entry = tree.entry(table)
+    refuse_large(entry.size, where, LARGEST_TABLE)
+    expected = '{"labels": [[name, class], ...]}'
+    found = read_json(entry.read(), where, expected)
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where}: not JSON ({error}); expected one object per line") from None
-    if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
-        raise DataError(f'{where}: expected an object with "file_name"')
-    return row
+        labels = dict(found.get("labels") or [])
+        labels = {posixpath.join(folder, name): label for name, label in labels.items()}
+    except (ValueError, TypeError, AttributeError):
+        raise DataError(f"{where}: expected {expected}") from None
+    strange = [name for name in labels if not tree.has(name)]
+    if strange:
+        raise DataError(
+            f"{where}: has classes of {len(strange)} files that aren't in the zip, the first is "
+            f"{shown(strange[0])}; pack it anew with them, or without their classes"
+        )
+    return labels
 
 
-def _from_row(folder: Path, row: dict[str, Any], label: str, where: str) -> Listed:
-    if label not in row and label != LABEL:
-        raise DataError(f"{where}: no column {label!r}; there are: {', '.join(row)}")
-    refuse_escape(row["file_name"], where)
-    path = folder / row["file_name"]
-    if not path.is_file():
-        raise DataError(f"{where}: {path} is missing; put it there or delete the line")
-    return Listed(
-        file_entry(path), read_label(row.get(label), where, label), read_caption(row, where)
-    )
+def _unwrapped(tree: Tree) -> Tree:
+    """Without the folder that all of it was packed in, unless that is named as a part."""
+    tops = {name.partition("/")[0] if "/" in name else "" for name in tree.pictures}
+    top = tops.pop()
+    return tree if tops or not top or top.lower() in SPLITS else _unwrapped(tree.below(top))

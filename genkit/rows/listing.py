@@ -9,6 +9,7 @@ shifts nothing.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +18,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from genkit.errors import DataError
+from genkit.errors import DataError, shown
 from genkit.rows.columns import Class
 from genkit.rows.entries import Entry
 from genkit.rows.left_out import NONE, LeftOut
 
 Label = str | int | None
 Caption = str | list[str] | None
+_LARGEST_CLASS = 1 << 40
 
 
 class Listed(NamedTuple):
@@ -43,12 +45,14 @@ class Listing:
         parts: The pictures by their split; "" = the set is not divided, so all of them train.
         names: Words for classes that are written as numbers, or None.
         left_out: What lies in each of these parts and is not read.
+        columns: What metadata.jsonl calls its columns, where there is one.
     """
 
     kind: str
     parts: Mapping[str, Sequence[Listed]]
     names: tuple[str, ...] | None = None
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
 
     def part(self, split: str | None, where: str) -> list[Listed]:
         """The pictures of one split, or of all of them one after the other.
@@ -90,7 +94,7 @@ class Listing:
         if not given:
             return None, None
         if len(given) < len(labels):
-            first = listed[labels.index(None)].entry.name
+            first = listed[labels.index(None)].entry.where
             lacking = f"{len(labels) - len(given)} of {len(labels)} images have no label"
             raise DataError(f"{where}: {lacking}, the first is {first}; give all of them one")
         numbers = [one.label for one in known if isinstance(one.label, int)]
@@ -126,6 +130,20 @@ def take_turns(listed: Sequence[Listed]) -> list[Listed]:
     return [listed[i] for i in order]
 
 
+def read_json(content: bytes | str, where: str, expected: str) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        DataError: It is none, or one that is nested too deeply to be read.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise DataError(f"{where}: nested too deeply; expected {expected}") from None
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON ({error}); expected {expected}") from None
+
+
 def read_label(value: Any, where: str, name: str = "label") -> Label:
     """A class as a file names it under `name`.
 
@@ -133,7 +151,10 @@ def read_label(value: Any, where: str, name: str = "label") -> Label:
         DataError: It is neither a word nor a whole number.
     """
     if isinstance(value, bool) or not (value is None or isinstance(value, str | int)):
-        raise DataError(f"{where}: {name} is {value!r}; a class is a word or a whole number")
+        given = shown(repr(value))
+        raise DataError(f"{where}: {name} is {given}; a class is a word or a whole number")
+    if isinstance(value, int) and abs(value) > _LARGEST_CLASS:
+        raise DataError(f"{where}: {name} is larger than {_LARGEST_CLASS:,}; number classes from 0")
     return value
 
 
@@ -147,7 +168,8 @@ def read_caption(row: Mapping[str, Any], where: str) -> Caption:
     several = isinstance(found, list) and found and all(isinstance(text, str) for text in found)
     if found is None or isinstance(found, str) or several:
         return found
-    raise DataError(f"{where}: caption is {found!r}; expected a text or a list of texts")
+    given = shown(repr(found))
+    raise DataError(f"{where}: caption is {given}; expected a text or a list of texts")
 
 
 def _number(
@@ -157,7 +179,6 @@ def _number(
         return one.label
     if one.label in words and names is not None:
         return names.index(str(one.label))
-    known = ", ".join((names or ())[:20]) if words else "whole numbers"
-    raise DataError(
-        f"{where}: {one.entry.name} has class {one.label!r}; the train part has {known}"
-    )
+    known = shown(", ".join((names or ())[:20])) if words else "whole numbers"
+    label = shown(repr(one.label))
+    raise DataError(f"{where}: {one.entry.where} has class {label}; the train part has {known}")

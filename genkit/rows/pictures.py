@@ -13,7 +13,7 @@ from PIL.Image import Image as Picture
 from torch import Tensor
 
 from genkit.errors import DataError
-from genkit.images import Fit, decode, stack, to_array, to_mode
+from genkit.images import Fit, decoding, stack, to_array, to_mode
 from genkit.rows.base import Indices, Rows, hash_pictures, stacked, taken
 from genkit.rows.columns import Column, File, Image, Raw
 from genkit.rows.entries import Entry
@@ -112,8 +112,8 @@ class FileRows(Rows):
             DataError: The file is broken.
         """
         entry = self.entries[index]
-        picture = decode(entry.read(), entry.name)
-        return native(picture) if self.shape is None else self.shape.of(picture, entry.name)
+        with decoding(entry.read(), entry.where) as picture:
+            return native(picture) if self.shape is None else self.shape.of(picture, entry.where)
 
     def fitted(self, shape: Shape) -> FileRows:
         """The same pictures, each brought to a shape as it is decoded."""
@@ -150,7 +150,8 @@ class FileRows(Rows):
             return hash_pictures(self)
         digest = hashlib.sha256(self.shape.text.encode())
         for entry in self.entries:
-            digest.update(f"{entry.path.name}/{entry.size};".encode())
+            # A name need not be text.
+            digest.update(f"{entry.path.name}/{entry.size};".encode(errors="surrogateescape"))
             digest.update(entry.read(HEAD))
         if self.labels is not None:
             digest.update(self.labels.numpy().data)
@@ -170,4 +171,5 @@ def decoded(source: bytes | Path, where: str) -> Tensor:
     Raises:
         DataError: It is broken.
     """
-    return native(decode(source, where))
+    with decoding(source, where) as picture:
+        return native(picture)

@@ -122,11 +122,51 @@ def test_a_folder_is_the_same_to_training_check_pack_and_evaluation(make, tmp_pa
 
 
 def test_a_split_beside_other_folders_is_a_class_everywhere(tmp_path, caplog):
-    write(tmp_path, "train/0.png", "bus/0.png", "bus/1.png")
-    assert open_path(tmp_path).class_names == ("bus", "train")
-    assert open_data(FolderData(root=tmp_path, image_size=SIZE)).class_names == ("bus", "train")
-    assert inspect(tmp_path).classes == {"bus": 2, "train": 1}
-    assert "bus beside train, so these are classes" in caplog.text
+    write(tmp_path, "test/0.png", "control/0.png", "control/1.png")
+    assert open_path(tmp_path).class_names == ("control", "test")
+    assert open_data(FolderData(root=tmp_path, image_size=SIZE)).class_names == ("control", "test")
+    assert inspect(tmp_path).classes == {"control": 2, "test": 1}
+    assert "control beside test, so these are classes" in caplog.text
+
+
+@pytest.mark.parametrize("beside", ["bus/0.png", "0.png"])
+@pytest.mark.parametrize("name", ["train", "Train"])
+def test_a_train_folder_beside_others_is_refused_everywhere_with_both_readings(
+    tmp_path, name, beside
+):
+    write(tmp_path, f"{name}/0.png", "test/0.png", beside)
+    message = f"{name} and test would be parts of a set, but {beside.partition('/')[0]} lies beside"
+    for read in (
+        open_path,
+        inspect,
+        lambda root: open_data(FolderData(root=root, image_size=SIZE)),
+        lambda root: pack(root, root / "out", per_shard=2),
+    ):
+        with pytest.raises(DataError, match=message):
+            read(tmp_path)
+    # Each way out that the message names.
+    (tmp_path / beside.partition("/")[0]).rename(tmp_path.parent / f"{name}-{len(beside)}")
+    assert inspect(tmp_path).parts == {"train": 1, "test": 1}
+
+
+def test_parts_are_found_whatever_their_case_and_one_of_two_cases_is_refused(tmp_path):
+    write(tmp_path, "Train/a/0.png", "TEST/a/0.png")
+    assert inspect(tmp_path).parts == {"train": 1, "test": 1}
+    assert len(open_data(FolderData(root=tmp_path, image_size=SIZE), "test")) == 1
+    write(tmp_path, "train/a/0.png")
+    with pytest.raises(DataError, match="name a part twice; rename one"):
+        open_path(tmp_path)
+
+
+def test_one_metadata_file_at_the_root_lists_the_parts(tmp_path):
+    names = ("train/0.png", "test/1.png", "train/2.png")
+    write(tmp_path, *names, "train/unlisted.png", "test/notes.txt")
+    write_metadata(tmp_path, *({"file_name": n, "label": i} for i, n in enumerate(names)))
+    assert inspect(tmp_path).parts == {"train": 2, "test": 1}
+    train, test = (open_data(FolderData(root=tmp_path, image_size=SIZE), s) for s in SPLITS)
+    assert (train.labels.tolist(), test.labels.tolist()) == ([0, 2], [1])
+    assert train.left_out.sentence() == "1 file left out: 1 not listed in metadata.jsonl"
+    assert test.left_out.sentence() == "1 file left out: 1 .txt"
 
 
 def test_what_is_no_picture_does_not_keep_parts_apart(tmp_path):

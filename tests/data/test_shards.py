@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from genkit.data import open_data
+from genkit.data.inspect import inspect
 from genkit.data.pack import pack
 from genkit.data.readers.folder import FolderData
 from genkit.data.readers.shards import ShardsData
@@ -26,6 +27,7 @@ def folder(root):
 
 
 def archive(path, members):
+    path.parent.mkdir(exist_ok=True)
     with tarfile.open(path, "w") as tar:
         for name, content in members:
             member = tarfile.TarInfo(name)
@@ -176,6 +178,47 @@ def test_missing_and_empty_shards_are_refused(tmp_path):
         open_data(config(archive(tmp_path / "a.tar", [("a.txt", b"")])))
     with pytest.raises(DataError, match=r"no shard with 'test' in its name"):
         open_data(config(tmp_path), "test")
+
+
+def test_test_shards_are_never_trained_on(tmp_path, png):
+    for name, count in (("photos-0", 2), ("photos-test-0", 1)):
+        archive(tmp_path / "set" / f"{name}.tar", [(f"{i}.png", png) for i in range(count)])
+    assert len(open_data(config(tmp_path / "set"))) == 2
+    assert len(open_data(config(tmp_path / "set"), "test")) == 1
+    assert len(open_path(tmp_path / "set")) == 3
+    (tmp_path / "set" / "photos-0.tar").unlink()
+    with pytest.raises(DataError, match=r"only of test, .*data.root='.*/\*.tar'"):
+        open_data(config(tmp_path / "set"))
+    # What the message advises.
+    assert len(open_data(config(tmp_path / "set" / "*.tar"))) == 1
+
+
+def test_what_a_shard_holds_and_is_not_read_is_counted(tmp_path, png):
+    members = [("a.png", png), ("a.jpg", png), ("a.cls", b"0"), ("a.npy", b""), ("b.cls", b"1")]
+    shard = archive(tmp_path / "a.tar", [*members, ("img.001.png", png), ("x/._a.png", b"")])
+    rows = open_data(config(shard))
+    assert (len(rows), rows.labels.tolist()) == (1, [0])
+    assert rows.left_out.reasons == {
+        ".npy": 1,
+        "with a dot in its key": 1,
+        "a second picture of its key": 1,
+        "without the picture of its key": 1,
+    }
+    assert inspect(shard).left_out == rows.left_out
+
+
+def test_shards_without_a_picture_say_what_they_hold(tmp_path, png):
+    shard = archive(tmp_path / "a.tar", [(f"img.{i}.png", png) for i in range(3)])
+    with pytest.raises(DataError, match=r"KEY has no dot; 3 files left out: 3 with a dot in its"):
+        open_data(config(shard))
+
+
+def test_an_archive_without_pictures_leaves_nothing_in_the_cache(tmp_path):
+    shard = archive(tmp_path / "a.tar", [("a.bin", bytes(100_000))])
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(shard.read_bytes()))
+    with pytest.raises(DataError, match="no images"):
+        open_data(config(tmp_path / "a.tar.gz"))
+    assert list((cache_folder() / "shards").glob("a-*")) == []
 
 
 def test_an_unwritable_cache_says_what_to_do_with_gzipped_shards(packed, tmp_path, monkeypatch):

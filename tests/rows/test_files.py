@@ -286,6 +286,108 @@ def test_a_hostile_or_wrong_zip_is_refused(tmp_path, members, message):
         open_path(write_zip(tmp_path / "bad.zip", members))
 
 
+def test_a_zip_without_a_table_is_read_as_the_folder_that_was_packed(tmp_path):
+    images = pictures(4)
+    names = (
+        "set/train/cat/0.png",
+        "set/train/dog/1.png",
+        "set/train/cat/2.png",
+        "set/test/dog/3.png",
+    )
+    members = [(name, png_bytes(image)) for name, image in zip(names, images, strict=True)]
+    members += [
+        ("__MACOSX/set/train/._0.png", b"x"),
+        ("set/.DS_Store", b"x"),
+        ("set/notes.txt", b""),
+    ]
+    path = write_zip(tmp_path / "set.zip", members)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path)
+    for split in ("train", "test", None):
+        packed, folder = open_path(path, split), open_path(tmp_path / "set", split)
+        assert packed.class_names == folder.class_names == ("cat", "dog")
+        assert packed.fingerprint == folder.fingerprint
+        assert packed.left_out == folder.left_out
+    assert packed.left_out.reasons == {".txt": 1}
+
+
+def test_a_zip_holds_its_table_below_a_folder_too(tmp_path):
+    images = pictures(2)
+    members = [(f"set/x/{i}.png", png_bytes(image)) for i, image in enumerate(images)]
+    table = json.dumps({"labels": [["x/0.png", 1], ["x/1.png", 0]]}).encode()
+    path = write_zip(tmp_path / "set.zip", [*members, ("set/dataset.json", table)])
+    assert open_path(path).labels.tolist() == [1, 0]
+    table = json.dumps({"labels": [["0.png", 1]]}).encode()
+    path = write_zip(tmp_path / "bad.zip", [*members, ("set/dataset.json", table)])
+    with pytest.raises(DataError, match=r"1 files that aren't in the zip, the first is set/0.png"):
+        open_path(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'\xef\xbb\xbf{"file_name": "000000.png", "label": 1, "text": "a\xe2\x80\xa8b"}\r\n',
+        b'\n{"file_name": "./000000.png", "label": 1, "text": "a\xe2\x80\xa8b"}',
+    ],
+    ids=["byte order mark", "line separator"],
+)
+def test_metadata_is_read_with_a_byte_order_mark_and_cut_at_line_ends_only(tmp_path, content):
+    folder = write_folder(tmp_path / "folder", pictures(2))
+    (folder / "metadata.jsonl").write_bytes(content)
+    rows = open_path(folder)
+    assert rows.read([0], ("label", "caption"))["caption"] == ["a\u2028b"]
+    assert rows.left_out.reasons == {"not listed in metadata.jsonl": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"file_name": "a"}'.encode("utf-16"), "no UTF-8 text .*; save it as UTF-8"),
+        (b'{"file_name": "in\\\\0.png"}', r"in\\0.png is missing; .*; write / between folders"),
+        (b'{"file_name": "/etc/x.png"}', "leads out of the set"),
+        (b'{"file_name": "' + b"x" * 10_000 + b'"}', r"characters left out\] x+ is missing"),
+        (b'{"file_name": "a", "k": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+        (b'{"file_name": "000000.png", "label": 1' + b"0" * 30 + b"}", "label is larger than"),
+        (b'{"file_name": "000000.png", "label": 1' + b"0" * 5_000 + b"}", "not JSON"),
+        (b'{"file_name": "000000.png\\u0000"}', r"000000.png\\x00 is missing"),
+    ],
+)
+def test_a_hostile_or_strange_metadata_file_is_refused_in_one_line(tmp_path, content, message):
+    folder = write_folder(tmp_path / "folder", pictures(1))
+    (folder / "metadata.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        open_path(folder)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 900
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.json", DEEP), ("a.cls", DEEP), ("a.cls", b"1" + b"0" * 30), ("a.cls", b"9" * 5_000)],
+)
+def test_a_hostile_member_of_a_shard_is_refused(tmp_path, name, content):
+    shard = write_tar(tmp_path / "a.tar", [("a.png", png_bytes(pictures(1)[0])), (name, content)])
+    with pytest.raises(DataError, match=rf"a.tar!{name}: ") as caught:
+        open_path(shard)
+    assert len(str(caught.value)) < 900
+
+
+@pytest.mark.parametrize("table", [DEEP, b'{"labels": ' + DEEP + b"}", b'{"labels": [["a.png"]]}'])
+def test_a_hostile_table_of_a_zip_is_refused(tmp_path, table):
+    members = [("a.png", png_bytes(pictures(1)[0])), ("dataset.json", table)]
+    with pytest.raises(DataError, match=r"dataset.json: "):
+        open_path(write_zip(tmp_path / "set.zip", members))
+
+
+def test_a_path_too_long_to_exist_is_refused(tmp_path):
+    for ending in ("", ".npz", ".zip", ".tar"):
+        with pytest.raises(DataError, match="no such file|no shards"):
+            open_path(tmp_path / ("x" * 10_000 + ending))
+
+
 def test_a_zip_that_unpacks_to_too_much_or_is_damaged_is_refused(tmp_path, monkeypatch):
     path = write_zip(tmp_path / "set.zip", [("a.png", png_bytes(pictures()[0]))])
     whole = path.read_bytes()

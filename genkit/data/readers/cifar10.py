@@ -21,9 +21,10 @@ from genkit.data.memory import of_listing
 from genkit.data.resize import resized
 from genkit.errors import DataError
 from genkit.files import cache_folder
-from genkit.rows.archives import SUFFIXES, list_tars
+from genkit.rows.archives import list_tars
 from genkit.rows.base import Rows, image_rows
 from genkit.rows.listing import Listing
+from genkit.rows.shard_names import is_shard
 
 CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -52,11 +53,10 @@ class Cifar10Data(DataSection):
         name = f"cifar10:{split}"
         given = folder_given(self.root)
         root = given or cache_folder() / "cifar10"
-        if shards := sorted(p for s in SUFFIXES for p in root.glob(f"cifar10-{split}-*{s}")):
-            listed = list_tars(shards)
-            return of_listing(
-                name, Listing("shards", {split: listed}, CLASSES), listed, self, split
-            )
+        if shards := sorted(p for p in root.glob(f"cifar10-{split}-*") if is_shard(p)):
+            found = list_tars(shards)
+            listing = Listing("shards", {split: found.listed}, CLASSES)
+            return of_listing(name, listing, found.listed, self, split, found.left_out)
         parts = [_records(content, where) for where, content in _contents(given, root, split)]
         records = torch.cat(parts)[: self.limit if split == "train" else None]
         pixels = resized(records[:, 1:].reshape(-1, 3, 32, 32), self)

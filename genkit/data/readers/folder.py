@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +30,7 @@ class FolderData(DataSection):
         name = f"folder:{self.root.resolve().name}:{split}"
         if self.root.suffix == ".npz":
             return self._array(name, split)
-        pictures = self.root.is_dir() and has_pictures(self.root)
+        pictures = os.path.isdir(self.root) and has_pictures(self.root)
         find = list_folder(self.root, self.label) if pictures else list_path(self.root, split)
         listed = take_turns(find.part(split, str(self.root)))
         left_out = find.without(split, str(self.root))
