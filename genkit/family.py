@@ -10,22 +10,25 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import logging
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genkit.config import read_tree, validate
-from genkit.errors import ConfigError
+from genkit.config import laid_over, read_tree, validate
+from genkit.errors import ConfigError, shown
 from genkit.training.config import RunConfig
 from genkit.training.upgrade import upgraded
 
 if TYPE_CHECKING:
     from genkit.training.trainer import Trainer
+
+log = logging.getLogger("genkit")
 
 GROUP = "genkit.families"  # our own package, and the entry points of others
 
@@ -91,19 +94,38 @@ def load(name: str) -> Family:
     return family
 
 
-def load_config(path: Path | str, overrides: tuple[str, ...] | list[str] = ()) -> RunConfig:
-    """The config of a run: YAML, overrides, defaults of its family, everything checked."""
-    tree = read_tree(path, overrides)
-    return resolve(tree, str(path))
+def load_config(config: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
+    """The config of a run: YAML, overrides, defaults of its family, everything checked.
+
+    Args:
+        config: A YAML file, or settings as nested dicts: `{"family": "dcgan", "data": {...}}`.
+        overrides: `section.key=value` settings laid over it.
+
+    Raises:
+        ConfigError: It names every problem that there is.
+    """
+    if isinstance(config, Mapping):
+        tree, where = dict(config), "the settings given"
+    else:
+        tree, where = read_tree(config), shown(config)
+    laid, to_say = laid_over(tree, overrides, lambda laid: _kind_of(laid, where))
+    found = resolve(laid, where)
+    for line in to_say:
+        log.info(line)
+    return found
 
 
 def resolve(tree: Mapping[str, Any], where: str) -> RunConfig:
     """A plain tree as the config class of the family that it names."""
+    kind = _kind_of(tree, where)
+    return validate(kind, upgraded(tree, kind), where)
+
+
+def _kind_of(tree: Mapping[str, Any], where: str) -> type[RunConfig]:
     name = tree.get("family")
     if not isinstance(name, str):
         raise ConfigError(f"{where}: `family` is missing; there are: {', '.join(names())}")
-    kind = load(name).config
-    return validate(kind, upgraded(tree, kind), where)
+    return load(name).config
 
 
 def _own() -> set[str]:

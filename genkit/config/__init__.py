@@ -6,9 +6,12 @@ by subclassing `RunConfig` of `genkit/training/config.py`.
 The comment beside a setting is its documentation: `genkit config show` and the schema repeat it.
 """
 
+from genkit.config.checking import nearest, validate
 from genkit.config.comments import comments_of
 from genkit.config.data import AnyData, DataSection, kinds, reader
-from genkit.config.reading import read_tree, sections_of, validate
+from genkit.config.overrides import laid_over
+from genkit.config.parsing import parse
+from genkit.config.reading import read_tree
 from genkit.config.sections import (
     ByKind,
     ComponentRef,
@@ -18,6 +21,7 @@ from genkit.config.sections import (
     Positive,
     Section,
     may_change,
+    sections_of,
 )
 from genkit.config.writing import differences, flatten, to_tree, to_yaml
 
@@ -35,7 +39,10 @@ __all__ = [
     "differences",
     "flatten",
     "kinds",
+    "laid_over",
     "may_change",
+    "nearest",
+    "parse",
     "read_tree",
     "reader",
     "sections_of",

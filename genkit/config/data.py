@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, SerializeAsAny, Tag
 
-from genkit.config.reading import nearest
+from genkit.config.checking import nearest
 from genkit.config.sections import MayChange, NonNegative, Positive, Section
 
 if TYPE_CHECKING:

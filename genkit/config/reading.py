@@ -1,164 +1,30 @@
-"""YAML with overrides becomes a frozen config, or one error that lists every problem."""
+"""A YAML file becomes plain values."""
 
 from __future__ import annotations
 
-import difflib
-import types
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from genkit.config.sections import Section
-from genkit.errors import ConfigError
-
-S = TypeVar("S", bound=Section)
-
-TOLD_APART_BY = ("kind", "prediction")  # the fields that name one section of several
+from genkit.config.parsing import parse
+from genkit.errors import ConfigError, shown
 
 
-def read_tree(path: Path | str, overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """The YAML file with `a.b=value` overrides laid over it, as plain dicts, not yet validated."""
-    path = Path(path)
+def read_tree(path: Path | str) -> dict[str, Any]:
+    """What a YAML file says, as plain dicts, not yet validated.
+
+    Raises:
+        ConfigError: There is no such file, or it can't be read.
+    """
+    name = shown(path)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: no such config file; `ls configs/*/` shows the shipped ones"
+            f"{name}: no such config file; `ls configs/*/` shows the shipped ones"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: can't be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{name}: can't be read: {shown(error)}") from None
+    tree = parse(text, name)
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: expected `key: value` lines, got {type(tree).__name__}")
-    for override in overrides:
-        _apply(tree, override)
+        raise ConfigError(f"{name}: expected `key: value` lines, got {type(tree).__name__}")
     return tree
-
-
-def _apply(tree: dict[str, Any], override: str) -> None:
-    dotted, equals, text = override.partition("=")
-    if not equals or not dotted:
-        raise ConfigError(f"override {override!r}: write it as section.key=value")
-    *sections, leaf = dotted.strip().split(".")
-    for section in sections:
-        if tree.get(section) is None:  # missing, or `section:` with nothing below it
-            tree[section] = {}
-        tree = tree[section]
-        if not isinstance(tree, dict):
-            raise ConfigError(f"override {override!r}: {section!r} is a value, not a section")
-    try:
-        tree[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
-
-
-def validate(kind: type[S], tree: Mapping[str, Any], where: str) -> S:
-    """The tree as a frozen config, or one `ConfigError` that lists every problem with its path."""
-    try:
-        return kind.model_validate(dict(tree))
-    except ValidationError as error:
-        problems = [_describe(kind, problem, tree) for problem in error.errors()]
-        if len(problems) == 1:
-            raise ConfigError(f"{where}: {problems[0]}") from None
-        head = f"{where}: {len(problems)} problems"
-        raise ConfigError("\n  ".join([head, *problems])) from None
-
-
-def _describe(kind: type[Section], problem: Mapping[str, Any], tree: Any) -> str:
-    keys = [key for key in problem["loc"] if isinstance(key, str | int)]
-    section, path, others = _walk(kind, keys, tree)
-    dotted = ".".join(str(key) for key in path)
-    said = _of_another_kind(problem, section, others) or _explain(problem, section)
-    return f"{dotted}: {said}" if dotted else said
-
-
-def _of_another_kind(
-    problem: Mapping[str, Any], section: type[Section], others: Sequence[type[Section]]
-) -> str | None:
-    """What to say of a key that is unknown here, but not to sections of another kind."""
-    key = str(problem["loc"][-1]) if problem["loc"] else ""
-    knowing = [other for other in others if key in other.model_fields]
-    if problem["type"] != "extra_forbidden" or not knowing:
-        return None
-    name, (own, *_) = next((n, tags) for n, tags in _tags(section).items())
-    tags = [tag for other in knowing for tag in _tags(other)[name]]
-    return f"{key} says nothing to {name}={own}; leave it out, or choose {name}={' or '.join(tags)}"
-
-
-def _explain(problem: Mapping[str, Any], section: type[Section]) -> str:
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    match problem["type"]:
-        case "extra_forbidden":
-            return f"unknown key; {nearest(str(problem['loc'][-1]), list(section.model_fields))}"
-        case "missing":
-            return "missing; give it a value"
-        case "union_tag_not_found":
-            return "`kind` is missing, it says what the other keys mean"
-        case "union_tag_invalid":
-            tag, known = str(problem["ctx"]["tag"]), str(problem["ctx"]["expected_tags"])
-            return f"no kind {tag!r}; {nearest(tag, known.replace(chr(39), '').split(', '))}"
-        case "model_type" | "model_attributes_type":
-            return f"expected a section of `key: value` lines (got {problem['input']!r})"
-        case "value_error":
-            return message
-    return f"{message} (got {problem['input']!r})"
-
-
-def _walk(
-    kind: type[Section], keys: Sequence[str | int], tree: Any
-) -> tuple[type[Section], list[str | int], list[type[Section]]]:
-    """The section that holds the last key, the path without pydantic's union tags, and the
-    sections of other kinds that could have stood in the section's place.
-
-    Args:
-        kind: The outermost section.
-        keys: Where pydantic found a problem.
-        tree: What was to be validated.
-    """
-    section: type[Section] = kind
-    path: list[str | int] = []
-    current: Any = kind
-    others: list[type[Section]] = []
-    for position, key in enumerate(keys):
-        options = sections_of(current)
-        tagged = [o for o in options if len(options) > 1 and key in sum(_tags(o).values(), ())]
-        if tagged:
-            current, others = tagged[0], [option for option in options if option != tagged[0]]
-            continue
-        if not options:
-            path += [key] if isinstance(key, int) else []  # a place in a list, or a union's tag
-            continue
-        path.append(key)
-        section = options[0]
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-        if str(key) in section.model_fields and position + 1 < len(keys):
-            field = section.model_fields[str(key)]
-            current = section.section_of(str(key), tree) or field.annotation
-    return section, path, others
-
-
-def sections_of(annotation: Any) -> list[type[Section]]:
-    """The sections that a setting of this type may be, one or several."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return [annotation]
-    if get_origin(annotation) in (Union, types.UnionType, Annotated):
-        return [s for argument in get_args(annotation) for s in sections_of(argument)]
-    return []
-
-
-def _tags(section: type[Section]) -> dict[str, tuple[str, ...]]:
-    """The fields that may tell a section from others, and their values."""
-    fields = section.model_fields.items()
-    return {n: get_args(f.annotation) for n, f in fields if n in TOLD_APART_BY}
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """What to say to a name that is not known: the nearest one, or all there are."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if not close:  # batchsize -> batch_size scores well; lr_rate -> lr does not
-        close = [k for k in known if name.startswith(k) or k.startswith(name)][:1]
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"

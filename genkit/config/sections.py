@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import types
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from genkit.config.comments import comments_of
 
@@ -14,11 +26,27 @@ Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
+MISREAD = "misread"  # the type of a problem that names its setting itself
+LARGEST = 2**63  # whole numbers of settings stay below
+
 
 class Section(BaseModel):
     """A group of settings: frozen, unknown keys refused, defaults checked too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_read_as_meant(cls, tree: Any) -> Any:
+        """Home folders found, what would be misread refused; `optim:` alone has its defaults."""
+        if not isinstance(tree, Mapping):
+            return tree
+        types = {name: field.annotation for name, field in cls.model_fields.items()}
+        return {
+            name: _as_meant(name, value, types.get(name))
+            for name, value in tree.items()
+            if not (value is None and _is_section(types.get(name)))
+        }
 
     @classmethod
     def section_of(cls, name: str, tree: Any) -> type[Section] | None:
@@ -63,8 +91,22 @@ class ByKind:
         told = Field(discriminator=self.key)
         return handler.generate_schema(Annotated[union, told, BeforeValidator(self._named)])
 
+    def names(self, section: type[Section], tree: Any) -> bool:
+        """Whether a plain tree means that section of the several."""
+        named = tree.get(self.key, self.default) if isinstance(tree, Mapping) else self.default
+        return named in get_args(section.model_fields[self.key].annotation)
+
     def _named(self, tree: Any) -> Any:
         return {self.key: self.default, **tree} if isinstance(tree, Mapping) else tree
+
+
+def sections_of(annotation: Any) -> list[type[Section]]:
+    """The sections that a setting of this type may be, one or several."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return [s for argument in get_args(annotation) for s in sections_of(argument)]
+    return []
 
 
 @dataclass(frozen=True)
@@ -80,7 +122,9 @@ MayChange = Annotated[T, _MayChange()]
 # A trained network that a run builds on and leaves as it is: a run folder, an export folder or a
 # Hub id, and behind # the name of the component where there are several: runs/vae, org/model#vae.
 # It may lie elsewhere when a run is resumed: the run knows its weights again.
-ComponentRef = MayChange[Annotated[str, Field(pattern=r"^[^#]+(#\w+)?$")]]
+ComponentRef = MayChange[
+    Annotated[str, Field(pattern=r"^[^#]+(#\w+)?$"), AfterValidator(os.path.expanduser)]
+]
 
 
 def may_change(section: Section, dotted: str) -> bool:
@@ -94,3 +138,49 @@ def may_change(section: Section, dotted: str) -> bool:
     if marked or not isinstance(inner, Section):
         return marked
     return may_change(inner, rest)
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+
+def is_text(annotation: Any) -> bool:
+    """Whether settings of this type are text: words, paths or names, or null beside them."""
+    kinds = set(_leaves(annotation)) - {type(None)}
+    return bool(kinds) and all(kind is str or issubclass(kind, Path) for kind in kinds)
+
+
+def _is_section(annotation: Any) -> bool:
+    return bool(sections_of(annotation)) and type(None) not in get_args(annotation)
+
+
+def _as_meant(name: str, value: Any, annotation: Any) -> Any:
+    kinds = set(_leaves(annotation))
+    parts = list(value) if isinstance(value, list | tuple) else [value]
+    is_number = bool(kinds & {int, float}) and bool not in kinds
+    if is_number and any(isinstance(part, bool) for part in parts):
+        raise misread(name, f"expected a number, got {str(value).lower()}")
+    if any(type(part) is int and abs(part) >= LARGEST for part in parts):
+        raise misread(name, "a number of more than 63 bits; give a smaller one")
+    if Path in kinds and isinstance(value, str | Path):
+        if not str(value):
+            raise misread(name, "an empty path; write . for the current folder")
+        return os.path.expanduser(value)
+    return value
+
+
+def misread(name: str, message: str) -> PydanticCustomError:
+    """What a validator of a whole section raises about one setting of it."""
+    return PydanticCustomError(MISREAD, "{message}", {"name": name, "message": message})
+
+
+def _leaves(annotation: Any) -> Iterator[type]:
+    """The plain types that a type is made of, those of the words of a `Literal` too."""
+    if get_origin(annotation) is Annotated:
+        yield from _leaves(get_args(annotation)[0])
+    elif get_origin(annotation) is Literal:
+        yield from (type(word) for word in get_args(annotation))
+    elif get_origin(annotation) in (Union, types.UnionType, tuple, list):
+        for part in get_args(annotation):
+            yield from _leaves(part)
+    elif isinstance(annotation, type):
+        yield annotation

@@ -54,7 +54,7 @@ def _upgraded(name: str, tree: Mapping[str, Any], config: type[RunConfig]) -> Ma
     field = config.model_fields.get(name)
     kinds = [] if field is None else sections_of(field.annotation)
     told = next((m for m in getattr(field, "metadata", ()) if isinstance(m, ByKind)), None)
-    chosen = next((kind for kind in kinds if told is None or _is_named(kind, told, tree)), None)
+    chosen = next((kind for kind in kinds if told is None or told.names(kind, tree)), None)
     if chosen is None:
         return tree
     others = [kind for kind in kinds if kind is not chosen]
@@ -63,10 +63,6 @@ def _upgraded(name: str, tree: Mapping[str, Any], config: type[RunConfig]) -> Ma
         for key, value in tree.items()
         if not (_stood_for_default(name, key, value, chosen) or _idle(key, value, chosen, others))
     }
-
-
-def _is_named(kind: type[Section], told: ByKind, tree: Mapping[str, Any]) -> bool:
-    return tree.get(told.key, told.default) in get_args(kind.model_fields[told.key].annotation)
 
 
 def _stood_for_default(name: str, key: str, value: Any, section: type[Section]) -> bool:
