@@ -21,7 +21,7 @@ from genkit.config import differences, may_change, read_tree, to_tree, to_yaml
 from genkit.errors import CheckpointError, ConfigError, shown
 from genkit.family import resolve
 from genkit.files import write_whole
-from genkit.training import checkpoints
+from genkit.training import checkpoints, refusals
 from genkit.training.config import RunConfig
 
 log = logging.getLogger("genkit")
@@ -53,27 +53,41 @@ def _has(folder: Path, *names: str) -> bool:
     return any((folder / name).exists() for name in names)
 
 
-def prepare(config: RunConfig, run_dir: Path, *, resume: bool) -> None:
-    """Write `config.yaml`, after making sure that nobody else's results would be overwritten.
+def check(config: RunConfig, run_dir: Path, *, resume: bool, processes: int = 1) -> None:
+    """Make sure that nobody else's results would be overwritten, and that a resume can go on.
+
+    Args:
+        config: What is to be trained.
+        run_dir: Where; it need not exist.
+        resume: Go on with what is there, and say which settings change.
+        processes: How many train together.
 
     Raises:
         CheckpointError: The folder holds results and `resume` is off, or of other settings.
     """
     path = run_dir / "config.yaml"
-    if path.exists() and (resume or _has(run_dir, *RESULTS)):
-        changed = differences(_settings(path), to_tree(config))
-        lasting = {k: v for k, v in changed.items() if not resume or not _may_change(k, config)}
-        if lasting or not resume:
-            raise CheckpointError(_refusal(run_dir, lasting, resume=resume))
-        _refuse_fewer_steps(config, run_dir)
-        if changed:
-            words = ", ".join(
-                f"{k} {shown(v[1])} instead of {shown(v[0])}" for k, v in changed.items()
-            )
-            log.info("%s goes on with %s", shown(run_dir), words)
-    if launch.ranks().is_first:
-        with checkpoints.explained(f"run folder {run_dir}"):
-            write_whole(path, to_yaml(config))
+    if not path.exists() or not (resume or _has(run_dir, *RESULTS)):
+        return
+    changed = differences(_settings(path), to_tree(config))
+    lasting = {k: v for k, v in changed.items() if not resume or not _may_change(k, config)}
+    if lasting or not resume:
+        raise CheckpointError(_refusal(run_dir, lasting, resume=resume))
+    newest = checkpoints.newest_meta(run_dir / "checkpoints")
+    if newest is not None:
+        _refuse_fewer_steps(config, run_dir, int(newest.get("step", 0)))
+        now, words = config.global_batch(processes), config.batch_in_words(processes)
+        refusals.another_batch(run_dir / "checkpoints", {"global_batch": now, **newest}, now, words)
+    if changed and launch.ranks().is_first:
+        words = ", ".join(
+            f"{k} {shown(new)} instead of {shown(old)}" for k, (old, new) in changed.items()
+        )
+        log.info("%s goes on with %s", shown(run_dir), words)
+
+
+def write_config(config: RunConfig, run_dir: Path) -> None:
+    """Write the `config.yaml` of a run that begins or goes on; first all that can refuse it."""
+    with checkpoints.explained(f"run folder {run_dir}"):
+        write_whole(run_dir / "config.yaml", to_yaml(config))
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -91,8 +105,7 @@ def _may_change(key: str, config: RunConfig) -> bool:
     return may_change(config, key)
 
 
-def _refuse_fewer_steps(config: RunConfig, run_dir: Path) -> None:
-    done = max(checkpoints.steps(run_dir / "checkpoints"), default=0)
+def _refuse_fewer_steps(config: RunConfig, run_dir: Path, done: int) -> None:
     if config.trainer.steps < done:
         raise CheckpointError(
             f"{shown(run_dir)}: is at step {done}, so it can't go on to "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from genkit.config import DataSection, kinds, reader
 from genkit.data.loader import Loader, check_size
+from genkit.data.memory import only_listed
 from genkit.errors import ConfigError, DataError
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
@@ -19,11 +21,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("genkit")
 
+# Where classes are written, by data.kind.
+LABELS = {
+    "folder": "sort the images into one sub-folder per class, or name the class column of "
+    "metadata.jsonl in data.label (data.label=null: sub-folders, although metadata.jsonl is there)",
+    "shards": "write the class of KEY.png into KEY.cls or as `label` into KEY.json beside it",
+    "custom": "hand over (image, label) pairs",
+}
+ANOTHER_KIND = "choose another data.kind"
+
 __all__ = ["Batch", "Loader", "check_needs", "check_size", "open_data", "open_reference"]
 
 
 def open_data(
-    data: DataSection, split: str = "train", *, dataset: Dataset[Any] | None = None
+    data: DataSection,
+    split: str = "train",
+    *,
+    dataset: Dataset[Any] | None = None,
+    check: Callable[[Rows], None] = lambda rows: None,
 ) -> Rows:
     """The data set that the config names, every picture as configured.
 
@@ -31,6 +46,7 @@ def open_data(
         data: The config's `data` section.
         split: Which part; `data.limit` shortens the train part only.
         dataset: One's own set of (image, label) pairs, when data.kind is "custom".
+        check: Raises where the rows won't do; called before any of their pictures is decoded.
 
     Raises:
         DataError: The files are missing or broken, or there is no such part.
@@ -38,13 +54,18 @@ def open_data(
     from genkit.data.readers.custom import CustomData
 
     if dataset is None:
-        return _say_left_out(data.open(split))
+        with only_listed() as waiting:
+            rows = data.open(split)
+        check(rows)
+        return _say_left_out(data.open(split) if waiting else rows)
     if not isinstance(data, CustomData):
         raise ConfigError(
             f"data.kind={data.kind}: a data set was handed over in Python as well; "
             "set data.kind=custom, or leave it out"
         )
-    return _say_left_out(data.open_dataset(dataset, split))
+    rows = data.open_dataset(dataset, split)
+    check(rows)
+    return _say_left_out(rows)
 
 
 def _say_left_out(rows: Rows) -> Rows:
@@ -98,12 +119,8 @@ def check_needs(rows: Rows, needs: frozenset[str], family: str) -> None:
     missing = sorted(needs - rows.columns.keys())
     if not missing:
         return
-    advice = (
-        "sort the images into one sub-folder per class, or name the class column of metadata.jsonl "
-        "in data.label (data.label=null: sub-folders, although metadata.jsonl is there)"
-        if missing == ["label"]
-        else "choose another data.kind"
-    )
+    kind = rows.name.partition(":")[0]
+    advice = LABELS.get(kind, ANOTHER_KIND) if missing == ["label"] else ANOTHER_KIND
     raise DataError(
         f"{rows.name}: family {family!r} needs {', '.join(missing)}, but this data set gives "
         f"only {', '.join(sorted(rows.columns))}; {advice}"

@@ -226,11 +226,18 @@ class _Plan(torch.utils.data.Sampler[Tensor]):
         return self.plan
 
 
-def check_size(rows: Rows, global_batch: int) -> None:
-    """Raise a `DataError` when an epoch is smaller than the batch of one optimizer step."""
+def check_size(
+    rows: Rows, global_batch: int, product: str = "data.batch_size x micro-batches x processes"
+) -> None:
+    """Raise a `DataError` when an epoch is smaller than the batch of one optimizer step.
+
+    Args:
+        rows: What is trained on.
+        global_batch: Rows of one optimizer step over all processes.
+        product: What that is the product of, for the message.
+    """
     if rows.epoch_size < global_batch:
         raise DataError(
             f"{rows.name}: {rows.epoch_size} images, but one optimizer step takes {global_batch} "
-            "(data.batch_size x processes x trainer.grad_accumulation); "
-            "lower data.batch_size or add images"
+            f"({product}); lower data.batch_size or add images"
         )

@@ -7,6 +7,8 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +32,23 @@ _SAY_EVERY_S = 5.0
 log = logging.getLogger("genkit")
 
 Pictures = dict[str, Tensor]  # of one row, (C, H, W) each
+
+_waiting: ContextVar[list[str] | None] = ContextVar("waiting", default=None)
+
+
+@contextmanager
+def only_listed() -> Iterator[list[str]]:
+    """In here readers list their files and decode no picture, for checks that need none.
+
+    Yields:
+        The names of the rows that were left so; opened again outside they are as configured.
+    """
+    names: list[str] = []
+    token = _waiting.set(names)
+    try:
+        yield names
+    finally:
+        _waiting.reset(token)
 
 
 def of_listing(
@@ -79,6 +98,9 @@ def arranged(rows: Rows, data: DataSection) -> Rows:
     in_memory = fits_memory(data, count)
     if not in_memory and data.on_error == "raise":
         log.info("%s: %s images, streamed: decoded as they are needed", rows.name, f"{count:,}")
+        return rows
+    if (waiting := _waiting.get()) is not None:
+        waiting.append(rows.name)
         return rows
     return _decoded(rows, data, in_memory=in_memory)
 

@@ -92,6 +92,18 @@ class AdversarialRunConfig(RunConfig):
     adversarial: AdversarialConfig = AdversarialConfig()
     optim: AdversarialOptimConfig = AdversarialOptimConfig()
 
+    @property
+    def batches_per_step(self) -> int:
+        """Micro-batches that one step takes: each update of the critic has its own."""
+        return super().batches_per_step * self.adversarial.critic_steps
+
+    @property
+    def batches_in_words(self) -> str:
+        """What `batches_per_step` is the product of."""
+        return (
+            f"{super().batches_in_words} x adversarial.critic_steps={self.adversarial.critic_steps}"
+        )
+
 
 A = TypeVar("A", bound=AdversarialRunConfig)
 
@@ -115,11 +127,6 @@ class AdversarialTrainer(Trainer[A]):
     def class_loss(self, verdict: Verdict, batch: Batch) -> Tensor | float:
         """What a critic that also names classes adds, for real and generated images alike."""
         return 0.0
-
-    @property
-    def batches_per_step(self) -> int:
-        """Micro-batches that one step takes."""
-        return super().batches_per_step * self.config.adversarial.critic_steps
 
     def opponents(
         self, generator: nn.Module, critic: nn.Module

@@ -93,6 +93,18 @@ def load(root: Path, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
     return state, meta
 
 
+def newest_meta(root: Path) -> dict[str, Any] | None:
+    """What the newest checkpoint says of itself, its tensors unread; None if none can be read."""
+    for step in reversed(steps(root)):
+        try:
+            found = json.loads((folder_of(root, step) / "meta.json").read_text())
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            return found
+    return None
+
+
 def load_newest(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The newest checkpoint that is whole; damaged ones are named in the log and passed over."""
     found = steps(root)

@@ -37,7 +37,7 @@ class TrainerConfig(Section):
     steps: MayChange[Positive] = 100_000  # of the optimizer
     seed: int = 0  # names every random draw of the run
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where it pays
-    grad_accumulation: Positive = 1  # micro-batches per optimizer step
+    grad_accumulation: MayChange[Positive] = 1  # micro-batches per optimizer step
     grad_clip: Annotated[float, Field(gt=0)] | None = None  # max global L2 norm; None = no clipping
     ema_decay: Fraction | None = 0.999  # None = keep no average
     ema_warmup: bool = True  # decay at step t is at most (1 + t) / (10 + t)
@@ -112,6 +112,25 @@ class RunConfig(Section):
                 "optim.constant_steps=0"
             )
         return self
+
+    @property
+    def batches_per_step(self) -> int:
+        """Micro-batches that one optimizer step takes on one process."""
+        return self.trainer.grad_accumulation
+
+    @property
+    def batches_in_words(self) -> str:
+        """What `batches_per_step` is the product of."""
+        return f"trainer.grad_accumulation={self.trainer.grad_accumulation}"
+
+    def global_batch(self, processes: int) -> int:
+        """Images that one optimizer step takes over all processes."""
+        return self.data.batch_size * self.batches_per_step * processes
+
+    def batch_in_words(self, processes: int) -> str:
+        """What `global_batch` is the product of, and each number in it."""
+        size = f"data.batch_size={self.data.batch_size}"
+        return f"{size} x {self.batches_in_words} x {processes} processes"
 
     @property
     def sampling_options(self) -> dict[str, Any]:

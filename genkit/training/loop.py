@@ -98,7 +98,12 @@ class Loop:
             )
             left = settings.steps - trainer.steps_done
             announce(estimate, left, trainer.device, precision)
-        start_trackers(trainer.accelerator, settings.trackers, flatten(to_tree(trainer.config)))
+        start_trackers(
+            trainer.accelerator,
+            settings.trackers,
+            flatten(to_tree(trainer.config)),
+            step=trainer.steps_done,
+        )
 
     def _go_on(
         self, first: list[Batch], batches: Generator[list[Batch], None, None], stop: StopRequest

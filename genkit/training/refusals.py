@@ -41,6 +41,23 @@ def non_finite(means: Mapping[str, float], bad: Mapping[str, int], run_dir: Path
     )
 
 
+def another_batch(root: Path, meta: Mapping[str, Any], global_batch: int, product: str) -> None:
+    """Raise a `CheckpointError` if a step of a checkpoint's run took another number of images.
+
+    Args:
+        root: The folder of checkpoints.
+        meta: What the checkpoint says of itself.
+        global_batch: Images that a step would take now.
+        product: What that is the product of.
+    """
+    if meta["global_batch"] != global_batch:
+        raise CheckpointError(
+            f"{root}: was trained with {meta['global_batch']} images a step, this would be "
+            f"{global_batch} = {product}; choose data.batch_size or trainer.grad_accumulation so "
+            "that the product stays the same"
+        )
+
+
 def other_circumstances(trainer: Trainer[Any], root: Path, meta: Mapping[str, Any]) -> None:
     """Raise a `CheckpointError` if a checkpoint's run had other batches, images or machines.
 
@@ -49,12 +66,8 @@ def other_circumstances(trainer: Trainer[Any], root: Path, meta: Mapping[str, An
         root: The folder of checkpoints.
         meta: What the checkpoint says of itself.
     """
-    if meta["global_batch"] != trainer.global_batch:
-        raise CheckpointError(
-            f"{root}: was trained with {meta['global_batch']} images a step, this would be "
-            f"{trainer.global_batch}; set data.batch_size or trainer.grad_accumulation so that "
-            "with the number of processes the product stays the same"
-        )
+    product = trainer.config.batch_in_words(trainer.processes)
+    another_batch(root, meta, trainer.global_batch, product)
     if meta["data"] != trainer.data.fingerprint:
         raise CheckpointError(
             f"{root}: was trained on other images (fingerprint {meta['data'][:12]}, "

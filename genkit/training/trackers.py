@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from genkit.errors import ConfigError
 from genkit.files import write_whole
+from genkit.machine import is_installed
 from genkit.training.checkpoints import explained
 
 if TYPE_CHECKING:
@@ -54,21 +54,33 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def start_trackers(
-    accelerator: Accelerator, names: Sequence[str], config: Mapping[str, Any]
-) -> None:
-    """Open the trackers that the config names, on the main process."""
+def check_trackers(names: Sequence[str]) -> None:
+    """Raise a `ConfigError` where one of them is not installed."""
     for name in names:
-        if importlib.util.find_spec(name) is None:
+        if not is_installed(name):
             raise ConfigError(
                 f"trainer.trackers: {name} is not installed; pip install 'genkit[{name}]'"
             )
+
+
+def start_trackers(
+    accelerator: Accelerator, names: Sequence[str], config: Mapping[str, Any], *, step: int
+) -> None:
+    """Open the trackers that the config names, on the main process.
+
+    Args:
+        accelerator: Of the run.
+        names: TensorBoard or W&B, which `check_trackers` has found.
+        config: Of the run, flat.
+        step: After which the run goes on: what TensorBoard was told of later ones it forgets.
+    """
     if names:
         from accelerate.tracking import filter_trackers
 
         accelerator.log_with = filter_trackers(list(names), accelerator.logging_dir)
         scalars = {k: v for k, v in config.items() if isinstance(v, bool | int | float | str)}
-        accelerator.init_trackers("genkit", config=scalars)
+        forget = {"tensorboard": {"purge_step": step + 1}} if step else {}
+        accelerator.init_trackers("genkit", config=scalars, init_kwargs=forget)
 
 
 class Window:

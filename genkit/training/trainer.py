@@ -135,7 +135,7 @@ class Trainer(ABC, Generic[C]):
     @property
     def batches_per_step(self) -> int:
         """Micro-batches that one step takes on one process."""
-        return self.config.trainer.grad_accumulation
+        return self.config.batches_per_step
 
     def phase(
         self,

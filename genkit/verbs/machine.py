@@ -5,7 +5,6 @@ Every check is a small function that gives one `Check`; `CHECKS` lists them in t
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import shutil
@@ -21,7 +20,7 @@ from packaging.requirements import Requirement
 
 from genkit.errors import GenkitError
 from genkit.files import cache_folder
-from genkit.machine import free_memory, has_fast_bf16
+from genkit.machine import free_memory, has_fast_bf16, is_installed
 from genkit.nn.pretrained import digits, inception
 from genkit.nn.pretrained.weights import sha256_of
 
@@ -101,7 +100,7 @@ def _constraints() -> dict[str, str]:
 
 def extras() -> Check:
     """Packages that only some settings need."""
-    missing = [name for name in ("tensorboard", "wandb") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("tensorboard", "wandb") if not is_installed(name)]
     if not missing:
         return Check("extras", "ok", "tensorboard, wandb")
     advice = "only for trainer.trackers: " + ", ".join(f"pip install {n}" for n in missing)

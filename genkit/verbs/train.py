@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from genkit import launch, run_folder
 from genkit.config import to_tree, to_yaml
-from genkit.data import check_needs, open_data
+from genkit.data import check_needs, check_size, open_data
 from genkit.data.loader import Loader
 from genkit.errors import ConfigError, DataError, Unfinished, shown
 from genkit.family import load, load_config, resolve
@@ -23,6 +23,7 @@ from genkit.rows.batch import DataInfo
 from genkit.training import checkpoints
 from genkit.training.config import RunConfig
 from genkit.training.diversity import Classify
+from genkit.training.trackers import check_trackers
 from genkit.training.trainer import Trainer
 from genkit.verbs.evaluate_training import Best, during_training
 from genkit.verbs.export import save_run_export
@@ -97,9 +98,15 @@ def _train_together(
             "use `accelerate launch` on a script that calls genkit.train"
         )
     with run_folder.locked(run_dir):
-        run_folder.prepare(config, run_dir, resume=resume)
-    asked = {"config": run_dir / "config.yaml", "out": run_dir, "resume": resume, "init": init}
+        _check(config, run_dir, resume=resume, processes=processes)
+    asked = {"config": config, "out": run_dir, "resume": resume, "init": init}
     return launch.run_together(train, asked, processes)
+
+
+def _check(config: RunConfig, run_dir: Path, *, resume: bool, processes: int) -> None:
+    """What can be refused without reading the data set."""
+    run_folder.check(config, run_dir, resume=resume, processes=processes)
+    check_trackers(config.trainer.trackers)
 
 
 def _train(
@@ -110,15 +117,19 @@ def _train(
     init: str | None,
     dataset: Dataset[Any] | None,
 ) -> Path:
+    from genkit.pipelines import load_pipeline
+
     keep_freed_memory()
     family = load(config.family)
-    # The first process fills the cache for the others.
-    with launch.meet().local_main_process_first():
-        rows = open_data(config.data, "train", dataset=dataset)
-    check_needs(rows, family.needs(config), config.family)
-    info = DataInfo.of(rows)
+    processes = launch.ranks().world
+
+    def check_rows(rows: Rows) -> None:
+        check_needs(rows, family.needs(config), config.family)
+        check_size(rows, config.global_batch(processes), config.batch_in_words(processes))
+
     with run_folder.locked(run_dir):
-        run_folder.prepare(config, run_dir, resume=resume)
+        _check(config, run_dir, resume=resume, processes=processes)
+        start = None if init is None else load_pipeline(init)
         hook = None
         if config.evaluation.every is not None:
             hook = during_training(
@@ -126,6 +137,10 @@ def _train(
                 lambda pipeline, best: _keep_best(pipeline, best, config, run_dir),
                 _best_so_far(run_dir),
             )
+        # The first process fills the cache for the others.
+        with launch.meet().local_main_process_first():
+            rows = open_data(config.data, "train", dataset=dataset, check=check_rows)
+        info = DataInfo.of(rows)
         trainer = family.trainer(
             config,
             info,
@@ -136,10 +151,8 @@ def _train(
         )
         seed, device = config.trainer.seed, trainer.device
         trainer.loader = Loader(trainer.rows(rows), config.data, seed, device=device)
-        if init is not None:
-            from genkit.pipelines import load_pipeline
-
-            trainer.learnt.take_weights(load_pipeline(init))
+        if start is not None:
+            trainer.learnt.take_weights(start)
         _resume(trainer, run_dir, asked=resume)
         record = _start_record(trainer, info)
         finished = trainer.fit()
@@ -225,7 +238,7 @@ def _resume(trainer: Trainer[Any], run_dir: Path, *, asked: bool) -> None:
 
 
 def _start_record(trainer: Trainer[Any], info: DataInfo) -> dict[str, Any]:
-    """Write `provenance.json`; a resumed run keeps its first start and adds its seconds."""
+    """Write `config.yaml` and `provenance.json`; a resumed run adds its seconds."""
     path = trainer.run_dir / "provenance.json"
     before = json.loads(path.read_text()) if path.exists() and trainer.steps_done else {}
     record = provenance() | {
@@ -244,6 +257,7 @@ def _start_record(trainer: Trainer[Any], info: DataInfo) -> dict[str, Any]:
     record["started"] = before.get("started", record["started"])
     record["finished"] = before.get("finished")
     if trainer.accelerator.is_main_process:
+        run_folder.write_config(trainer.config, trainer.run_dir)
         with checkpoints.explained(str(path)):
             write_whole(path, json.dumps(record, indent=1))
     return record

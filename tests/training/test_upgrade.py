@@ -6,7 +6,7 @@ import pytest
 
 from genkit.errors import CheckpointError, ConfigError
 from genkit.family import load, resolve
-from genkit.run_folder import prepare
+from genkit.run_folder import check, write_config
 from genkit.training.upgrade import upgraded
 
 # The sections of 0.1 whose settings depended on a kind, resolved as it wrote them.
@@ -112,9 +112,9 @@ def test_a_resume_compares_what_an_old_run_meant_and_not_how_it_was_written(tmp_
     lines = [f"  {key}: {'null' if value is None else value}" for key, value in MLP.items()]
     text = "\n".join(["family: cgan", "data: {kind: synthetic}", "model:", *lines])
     (tmp_path / "config.yaml").write_text(text)
-    prepare(gan("cgan", kind="mlp"), tmp_path, resume=True)
+    check(gan("cgan", kind="mlp"), tmp_path, resume=True)
     with pytest.raises(CheckpointError, match=r"model.latent_dim: 100 there, 50 here"):
-        prepare(gan("cgan", kind="mlp", latent_dim=50), tmp_path, resume=True)
+        check(gan("cgan", kind="mlp", latent_dim=50), tmp_path, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -131,10 +131,10 @@ def test_a_resume_compares_what_an_old_run_meant_and_not_how_it_was_written(tmp_
 def test_a_resumed_run_may_change_what_is_marked_so(change, free, tmp_path):
     tree = {"family": "ddpm", "data": DATA}
     schedule = {"optim": change["optim"]} if "optim" in change else {}
-    prepare(resolve(tree | schedule, "first"), tmp_path, resume=False)
+    write_config(resolve(tree | schedule, "first"), tmp_path)
     changed = resolve(tree | change, "second")
     if free:
-        prepare(changed, tmp_path, resume=True)
+        check(changed, tmp_path, resume=True)
     else:
         with pytest.raises(CheckpointError, match="must keep its settings"):
-            prepare(changed, tmp_path, resume=True)
+            check(changed, tmp_path, resume=True)
