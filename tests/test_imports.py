@@ -41,7 +41,9 @@ MAY = {
         "config", "nn", "losses", "noise", "random", "images", "files", "training", "pipelines",
         "rows", "family", "errors",
     },
-    "report": {"config", "errors", "files", "evaluation.metrics"},
+    "report": {
+        "config", "errors", "files", "evaluation.metrics", "rows.left_out", "training.diagnosis",
+    },
 }  # fmt: skip
 # These put the parts together and may import any of them, but not the command line.
 TOP = {"verbs", "run_folder", "provenance"}

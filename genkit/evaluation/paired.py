@@ -34,6 +34,7 @@ MEANING = {
     "ssim": "how alike each picture and its original are in light, contrast and structure; 1 where "
     "they are equal",
 }
+TITLE = {"psnr": "Nearness, dB", "ssim": "Likeness"}
 WINDOW, DEVIATION = 11, 1.5
 K1, K2 = 0.01, 0.03
 Border = Literal["valid", "reflect"]

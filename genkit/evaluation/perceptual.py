@@ -22,6 +22,11 @@ MEANING = {
     "lpips-alex-diversity": "how far samples are apart as people see it: 0 where all are one",
     "lpips-vgg-diversity": "how far samples are apart as people see it: 0 where all are one",
 }
+TITLE = {
+    "lpips": "Distance as people see it",
+    "lpips-alex-diversity": "Variety as people see it",
+    "lpips-vgg-diversity": "Variety as people see it",
+}
 BATCH = 32
 PAIRS = 2000  # behind a set's diversity
 

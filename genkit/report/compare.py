@@ -14,6 +14,7 @@ from genkit.errors import EvaluationError, shown
 from genkit.evaluation.metrics import aims
 from genkit.report import words
 from genkit.report.parts import Metric
+from genkit.report.protocols import BESIDE_THE_VALUE, protocol
 from genkit.report.record import Record
 
 
@@ -112,6 +113,14 @@ def aim(name: str) -> float | None:
 _aims = lru_cache(1)(aims)
 
 
+def direction(column: Column | Metric) -> str:
+    """Which way is good, in words; "" where that isn't known."""
+    right = aim(column.name)
+    if right is not None:
+        return f"{right:g} is right"
+    return f"{column.better} is better" if column.better else ""
+
+
 def merit(metric: Metric) -> float | None:
     """A number that is larger for the better of two values; None where that isn't known."""
     if metric.value is None:
@@ -184,9 +193,9 @@ def _lower_is_better(first: Metric, second: Metric) -> bool | None:
     return max(first.value, second.value) > right
 
 
-def standings(records: Sequence[Record], comparison: Comparison) -> list[tuple[str, str]]:
-    """Of each column with a best value: its title, and who is better than whom, in words."""
-    said = []
+def standings(records: Sequence[Record], comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Who is better than whom, in words, and in which columns."""
+    said: dict[str, list[str]] = {}
     for column in comparison.columns:
         cells = {i: c for i, c in enumerate(column.cells) if c and merit(c) is not None}
         if len(cells) < 2:
@@ -199,8 +208,9 @@ def standings(records: Sequence[Record], comparison: Comparison) -> list[tuple[s
                 name = records[best].name
                 is_better = difference(cells[best], cell).better(name, "") == name
                 (beaten if is_better else level).append(records[i].name)
-        said.append((column.title, _standing(records[best].name, beaten, level)))
-    return said
+        words_of_it = _standing(records[best].name, beaten, level)
+        said.setdefault(words_of_it, []).append(column.title)
+    return list(said.items())
 
 
 def _standing(best: str, beaten: Sequence[str], level: Sequence[str]) -> str:
@@ -229,7 +239,7 @@ def _of_one_name(name: str, found: Mapping[tuple[str, str], list[Metric | None]]
     for position, cells in enumerate(rows):
         metric = next(cell for cell in cells if cell is not None)
         letter = _letters(position) if len(rows) > 1 else ""
-        how = words.protocol(_of_value(metric.protocol))
+        how = protocol(_of_value(metric.protocol))
         columns.append(Column(name, metric.better, letter, how, cells))
     return columns
 
@@ -246,7 +256,7 @@ def _identity(metric: Metric) -> str:
 
 
 def _of_value(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in protocol.items() if k not in words.BESIDE_THE_VALUE}
+    return {k: v for k, v in protocol.items() if k not in BESIDE_THE_VALUE}
 
 
 def _value(metric: Metric | None) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 Points = list[tuple[float, float]]  # (step, value), steps rising
 
-WIDTH, HEIGHT = 460, 250  # of the drawing; the page scales it
+WIDTH, HEIGHT = 380, 230  # of the drawing; the page scales it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 24, 12, 34
 _MOST_POINTS = 300
 _SMOOTH_FROM = 30  # fewer points are drawn as they are
@@ -123,7 +123,8 @@ def chart(title: str, series: Mapping[str, Points], *, log_scale: bool = False) 
     if log_scale:
         logs = {n: [(x, math.log10(y)) for x, y in p if y > 0] for n, p in series.items()}
         series = {name: points for name, points in logs.items() if points}
-    shown = {name: _thinned(_smooth(points)) for name, points in series.items()}
+    smoothed = {name for name, points in series.items() if _is_smoothed(name, points)}
+    shown = {n: _thinned(_smooth(p) if n in smoothed else p) for n, p in series.items()}
     steps = [x for points in shown.values() for x, _ in points]
     values = [y for points in shown.values() for _, y in points]
     x_range = (min(steps), max(max(steps), min(steps) + 1))
@@ -131,7 +132,7 @@ def chart(title: str, series: Mapping[str, Points], *, log_scale: bool = False) 
     y_range = (min(*values, y_ticks[0]), max(*values, y_ticks[-1]))
     lines = []
     for slot, (name, points) in enumerate(series.items()):
-        faint = _path(_thinned(points), x_range, y_range) if _is_smoothed(points) else ""
+        faint = _path(_thinned(points), x_range, y_range) if name in smoothed else ""
         path = _path(shown[name], x_range, y_range)
         dots = [_place(p, x_range, y_range) for p in points] if len(points) <= _SMOOTH_FROM else []
         lines.append(Line(name, slot % 6, path, faint, last[name], dots))
@@ -143,7 +144,7 @@ def chart(title: str, series: Mapping[str, Points], *, log_scale: bool = False) 
             (_place((x_range[0], y), x_range, y_range)[1], short(10**y if log_scale else y))
             for y in y_ticks
         ],
-        smoothed=any(_is_smoothed(points) for points in series.values()),
+        smoothed=bool(smoothed),
         summary=summary,
     )
 
@@ -156,14 +157,16 @@ def _words(name: str, points: Points) -> str:
     )
 
 
-def _is_smoothed(points: Points) -> bool:
-    return len(points) > _SMOOTH_FROM
+def _is_smoothed(name: str, points: Points) -> bool:
+    """Whether a curve has noise enough to look through; a learning rate is what it is."""
+    return len(points) > _SMOOTH_FROM and name not in _EXACT
+
+
+_EXACT = ("lr", "critic_lr")
 
 
 def _smooth(points: Points) -> Points:
     """Running mean over a fiftieth of the curve on both sides, shorter at the ends."""
-    if not _is_smoothed(points):
-        return points
     reach = max(1, len(points) // 50)
     smooth = []
     for i, (step, _) in enumerate(points):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,14 +13,20 @@ from markupsafe import Markup
 
 from genkit.errors import CheckpointError, shown
 from genkit.files import check_output, write_whole
-from genkit.report import compare, words
+from genkit.report import compare, protocols, words
+from genkit.report.advice import Advice, advice, data_left_out
 from genkit.report.curves import Chart, charts, doctor_charts, short
+from genkit.report.gallery import Gallery, eight, gallery
+from genkit.report.headline import Note, Tile, marks, notes_of, tiles
 from genkit.report.leaderboard import leaderboard
-from genkit.report.parts import Frontier
+from genkit.report.parts import Metric
 from genkit.report.pictures import Picture, load_picture
+from genkit.report.plots import Plot, frontier_plot
 from genkit.report.record import Record
+from genkit.report.samples import evenly
 from genkit.report.subjects import read_subjects
 
+_MOST_OTHERS = 8
 _MOST_PREVIEWS = 8
 
 
@@ -32,6 +38,11 @@ class Strip:
     shown: list[tuple[int, Picture]]
     count: int  # of all that there are
 
+    @property
+    def is_long(self) -> bool:
+        """Whether they are so flat that side by side nothing could be seen."""
+        return any(picture.width > 4 * picture.height for _, picture in self.shown)
+
 
 @dataclass(frozen=True)
 class Section:
@@ -40,19 +51,46 @@ class Section:
     record: Record
     anchor: str
     verdict: list[str]
-    grid: Picture | None
+    gallery: Gallery | None
+    eight: Picture | None  # samples in a row, beside the name in a leaderboard
+    tiles: list[Tile]
+    notes: list[Note]
+    class_names: dict[str, str]
     nearest: Picture | None
-    frontier: Picture | None
+    others: list[tuple[str, Picture]]  # further pictures of the folder
+    others_left: int  # and how many more there are
+    frontier: Plot | None
+    frontier_columns: list[str]
     previews: list[Strip]
     charts: list[Chart]
     watched: list[Chart]  # by the training doctor
+    all_clear: str  # where it found nothing
     facts: list[tuple[str, str]]
-    missing: list[tuple[str, str]]  # what is missing, and the command that makes it
+    advice: list[Advice]
 
     @property
     def smoothed(self) -> bool:
         """Whether some curve is a running mean."""
         return any(chart.smoothed for chart in (*self.charts, *self.watched))
+
+    @property
+    def contents(self) -> list[tuple[str, str]]:
+        """The parts that there are, by anchor and title."""
+        parts = {
+            "metrics": ("Metrics", self.record.evaluation),
+            "frontier": ("Speed and quality", self.record.frontier),
+            "nearest": ("Nearest training images", self.nearest),
+            "pictures": ("Pictures", self.others),
+            "doctor": ("Training doctor", self.watched),
+            "curves": ("Curves", self.charts),
+            "previews": ("How it learned", self.previews),
+            "settings": ("Settings and provenance", True),
+        }
+        return [(f"{self.anchor}-{key}", title) for key, (title, part) in parts.items() if part]
+
+    def marks(self, metric: Metric) -> list[Note]:
+        """The notes about a metric."""
+        return marks(metric, self.notes)
 
 
 def write_report(
@@ -116,30 +154,45 @@ def render(records: Sequence[Record], metrics: Sequence[str] = ()) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": words.number, "short": short, "interval": words.interval}
+    environment.filters |= {
+        "number": words.number,
+        "short": short,
+        "interval": words.interval,
+        "duration": words.duration,
+    }
     environment.globals |= {
         "meaning": words.meaning,
         "against_floor": words.against_floor,
-        "said_once": words.said_once,
-        "own_protocol": words.own_protocol,
+        "said_once": protocols.said_once,
+        "own_protocol": protocols.own_protocol,
+        "protocol": protocols.protocol,
         "steps_of": words.steps_of,
-        "frontier_columns": _frontier_columns,
-        "protocol": words.protocol,
+        "good": compare.direction,
+        "aim": compare.aim,
+        "rank": _rank,
+        "notes_of": notes_of,
+        "marks_of": marks,
         "style": Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
     }
     sections = [_section(record, position) for position, record in enumerate(records)]
     board = leaderboard(records, comparison) if len(records) > 1 else None
-    names = ", ".join(record.name for record in records)
     script = (Path(__file__).parent / "sort.js").read_text(encoding="utf-8")
     page = environment.get_template("page.html").render(
-        title=names,
+        title=", ".join(record.name for record in records),
         sections=sections,
-        comparison=comparison if board else None,
+        comparison=comparison,
+        standings=compare.standings(records, comparison),
         board=board,
         version=version("genkit"),
         script=Markup(script),
     )
     return page.strip() + "\n"
+
+
+def _rank(metric: Metric) -> float | None:
+    """What a table sorts by: the value, or how far it is from the one that is right."""
+    right = compare.aim(metric.name)
+    return metric.value if right is None or metric.value is None else abs(metric.value - right)
 
 
 def _narrowed(record: Record, names: set[str]) -> Record:
@@ -152,37 +205,61 @@ def _narrowed(record: Record, names: set[str]) -> Record:
 
 
 def _section(record: Record, position: int) -> Section:
+    found, alone = record.evaluation, _others(record)
+    notes = [] if found is None else notes_of(found)
+    names = record.provenance.data.class_names
     return Section(
         record=record,
         anchor=f"run-{position + 1}",
         verdict=words.verdict(record),
-        grid=_picture(record, "samples-grid.png", "Generated images in rows", show_px=720),
-        nearest=_picture(record, "nearest.png", "Generated images above real ones", show_px=1000),
-        frontier=_frontier(record),
+        gallery=gallery(record),
+        eight=eight(record),
+        tiles=[] if found is None else tiles(found, notes),
+        notes=notes,
+        class_names={str(number): name for number, name in enumerate(names)},
+        nearest=_nearest(record),
+        others=_shown(record, alone[:_MOST_OTHERS]),
+        others_left=max(0, len(alone) - _MOST_OTHERS),
+        frontier=None if record.frontier is None else frontier_plot(record.frontier),
+        frontier_columns=_frontier_columns(record),
         previews=_previews(record),
         charts=charts(record.rows),
         watched=doctor_charts(record.rows),
+        all_clear=words.all_clear(record),
         facts=_facts(record),
-        missing=_missing(record),
+        advice=advice(record),
     )
 
 
-def _picture(record: Record, name: str, alt: str, *, show_px: int) -> Picture | None:
-    path = record.picture(name)
+def _nearest(record: Record) -> Picture | None:
+    files = [record.picture("nearest.png")] if record.is_run else []
+    files += sorted(record.folder.glob(f"{'*' if record.is_run else record.name}-nearest.png"))
+    path = next((file for file in files if file is not None), None)
     if path is None:
         return None
-    picture = load_picture(path, f"{alt}, run {record.name}", show_px=show_px)
+    alt = f"Generated images above real ones, {record.name}"
+    return _loaded(record, path, alt, show_px=1000)
+
+
+def _others(record: Record) -> list[Path]:
+    """Walks, trajectories and whatever else was drawn into a run folder."""
+    if not record.is_run:
+        return []
+    files = [f for f in sorted(record.path.iterdir()) if f.suffix.lower() in (".png", ".gif")]
+    known = ("samples-grid.png", "frontier.png")
+    return [f for f in files if f.name not in known and not f.stem.endswith("nearest")]
+
+
+def _shown(record: Record, files: Sequence[Path]) -> list[tuple[str, Picture]]:
+    loaded = [(shown(f.name), _loaded(record, f, shown(f.name), show_px=1000)) for f in files]
+    return [(name, picture) for name, picture in loaded if picture is not None]
+
+
+def _loaded(record: Record, path: Path, alt: str, *, show_px: int) -> Picture | None:
+    picture = load_picture(path, alt, show_px=show_px)
     if picture is None:
-        record.notes.append(f"{name} is left out: it is not a readable picture")
+        record.notes.append(f"{shown(path.name)} is left out: it is not a readable picture")
     return picture
-
-
-def _frontier(record: Record) -> Picture | None:
-    """The plot of the rows that are shown; what they mean is in their table."""
-    if record.frontier is None:
-        return None
-    alt = f"{record.frontier.quality} against images per second, the table below as a plot"
-    return _picture(record, "frontier.png", alt, show_px=900)
 
 
 def _previews(record: Record) -> list[Strip]:
@@ -193,24 +270,22 @@ def _previews(record: Record) -> list[Strip]:
 
 def _strip(record: Record, title: str, found: list[tuple[int, Path]]) -> Strip:
     """At most eight previews, the first and the last among them, evenly spread."""
-    count = len(found)
-    if count > _MOST_PREVIEWS:
-        last = count - 1
-        found = [found[round(i * last / (_MOST_PREVIEWS - 1))] for i in range(_MOST_PREVIEWS)]
     pictures = []
-    for step, path in found:
+    for step, path in evenly(found, _MOST_PREVIEWS):
         alt = f"Preview{f', {title},' if title else ''} at step {step:,}"
-        picture = load_picture(path, alt, show_px=280)
+        picture = load_picture(path, alt, show_px=1100)
         if picture is None:
             record.notes.append(f"previews/{path.name} is left out: it is not a readable picture")
         else:
             pictures.append((step, picture))
-    return Strip(title, pictures, count)
+    return Strip(title, pictures, len(found))
 
 
-def _frontier_columns(found: Frontier) -> list[str]:
-    names = [metric.name for metric in found.rows[0].metrics]
-    return words.frontier_metrics(names, found.quality)
+def _frontier_columns(record: Record) -> list[str]:
+    if record.frontier is None:
+        return []
+    names = [metric.name for metric in record.frontier.rows[0].metrics]
+    return words.frontier_metrics(names, record.frontier.quality)
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
@@ -227,39 +302,31 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         ("Started", facts.started or ""),
         ("Finished", facts.finished or ""),
         ("Training time", words.duration(facts.seconds) if facts.seconds else ""),
-        ("Processes", str(facts.processes)),
+        ("Processes", str(facts.processes) if record.is_run else ""),
         ("Precision", facts.precision or ""),
         ("Machine", machine),
-        ("Data", facts.data.name),
+        ("Data", facts.data.name if record.is_run else ""),
+        ("Left out of the data", data_left_out(record)),
         ("Data fingerprint", facts.data.fingerprint or ""),
-        ("Packages", ", ".join(f"{name} {v}" for name, v in facts.packages.items() if v)),
+        ("Packages", _versions(facts.packages)),
+        ("Measured", _measured(record)),
+        ("Measured with", _versions(record.evaluation.versions if record.evaluation else {})),
     ]
     return [(name, value) for name, value in rows if value]
 
 
-def _missing(record: Record) -> list[tuple[str, str]]:
-    """What is missing, in words, and the command that makes it."""
-    run = shlex.quote(str(record.path))
-    evaluate = f"genkit evaluate {run}{_reference(record, 'reference', 'FOLDER_OF_REAL_IMAGES')}"
-    parts = []
-    if not record.rows:
-        train = f"genkit train {run}/config.yaml --out {run} --resume"
-        parts.append(("No curves yet: metrics.jsonl has no line. Go on with the training:", train))
-    if record.picture("samples-grid.png") is None:
-        files = f"--out {run}/samples.npz --grid {run}/samples-grid.png"
-        parts.append(("No samples yet. Draw some:", f"genkit sample {run} --count 2000 {files}"))
-    if record.evaluation is None:
-        parts.append(("No evaluation yet. Measure the samples:", evaluate))
-    elif record.picture("nearest.png") is None:
-        compare_with = f"{evaluate}{_reference(record, 'train', f'{run}:train')}"
-        parts.append(("No nearest training images yet. Evaluate with them:", compare_with))
-    return parts
+def _versions(packages: Mapping[str, str | None]) -> str:
+    return ", ".join(f"{name} {found}" for name, found in packages.items() if found)
 
 
-def _reference(record: Record, option: str, given: str) -> str:
-    """What `genkit evaluate RUN` must be told of real images that the run does not find itself."""
-    data = record.config.get("data")
-    is_custom = isinstance(data, dict) and data.get("kind") == "custom"
-    if option == "reference" and not is_custom:
+def _measured(record: Record) -> str:
+    """The sets of an evaluation with the first letters of their hashes."""
+    found = record.evaluation
+    if found is None:
         return ""
-    return f" --{option} {'FOLDER_OF_REAL_IMAGES' if is_custom else given}"
+    sets = {"samples": found.samples, "reference": found.reference, "training images": found.train}
+    return "; ".join(
+        f"{what} {each.name}{f' ({each.sha256[:8]})' if each.sha256 else ''}"
+        for what, each in sets.items()
+        if each is not None
+    )

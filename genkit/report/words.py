@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
-from genkit.evaluation.metrics import meanings
+from genkit.evaluation.metrics import meanings, titles
 from genkit.report.parts import Evaluation, Metric, Provenance
 from genkit.report.record import Finding, Record
+from genkit.training.diagnosis import GRACE, LOOKS
 
-# Parts of a protocol that change an interval or a floor, or are told, but don't change the value.
-BESIDE_THE_VALUE = frozenset({"interval", "floor_count", "preset", "versions"})
+
+def known_as(name: str) -> str:
+    """The metric of genkit that a name begins with: "fd" of "fd-digits"; "" for an unknown one."""
+    known = [word for word in _meanings() if name == word or name.startswith(f"{word}-")]
+    return max(known, key=len, default="")
 
 
 def meaning(name: str) -> str:
     """What a metric asks, or "" for one that this version doesn't know."""
-    known = [word for word in _meanings() if name == word or name.startswith(f"{word}-")]
-    return _meanings()[max(known, key=len)] if known else ""
+    return _meanings().get(known_as(name), "")
 
 
-_meanings = lru_cache(1)(meanings)
+def title(name: str) -> str:
+    """A metric in words: "Fréchet distance" of "fd-digits"; its name where none are known."""
+    return _titles().get(known_as(name), name)
+
+
+_meanings, _titles = lru_cache(1)(meanings), lru_cache(1)(titles)
 
 
 def duration(seconds: float) -> str:
@@ -69,10 +76,10 @@ def interval(metric: Metric) -> str:
 
 
 def against_floor(metric: Metric) -> str:
-    """A distance as a multiple of its floor: "3.4 × floor"; "" for other metrics."""
+    """A distance as a multiple of that of real images: "3.4 ×"; "" for other metrics."""
     if not metric.name.startswith(("fd-", "fid")) or not metric.floor or metric.value is None:
         return ""
-    return f"{metric.value / metric.floor:.1f} × floor"
+    return f"{metric.value / metric.floor:.1f} ×"
 
 
 def frontier_metrics(names: Sequence[str], quality: str) -> list[str]:
@@ -81,66 +88,14 @@ def frontier_metrics(names: Sequence[str], quality: str) -> list[str]:
     return [name for w in wanted for name in names if name == w or name.startswith(f"{w}-")]
 
 
-def said_once(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
-    """What metrics have in common, so that a table needn't repeat it: (of which, how measured)."""
-    everywhere = _common(metrics)
-    lines = [("Every metric", protocol(everywhere))]
-    for name in dict.fromkeys(m.protocol.get("extractor") for m in metrics):
-        here = _common_features(name, metrics)
-        lines.append((f"Metrics on {name}", protocol(here, without=everywhere)))
-    return [(which, how) for which, how in lines if how]
-
-
-def own_protocol(metric: Metric, metrics: Sequence[Metric]) -> str:
-    """How one metric was measured, without what `said_once` says of it."""
-    features = _common_features(metric.protocol.get("extractor"), metrics)
-    return protocol(metric.protocol, without=_common(metrics) | features)
-
-
-def _common_features(extractor: object, metrics: Sequence[Metric]) -> dict[str, Any]:
-    alike = [m for m in metrics if m.protocol.get("extractor") == extractor]
-    return _common(alike) if extractor is not None and len(alike) > 1 else {}
-
-
-def _common(metrics: Sequence[Metric]) -> dict[str, Any]:
-    if not metrics:
-        return {}
-    first, *others = (metric.protocol for metric in metrics)
-    return {k: v for k, v in first.items() if all(k in o and o[k] == v for o in others)}
-
-
-def protocol(values: Mapping[str, Any], *, without: Collection[str] = ()) -> str:
-    """How a metric was measured, in one line; `without` are keys that were said already."""
-    rest = {key: value for key, value in values.items() if key not in without}
-    parts = []
-    samples, reference = rest.pop("samples", None), rest.pop("reference", None)
-    count, digest = rest.pop("reference_count", None), rest.pop("reference_sha256", None)
-    if reference is not None:
-        real = f"{_plain(count)} images of {reference}" if count is not None else str(reference)
-        parts.append(f"{_plain(samples)} samples against {real}{_digest(digest)}")
-    if (extractor := rest.pop("extractor", None)) is not None:
-        weights, layer = rest.pop("extractor_sha256", None), rest.pop("layer", None)
-        where = f", layer {layer}" if layer else ""
-        parts.append(f"features of {extractor}{where}{_digest(weights)}")
-    parts += [f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in rest.items()]
-    return "; ".join(parts)
-
-
-def _plain(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _digest(sha256: object) -> str:
-    return f" ({sha256[:8]})" if isinstance(sha256, str) and sha256 else ""
-
-
 def verdict(record: Record) -> list[str]:
     """What was trained, on what, how long, and how good it is: a few sentences."""
     found = record.evaluation
     names = list(dict.fromkeys(finding.name for finding in record.findings))
     doctor = [f"The training doctor has something to say: {', '.join(names)}."] if names else []
     quality = [_quality(found)] if found is not None else []
-    return [_training(record), *quality, *_best_and_last(record), *doctor]
+    training = [_training(record)] if record.is_run else []
+    return [*training, *quality, *_best_and_last(record), *doctor]
 
 
 def _best_and_last(record: Record) -> list[str]:
@@ -158,6 +113,18 @@ def _best_and_last(record: Record) -> list[str]:
         f"{best.step:,}, whose weights are in best/{end}. Chosen on the images that it was "
         "measured on, so a little too good."
     ]
+
+
+def all_clear(record: Record) -> str:
+    """What to say where the training doctor found nothing: that it looked, or that it could not."""
+    looked = [row for row in record.rows if row["step"] > GRACE and "loader/wait" in row]
+    last = int(record.rows[-1]["step"]) if record.rows else 0
+    if last <= GRACE or len(looked) < LOOKS:
+        return (
+            f"Too short to judge: the doctor looks {LOOKS} times beyond step {GRACE:,} before it "
+            f"speaks, and this run has {last:,} steps."
+        )
+    return "Nothing to report: none of the numbers below went where runs fail."
 
 
 def steps_of(finding: Finding) -> str:

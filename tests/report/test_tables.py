@@ -165,8 +165,8 @@ def test_half_of_near_copies_is_best_at_a_half(
 def test_who_is_better_is_said_in_words_as_far_as_intervals_tell(pair: list[Path]) -> None:
     found = read_subjects(pair)
     said = dict(standings(found, compare(found)))
-    assert said["fd-digits"] == "better is better than worse"
-    assert said["recall-digits"] == "can't tell worse and better apart"
+    assert said["better is better than worse"] == ["fd-digits"]
+    assert "recall-digits" in said["can't tell worse and better apart"]
 
 
 # -- names and numbers from files ------------------------------------------------------------------

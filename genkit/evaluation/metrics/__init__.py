@@ -1,6 +1,6 @@
 """Metrics: one file each, with formula, source and `METRIC`. The folder is the registry.
 
-The text of the files is enough for `meanings` and `aims`, so that a report need not import torch.
+The text of the files is enough for `meanings`, `titles` and `aims`: a report need not import torch.
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ def quick(extractor: Extractor) -> list[str]:
 def meanings() -> dict[str, str]:
     """What each value asks, by the beginning of its name; nothing is imported for it."""
     return _said("MEANING")
+
+
+def titles() -> dict[str, str]:
+    """What each value is called in words, by the beginning of its name."""
+    return _said("TITLE")
 
 
 def aims() -> dict[str, float]:

@@ -15,6 +15,7 @@ from genkit.evaluation.view import Found, View
 MEANING = {
     "accuracy": "share of samples that show the class that was asked for",
 }
+TITLE = {"accuracy": "Named rightly"}
 KNOWN_DIGITS = 0.9  # accuracy on the reference below which its classes are not digits
 
 

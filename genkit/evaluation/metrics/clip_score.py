@@ -20,6 +20,7 @@ from genkit.rows.base import Rows
 MEANING = {
     "clip-score": "how well images show what their captions say: 2.5 times the cosine of CLIP",
 }
+TITLE = {"clip-score": "Fits its caption"}
 WEIGHT = 2.5
 PROMPT = "A photo depicts {}"
 BATCH = 64

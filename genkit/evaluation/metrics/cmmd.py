@@ -16,6 +16,7 @@ from genkit.evaluation.view import Found, View
 MEANING = {
     "cmmd": "kernel distance of CLIP embeddings between samples and real images, times 1,000",
 }
+TITLE = {"cmmd": "CLIP distance"}
 SIGMA, SCALE = 10.0, 1000.0
 CHUNK = 512  # rows of the kernel held at a time
 ROWS = 4096  # for the interval

@@ -19,6 +19,7 @@ MEANING = {
     "detector-auc": "how often a linear detector tells a sample from a real image: 0.5 where it "
     "can only guess, 1 where it always can",
 }
+TITLE = {"detector-auc": "Told from real images"}
 AIM = {"detector-auc": 0.5}  # less is chance
 LIMIT = 10_000  # images of each set
 RIDGE = 1e-2  # times the number of images

@@ -11,6 +11,7 @@ MEANING = {
     "distribution of the samples is from that of real images",
     "fd": "Fréchet distance: how far the distribution of the samples is from that of real images",
 }
+TITLE = {"fid": "Fréchet distance", "fd": "Fréchet distance"}
 
 
 def measure(view: View) -> list[Found]:

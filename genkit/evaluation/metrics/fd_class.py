@@ -21,6 +21,10 @@ MEANING = {
     "fd-class": "Fréchet distance within each class, averaged: sees classes that are confused or "
     "collapsed",
 }
+TITLE = {
+    "fid-class": "Fréchet distance within classes",
+    "fd-class": "Fréchet distance within classes",
+}
 SMALLEST = 10  # images of a class, in both sets
 
 

@@ -20,6 +20,10 @@ MEANING = {
     "fid-infinity": "the FID that infinitely many samples would have",
     "fd-infinity": "the Fréchet distance that infinitely many samples would have",
 }
+TITLE = {
+    "fid-infinity": "Fréchet distance of infinitely many",
+    "fd-infinity": "Fréchet distance of infinitely many",
+}
 POINTS = 15
 SMALLEST = 0.1  # of the samples: the smallest part; more than there are features in any case
 

@@ -21,6 +21,7 @@ from genkit.evaluation.view import Found, View
 MEANING = {
     "is": "Inception Score: how sure single samples are of their class while all classes are there",
 }
+TITLE = {"is": "Inception Score"}
 SPLITS = 10
 USUAL_COUNT = 50_000
 

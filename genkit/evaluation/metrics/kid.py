@@ -19,6 +19,7 @@ MEANING = {
     "kid": "kernel distance: how far the distribution of the samples is from that of real images, "
     "without the bias of few samples; may be a little below 0",
 }
+TITLE = {"kid": "Kernel distance"}
 SUBSETS, SIZE = 100, 1000
 ROWS = 4096  # for the interval
 CHUNK = 1024  # of them at a time

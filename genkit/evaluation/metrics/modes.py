@@ -29,6 +29,7 @@ MEANING = {
     "modes-kl": "how unevenly the 1,000 classes of stacked digits are shown: KL divergence of "
     "their shares from equal ones, in nats; falls with more samples",
 }
+TITLE = {"modes": "Modes shown", "modes-kl": "Unevenness of modes"}
 NAMES = tuple(f"{number:03d}" for number in range(1000))  # red, green and blue digit
 USUAL_COUNT = 26_000  # samples
 

@@ -33,6 +33,7 @@ MEANING = {
     "near-copy-half": "share of samples nearer to a training image than half of the unseen real "
     "images; about 0.5 where nothing is copied",
 }
+TITLE = {"near-copy-rate": "Near copies", "near-copy-half": "Nearer than half"}
 AIM = {"near-copy-half": 0.5}  # less: farther off than real images are
 NEIGHBOURS = 50
 RATES = {"near-copy-rate": 0.01, "near-copy-half": 0.5}  # name: quantile of the test images

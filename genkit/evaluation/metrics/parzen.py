@@ -35,6 +35,7 @@ MEANING = {
     "parzen-ll": "mean log-likelihood of real images under Gaussian windows on the samples, in "
     "nats: biased and of high variance, only to compare with the tables of early papers",
 }
+TITLE = {"parzen-ll": "Parzen log-likelihood"}
 SIGMAS = tuple(torch.logspace(-1, 0, 10, dtype=torch.float64).tolist())
 HELD_OUT = 10_000  # the last images of the training set are the validation set, as MNIST's 50k/10k
 VALIDATION_COUNT = 1_000  # of which the first so many choose sigma

@@ -29,6 +29,12 @@ MEANING = {
     "density": "how densely real images surround the samples; real images reach about 1",
     "coverage": "share of real images with a sample in their neighbourhood",
 }
+TITLE = {
+    "precision": "Like real images",
+    "recall": "Variety",
+    "density": "Density",
+    "coverage": "Coverage",
+}
 LIMIT = 10_000  # images of each set that are compared, as many as Naeem et al. take
 K_MANIFOLD = 3  # precision, recall
 K_DENSITY = 5  # density, coverage

@@ -18,6 +18,7 @@ MEANING = {
     "train-gap": "distance to unseen images minus distance to as many training images: about 0 "
     "where nothing is learnt by heart",
 }
+TITLE = {"train-gap": "Nearer to training images"}
 AIM = {"train-gap": 0.0}  # less is chance
 
 

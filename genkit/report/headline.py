@@ -1,0 +1,104 @@
+"""What an evaluation says at a glance: two or three numbers in words, and what warns of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from genkit.report import words
+from genkit.report.compare import aim
+from genkit.report.parts import Evaluation, Metric
+
+_MOST = 3
+# What is shown large, the first of a line that was measured; a line each until there are three.
+_LEAD = (
+    ("fid", "fd"),
+    ("accuracy", "modes"),
+    ("recall",),
+    ("psnr",),
+    ("ssim",),
+    ("lpips",),
+    ("precision",),
+    ("kid", "cmmd"),
+    ("clip-score",),
+    ("near-copy-rate",),
+)
+_NOT_DIGITS = "its classes are not the ten digits"  # of the remark of `metrics/accuracy.py`
+_PLAIN = ("by construction", "learnt by heart", "can't be told from real images")
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a reader must know of some values."""
+
+    mark: str  # "a", "b", ... beside the values
+    text: str
+    names: list[str]
+    warns: bool  # and does not only say what is right
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A value shown large."""
+
+    title: str
+    metric: Metric
+    real: str  # what real images reach, beside it
+    notes: list[Note]
+
+
+def notes_of(found: Evaluation) -> list[Note]:
+    """The notes of all metrics, each once; last what is said of the whole evaluation."""
+    texts: dict[str, list[str]] = {}
+    for metric in found.metrics:
+        if metric.note:
+            texts.setdefault(metric.note, []).append(metric.name)
+    for text in found.notes:
+        texts.setdefault(text, []).extend(_meant(text, found.metrics))
+    return [
+        Note(_letter(i) if names else "", text, names, not text.endswith(_PLAIN))
+        for i, (text, names) in enumerate(texts.items())
+    ]
+
+
+def _meant(text: str, metrics: Iterable[Metric]) -> list[str]:
+    """The metrics that a note of the whole evaluation is about."""
+    if _NOT_DIGITS not in text:
+        return []
+    return [m.name for m in metrics if m.protocol.get("extractor") == "digits"]
+
+
+def _letter(position: int) -> str:
+    return chr(ord("a") + position) if position < 26 else str(position + 1)
+
+
+def marks(metric: Metric, notes: Sequence[Note]) -> list[Note]:
+    """The notes that are about a metric."""
+    return [note for note in notes if metric.name in note.names]
+
+
+def tiles(found: Evaluation, notes: Sequence[Note]) -> list[Tile]:
+    """The two or three values to begin with."""
+    shown: list[Metric] = []
+    for names in _LEAD:
+        first = next((m for n in names for m in found.metrics if _is_called(m, n)), None)
+        if first is not None and len(shown) < _MOST:
+            shown.append(first)
+    for metric in found.metrics:  # of a metric of one's own, say
+        if metric not in shown and not shown and metric.value is not None:
+            shown.append(metric)
+    return [Tile(words.title(m.name), m, real_images(m), marks(m, notes)) for m in shown]
+
+
+def _is_called(metric: Metric, name: str) -> bool:
+    """Whether it is that metric, by whatever extractor, and no variant of it."""
+    return metric.value is not None and words.known_as(metric.name) == name
+
+
+def real_images(metric: Metric) -> str:
+    """What real images reach, and of a distance how many times that it is."""
+    if metric.floor is None:
+        right = aim(metric.name)
+        return "" if right is None else f"{right:g} is right"
+    reached, times = words.number(metric.floor), words.against_floor(metric)
+    return f"{times} the {reached} of real images" if times else f"real images reach {reached}"
