@@ -44,7 +44,7 @@ Extractor = Annotated[
         metavar="NAME",
         help="digits, inception-v3, inception-v3-torchscript, vgg16, dinov2-vitl14, "
         "clip-vitl14-336, clip-vitb32 or module:Class; may be given several times. "
-        "Default digits.",
+        "Default digits where the real images are ten grey digits, else inception-v3.",
         show_default=False,
     ),
 ]

@@ -53,7 +53,13 @@ Root = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of mnist or cifar10; default the user's cache."),
 ]
-Extractor = Annotated[str, typer.Option(metavar="NAME", help="One of those of genkit evaluate.")]
+Extractor = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="One of those of genkit evaluate; auto = what suits the real images.",
+    ),
+]
 Device = Annotated[
     str | None, typer.Option(help="E.g. cpu, cuda:1; default a GPU if there is one.")
 ]
@@ -72,7 +78,7 @@ def frontier(
     batch_size: BatchSize = 64,
     reference: Reference = None,
     root: Root = None,
-    extractor: Extractor = "digits",
+    extractor: Extractor = "auto",
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:

@@ -100,7 +100,7 @@ def settings(name: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         "precision": "fp32",
     }
     for key, value in fixed.items():
-        other = asked.get(key, value)
+        other = value if asked.get(key) is None else asked[key]
         if (tuple(other) if isinstance(other, list) else other) != value:
             raise EvaluationError(
                 f"--protocol {name} has {key} = {_words(value)}, but {_words(other)} was asked "

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from genkit import launch
-from genkit.errors import EvaluationError
-from genkit.evaluation import metrics
+from genkit.errors import EvaluationError, WeightsError
+from genkit.evaluation import metrics, usual
 from genkit.evaluation.extractor import Extractor, Precision
 from genkit.evaluation.extractors import load_extractor, usual_metrics
 from genkit.evaluation.metric import Metric
 from genkit.evaluation.perceptual import Lpips
 from genkit.evaluation.resize import Resize
+from genkit.evaluation.statistics import ReferenceStatistics
 from genkit.machine import warn_of_emulation
 from genkit.nn.pretrained.lpips import Trunk
+from genkit.rows.base import Rows
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Request:
     """What is to be measured.
 
     Attributes:
-        extractors: Names of `extractors.names()`, "module:Class", or extractors.
+        extractors: Names of `extractors.names()`, "module:Class", or extractors; None = the one
+            that suits the real images, as `usual.extractor_for` has it.
         metrics: Names of metrics, or "module:METRIC"; None = those usual for each extractor.
         weights: Files of weights by extractor; the user's cache for the others.
         resize: How images come to the networks' size, where that can be chosen.
@@ -39,7 +42,7 @@ class Request:
         workers: Threads that read images ahead of the network.
     """
 
-    extractors: Sequence[str | Extractor] = ("digits",)
+    extractors: Sequence[str | Extractor] | None = None
     metrics: Sequence[str] | None = None
     weights: Mapping[str, Path] = field(default_factory=dict)
     resize: Resize = "clean"
@@ -52,9 +55,11 @@ class Request:
     workers: int = 0
 
     def __post_init__(self) -> None:
+        _ = self.named
+        if self.extractors is None:
+            return
         if not self.extractors:
             raise EvaluationError("extractors: none given, expected 'digits' or others")
-        _ = self.named
         known = {*self.extractors, *(f"lpips-{trunk}" for trunk in self.lpips)}
         spare = [name for name in self.weights if name not in known]
         if spare:
@@ -69,8 +74,26 @@ class Request:
         more = ("parzen",) if self.parzen else ()
         return metrics.chosen([*(self.metrics or ()), *more])
 
-    def load(self) -> list[Extractor]:
-        """The extractors, in order."""
+    @property
+    def chosen(self) -> Sequence[str | Extractor]:
+        """The extractors as they were named."""
+        return self.extractors or ()
+
+    def load(self, reference: Rows | ReferenceStatistics) -> tuple[Request, list[Extractor]]:
+        """The request with its extractors named, and the extractors, in order.
+
+        Args:
+            reference: The real images; where no extractor was named, they decide.
+        """
+        if self.extractors is not None:
+            return self, self._load()
+        suited = replace(self, extractors=(usual.extractor_for(reference),))
+        try:
+            return suited, suited._load()
+        except WeightsError as error:
+            raise usual.no_weights(error, "--extractor digits") from None
+
+    def _load(self) -> list[Extractor]:
         device = self.device or launch.own_device()
         if self.precision == "bf16" and launch.ranks().is_first:
             instead = "leave --precision (precision=) out: fp32 is also what is called FID"
@@ -85,7 +108,7 @@ class Request:
                 precision=self.precision,
                 device=device,
             )
-            for each in self.extractors
+            for each in self.chosen
         ]
 
     def load_lpips(self) -> list[Lpips]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import metrics, processes, protocols
+from genkit.evaluation import metrics, processes, protocols, usual
 from genkit.evaluation.engine import Features, extract
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.metric import Metric
@@ -57,7 +57,7 @@ def evaluate(
         samples = numbered_alike(samples, reference)
         reference = numbered_alike(reference, samples)
         train = None if train is None else numbered_alike(train, reference)
-    extractors = asked.load()
+    asked, extractors = asked.load(reference)
     distances = asked.load_lpips()
     _check_extractors(samples, reference, asked, extractors, distances)
     features = _Extraction.of(samples, reference, train, asked, extractors, distances)
@@ -98,7 +98,7 @@ def _check_extractors(
     for metric in asked.named:
         if metric.on == "features" and not any(map(metric.fits, extractors)):
             raise EvaluationError(f"metric {metric.name}: not by these extractors; {metric.hint}")
-    for extractor, named in zip(extractors, asked.extractors, strict=True):
+    for extractor, named in zip(extractors, asked.chosen, strict=True):
         for metric in asked.metrics_of(extractor, named):
             metric.check(samples, extractor)
     if isinstance(reference, ReferenceStatistics):
@@ -137,7 +137,7 @@ class _Extraction:
         distances: list[Lpips],
     ) -> _Extraction:
         """Read every set once."""
-        pairs = zip(extractors, asked.extractors, strict=True)
+        pairs = zip(extractors, asked.chosen, strict=True)
         small = [all(m.takes_moments for m in asked.metrics_of(*pair)) for pair in pairs]
         real = reference if isinstance(reference, Rows) else None
         floor_set = None if train is None else floor_set_of(train, samples, asked.seed)
@@ -214,10 +214,11 @@ def _measured(sets: _Extraction, start: float) -> Evaluation:
     classes: list[dict[str, Any]] | None = None
     for position, extractor in enumerate(sets.extractors):
         view = sets.view(position)
-        asked = sets.asked.metrics_of(extractor, sets.asked.extractors[position])
+        asked = sets.asked.metrics_of(extractor, sets.asked.chosen[position])
         for metric in asked:
             values += [_value(found, sets, extractor) for found in _found(metric, view, notes)]
         notes += [metric.remark(view) for metric in metrics.every()]
+        notes.append(usual.warning(extractor, sets.reference))
         for metric in asked:
             classes = metric.table(view) or classes
     values += [_value(found, sets, None) for found in _of_images(sets, notes)]

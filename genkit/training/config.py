@@ -71,7 +71,7 @@ class EvaluationConfig(Section):
 
     every: MayChange[Positive | None] = None  # steps; None = only after training
     count: MayChange[Annotated[int, Field(ge=100)]] = 2_000  # samples
-    extractor: MayChange[str] = "digits"  # of those of `genkit evaluate`
+    extractor: MayChange[str] = "auto"  # auto = digits for ten grey digits, else inception-v3
     best_by: str = "frechet"  # the metric that best/ is chosen by; frechet = its distance
 
 

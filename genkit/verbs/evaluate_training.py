@@ -46,17 +46,19 @@ def during_training(
         keep: Called by the first process with the pipeline, where it is the best so far.
         before: The best of an earlier part of the run.
     """
-    from genkit.evaluation import load_extractor, tasks
     from genkit.evaluation import processes as ranks
+    from genkit.evaluation import tasks
     from genkit.evaluation.metrics import quick
     from genkit.evaluation.task import Asked
+    from genkit.evaluation.usual import load_for
 
     if config.data.kind == "custom":
         raise ConfigError("evaluation.every: a data set handed over in Python has no test part")
     asked, task = config.evaluation, tasks.find(load(config.family).task)
-    extractor = load_extractor(asked.extractor, device=launch.own_device())
-    request = {"extractors": (extractor,), "metrics": quick(extractor)}
     reference = real_images(config)
+    way_out = "evaluation.extractor=digits"
+    extractor = load_for(asked.extractor, reference, way_out, device=launch.own_device())
+    request = {"extractors": (extractor,), "metrics": quick(extractor)}
     wanted = _chosen_by(asked.best_by, task.values(extractor), extractor)
     best = [before]
 

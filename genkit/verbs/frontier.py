@@ -97,7 +97,7 @@ def measure_frontier(
     batch_size: int = 64,
     reference: str | None = None,
     root: Path | None = None,
-    extractor: str = "digits",
+    extractor: str = "auto",
     device: str | None = None,
     progress: Progress | None = None,
 ) -> Content:
@@ -117,19 +117,19 @@ def measure_frontier(
         batch_size: Images made at a time.
         reference: Real images as `genkit evaluate` names them; by default the run's test part.
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
-        extractor: One of those of `genkit evaluate`.
+        extractor: One of those of `genkit evaluate`; "auto" = what suits the real images.
         device: Of the networks; None = the CPU.
         progress: Called after each batch.
 
     Raises:
         PipelineError: The export is no diffusion model, or a setting does not fit it.
     """
-    from genkit.evaluation import load_extractor
+    from genkit.evaluation.usual import load_for
 
     pipeline = _pipeline(run, device)
     asked = settings_of(pipeline, solvers, steps, guidance, precision)
     real = _real(run, pipeline, reference, root)
-    seen_by = load_extractor(extractor, device=pipeline.device)
+    seen_by = load_for(extractor, real, "--extractor digits", device=pipeline.device)
     sweep = _Sweep(pipeline, real, seen_by, count, seed, batch_size, progress)
     content = sweep.begin(run / "frontier.json")
     missing = {*asked} - {Setting.of(row) for row in content["rows"]}

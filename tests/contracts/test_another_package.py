@@ -31,6 +31,8 @@ def test_a_family_that_takes_pictures_goes_all_the_way(tmp_path, capsys):
             "synthetic:glyphs:test",
             "--out",
             str(run / "e.json"),
+            "--extractor",
+            "digits",
         ],
         ["report", str(run), "--out", str(tmp_path / "report.html")],
     ]

@@ -287,6 +287,7 @@ def test_metrics_that_no_extractor_can_measure_are_refused_at_once(sets):
 
 
 def test_near_copies_may_be_asked_for_with_other_metrics(sets):
-    found = evaluate(sets["fake"], sets["real"], train=sets["train"], metrics=["fd", "near-copies"])
+    asked = {"extractors": ["digits"], "metrics": ["fd", "near-copies"]}
+    found = evaluate(sets["fake"], sets["real"], train=sets["train"], **asked)
     names = [metric.name for metric in found.metrics]
     assert names == ["fd-digits", "near-copy-rate", "near-copy-half"]

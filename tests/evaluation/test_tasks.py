@@ -16,6 +16,7 @@ from genkit.rows.columns import Image
 from genkit.rows.combine import renamed, unpaired, zipped
 
 SIZE = (16, 16)
+BY_DIGITS = {"extractors": ["digits"], "metrics": ["fd"]}
 
 
 class Darker(Pipeline):
@@ -57,14 +58,16 @@ def values(found):
 
 def test_a_reconstruction_is_measured_against_what_it_was_given():
     rows = pictures()
-    found = tasks.find("reconstruction").measure(Darker(), rows, Asked(request={"metrics": ["fd"]}))
+    found = tasks.find("reconstruction").measure(Darker(), rows, Asked(request=BY_DIGITS))
     by_hand = darker(rows)
     expected = values(evaluate_pairs(by_hand, rows)) | values(
-        evaluate(by_hand, rows, metrics=["fd"])
+        evaluate(by_hand, rows, extractors=["digits"], metrics=["fd"])
     )
     assert values(found) == pytest.approx(expected, rel=0.02)
     assert found.samples["count"] == 12
-    exact = tasks.find("reconstruction").measure(Darker(by=0.0), rows, Asked(count=8))
+    exact = tasks.find("reconstruction").measure(
+        Darker(by=0.0), rows, Asked(count=8, request=BY_DIGITS)
+    )
     assert exact.notes[0].startswith("8 of 8 pairs are equal")
 
 
@@ -74,7 +77,7 @@ def test_a_translation_is_measured_against_its_targets(takes, gives):
     pairs = zipped(
         renamed(sources, {"image": "source"}), renamed(darker(sources), {"image": "target"})
     )
-    asked = Asked(request={"metrics": ["fd"]})
+    asked = Asked(request=BY_DIGITS)
     near = values(tasks.find("translation").measure(Darker(takes, gives, by=0.21), pairs, asked))
     far = values(tasks.find("translation").measure(Darker(takes, gives, by=0.6), pairs, asked))
     assert [*near] == ["psnr", "ssim", "fd-digits"]
@@ -86,7 +89,7 @@ def test_a_translation_is_measured_against_its_targets(takes, gives):
 def test_without_pairs_each_way_is_measured_against_the_other_side():
     a = pictures("a")
     sides = unpaired(a, darker(pictures("b")))
-    asked = Asked(request={"metrics": ["fd"]})
+    asked = Asked(request=BY_DIGITS)
     both = tasks.find("translation").measure(Darker(("image_a", "image_b")), sides, asked)
     assert [*values(both)] == ["fd-digits-a-to-b", "fd-digits-b-to-a"]
     one = values(tasks.find("translation").measure(Darker(("image_a",)), sides, asked))

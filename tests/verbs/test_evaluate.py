@@ -19,6 +19,8 @@ from genkit.random import generator
 from genkit.rows.base import image_rows
 from genkit.verbs.evaluate import evaluate_samples
 
+DIGITS = {"extractors": ["digits"]}  # the sets here are noise, for which it is not the default
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
@@ -43,7 +45,7 @@ def test_any_number_of_processes_gives_the_same_numbers(count, tmp_path):
     found = {}
     for processes in (1, 2, 3):
         found[processes] = evaluate_samples(
-            fake, str(real), out=tmp_path / f"{processes}.json", processes=processes
+            fake, str(real), out=tmp_path / f"{processes}.json", processes=processes, **DIGITS
         )
         (tmp_path / "cache").rename(tmp_path / f"cache-{processes}")  # each extracts anew
     for processes in (2, 3):
@@ -76,9 +78,9 @@ def test_moments_that_are_streamed_are_those_of_one_process_too(tmp_path, monkey
 
 def test_more_processes_than_batches_leave_some_without_images(tmp_path):
     fake, real = write(tmp_path / "fake", noise(30)), write(tmp_path / "real", noise(40, "r"))
-    one = evaluate_samples(fake, str(real), out=tmp_path / "1.json", metrics=["fd"])
+    one = evaluate_samples(fake, str(real), out=tmp_path / "1.json", metrics=["fd"], **DIGITS)
     two = evaluate_samples(
-        fake, str(real), out=tmp_path / "2.json", metrics=["fd"], processes=2, workers=2
+        fake, str(real), out=tmp_path / "2.json", metrics=["fd"], processes=2, workers=2, **DIGITS
     )
     assert two["fd-digits"].value == pytest.approx(one["fd-digits"].value, rel=1e-9)
 
@@ -87,7 +89,7 @@ def test_an_error_in_one_process_is_an_error_and_no_waiting(tmp_path):
     fake, real = write(tmp_path / "fake", noise(300)), write(tmp_path / "real", noise(40, "r"))
     (fake / "00299.png").write_bytes(b"no picture")  # of the second process
     with pytest.raises(genkit.errors.GenkitError, match="00299"):
-        evaluate_samples(fake, str(real), out=tmp_path / "out.json", processes=2)
+        evaluate_samples(fake, str(real), out=tmp_path / "out.json", processes=2, **DIGITS)
 
 
 # -- live pipelines --------------------------------------------------------------------------------
@@ -108,11 +110,11 @@ def test_a_live_pipeline_is_measured_as_its_images_in_files_are(export, tmp_path
     size = pipeline.gives["image"].side
     real = image_rows("real", noise(40)[:, :, :size, :size])
     options = {"steps": 2, "scheduler": "ddim"}
-    live = genkit.evaluate(pipeline, real, count=20, batch_size=7, options=options)
+    live = genkit.evaluate(pipeline, real, count=20, batch_size=7, options=options, **DIGITS)
     pixels = torch.cat([made["image"] for _, made in pipeline.stream(range(20), **options)])
-    files = genkit.evaluate(image_rows("files", pixels), real)
+    files = genkit.evaluate(image_rows("files", pixels), real, **DIGITS)
     assert live["fd-digits"].value == pytest.approx(files["fd-digits"].value, rel=1e-5)
-    by_path = genkit.evaluate(export, real, count=20, options=options)
+    by_path = genkit.evaluate(export, real, count=20, options=options, **DIGITS)
     assert by_path["fd-digits"].value == pytest.approx(live["fd-digits"].value, rel=1e-5)
 
 
@@ -122,7 +124,7 @@ def test_images_that_are_not_finite_are_refused_and_counted(export):
         pipeline.denoiser.conv_out.bias.fill_(float("nan"))
     real = image_rows("real", noise(40))
     with pytest.raises(PipelineError, match="7 of 7 images are not finite"):
-        genkit.evaluate(pipeline, real, count=20, batch_size=7, options={"steps": 1})
+        genkit.evaluate(pipeline, real, count=20, batch_size=7, options={"steps": 1}, **DIGITS)
 
 
 def test_what_says_how_to_draw_is_refused_where_nothing_is_drawn(export):
@@ -151,10 +153,10 @@ def test_a_plain_diffusers_pipeline_is_measured_in_three_lines():
     pipeline.set_progress_bar_config(disable=True)
     real = image_rows("real", noise(40))
     options = {"num_inference_steps": 2}
-    found = genkit.evaluate(pipeline, real, count=12, options=options)
+    found = genkit.evaluate(pipeline, real, count=12, options=options, **DIGITS)
     assert found.samples["count"] == 12
     assert found["fd-digits"].value > 0
-    again = genkit.evaluate(pipeline, real, count=12, batch_size=5, options=options)
+    again = genkit.evaluate(pipeline, real, count=12, batch_size=5, options=options, **DIGITS)
     assert again["fd-digits"].value == pytest.approx(found["fd-digits"].value, rel=1e-4)
 
 
@@ -170,7 +172,7 @@ def test_prompts_go_to_the_images_in_turn():
             return type("Out", (), {"images": torch.tensor(pixels)})
 
     real = image_rows("real", noise(20))
-    genkit.evaluate(Painter(), real, count=7, batch_size=4, prompts=["a", "bb"])
+    genkit.evaluate(Painter(), real, count=7, batch_size=4, prompts=["a", "bb"], **DIGITS)
     assert asked == ["a", "bb", "a", "bb", "a", "bb", "a"]
 
 
@@ -179,7 +181,7 @@ def test_the_identity_of_a_live_set_knows_its_weights_seed_and_options(export):
     real = image_rows("real", noise(40))
 
     def identity(**how):
-        found = genkit.evaluate(pipeline, real, count=10, metrics=["fd"], **how)
+        found = genkit.evaluate(pipeline, real, count=10, metrics=["fd"], **DIGITS, **how)
         return found.samples["sha256"]
 
     first = identity(options={"steps": 1})
@@ -224,7 +226,7 @@ def test_what_is_no_set_and_no_pipeline_is_refused():
 
 def test_an_evaluation_comes_back_from_its_file(tmp_path):
     images = image_rows("images", noise(30))
-    found = genkit.evaluate(images, images)
+    found = genkit.evaluate(images, images, **DIGITS)
     found.save(tmp_path / "evaluation.json")
     assert json.loads((tmp_path / "evaluation.json").read_text())["format"] == 1
     assert type(found).load(tmp_path / "evaluation.json") == found

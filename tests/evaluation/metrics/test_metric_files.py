@@ -47,7 +47,9 @@ def test_the_words_for_a_report_are_those_of_the_metrics_and_need_no_torch():
 
 def test_a_metric_of_ones_own_is_measured_with_the_others(monkeypatch):
     monkeypatch.setitem(sys.modules, "metric_of_ones_own", sys.modules[__name__])
-    found = evaluate(noise("a"), noise("b"), metrics=["fd", "metric_of_ones_own:METRIC"])
+    found = evaluate(
+        noise("a"), noise("b"), extractors=["digits"], metrics=["fd", "metric_of_ones_own:METRIC"]
+    )
     assert [value.name for value in found.metrics] == ["lightness-digits", "fd-digits"]
     assert found["lightness-digits"].low < found["lightness-digits"].high
     assert found["lightness-digits"].protocol["extractor"] == "digits"
@@ -65,4 +67,4 @@ def test_a_metric_of_ones_own_is_measured_with_the_others(monkeypatch):
 def test_what_is_no_metric_of_ones_own_is_refused(name, reason, monkeypatch):
     monkeypatch.setitem(sys.modules, "metric_of_ones_own", sys.modules[__name__])
     with pytest.raises(EvaluationError, match=reason):
-        evaluate(noise("a"), noise("b"), metrics=[name])
+        evaluate(noise("a"), noise("b"), extractors=["digits"], metrics=[name])
