@@ -12,15 +12,12 @@ import importlib
 import importlib.util
 import logging
 import pkgutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genkit.config import laid_over, read_tree, validate
+from genkit.config import code_in, laid_over, offered, read_tree, validate
 from genkit.errors import ConfigError, shown
 from genkit.training.config import RunConfig
 from genkit.training.upgrade import upgraded
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("genkit")
 
-GROUP = "genkit.families"  # our own package, and the entry points of others
+GROUP = offered.FAMILIES  # our own package, and the entry points of others
 
 
 def image_alone(config: RunConfig) -> frozenset[str]:
@@ -66,7 +63,7 @@ class Family:
 
 def names() -> list[str]:
     """Every family that can be loaded, sorted."""
-    return sorted(_own() | _foreign().keys())
+    return sorted(_own() | offered.names(GROUP))
 
 
 def module_name(name: str) -> str:
@@ -75,13 +72,13 @@ def module_name(name: str) -> str:
     A family of another package can't take the name of one of ours.
     """
     if name in _own():
+        offered.say_hidden(GROUP, name, f"{GROUP}.{name}")
         return f"{GROUP}.{name}"
-    foreign = _foreign()
-    if name in foreign:
-        return foreign[name].module
+    if module := offered.module(GROUP, name):
+        return module
     close = difflib.get_close_matches(name, names(), n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names())}"
-    raise ConfigError(f"family {name!r}: no such family; {hint}")
+    raise ConfigError(f"family {shown(repr(name))}: no such family; {hint}")
 
 
 def load(name: str) -> Family:
@@ -110,9 +107,22 @@ def load_config(config: Path | str | Mapping[str, Any], overrides: Sequence[str]
         tree, where = read_tree(config), shown(config)
     laid, to_say = laid_over(tree, overrides, lambda laid: _kind_of(laid, where))
     found = resolve(laid, where)
+    if not isinstance(config, Mapping):
+        found.came_from_file(_strange(code_in(found), overrides))
     for line in to_say:
         log.info(line)
     return found
+
+
+def _strange(code: Mapping[str, str], overrides: Sequence[str]) -> dict[str, str]:
+    """The settings that no override gave and whose code is of no package installed for genkit."""
+    said = [override.partition("=")[0].strip() for override in overrides]
+    return {
+        dotted: name
+        for dotted, name in code.items()
+        if not any(dotted == each or dotted.startswith(each + ".") for each in said)
+        and name.partition(":")[0].partition(".")[0] not in offered.packages()
+    }
 
 
 def resolve(tree: Mapping[str, Any], where: str) -> RunConfig:
@@ -133,13 +143,3 @@ def _own() -> set[str]:
     folder = importlib.util.find_spec(GROUP)
     assert folder is not None
     return {module.name for module in pkgutil.iter_modules(folder.submodule_search_locations)}
-
-
-def _foreign() -> dict[str, EntryPoint]:
-    return _installed(tuple(sys.path))
-
-
-@lru_cache(maxsize=8)
-def _installed(path: tuple[str, ...]) -> dict[str, EntryPoint]:
-    """What packages on the path offer; looking at each takes 13 ms, and a run asks many times."""
-    return {point.name: point for point in entry_points(group=GROUP)}

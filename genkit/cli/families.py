@@ -6,6 +6,8 @@ import ast
 import importlib.util
 from pathlib import Path
 
+from genkit.errors import shown
+
 
 def families() -> None:
     """List the model families; each has configs under configs/FAMILY/.
@@ -28,8 +30,11 @@ def families() -> None:
 
 def _first_line(module: str) -> str:
     # Parsed, not imported: a family imports torch, and listing names should take no seconds.
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return f"(module {module} is missing)"
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    try:
+        spec = importlib.util.find_spec(module)
+        if spec is None or spec.origin is None:
+            return f"(module {module} is missing)"
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    except (ImportError, OSError, SyntaxError, ValueError) as error:
+        return f"(module {module} can't be read: {shown(error)})"
     return (ast.get_docstring(tree) or "").partition("\n")[0]

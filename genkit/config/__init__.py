@@ -14,12 +14,14 @@ from genkit.config.parsing import parse
 from genkit.config.reading import read_tree
 from genkit.config.sections import (
     ByKind,
+    CodeName,
     ComponentRef,
     Fraction,
     MayChange,
     NonNegative,
     Positive,
     Section,
+    code_in,
     may_change,
     sections_of,
 )
@@ -28,6 +30,7 @@ from genkit.config.writing import differences, flatten, to_tree, to_yaml
 __all__ = [
     "AnyData",
     "ByKind",
+    "CodeName",
     "ComponentRef",
     "DataSection",
     "Fraction",
@@ -35,6 +38,7 @@ __all__ = [
     "NonNegative",
     "Positive",
     "Section",
+    "code_in",
     "comments_of",
     "differences",
     "flatten",

@@ -11,23 +11,26 @@ import importlib
 import pkgutil
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, SerializeAsAny, Tag
 
+from genkit.config import offered
 from genkit.config.checking import nearest
 from genkit.config.sections import MayChange, NonNegative, Positive, Section
+from genkit.errors import shown
 
 if TYPE_CHECKING:
     from genkit.rows.base import Rows
 
-GROUP = "genkit.readers"
+GROUP = offered.READERS
 FOLDER = "genkit.data.readers"  # named, not imported: a reader is imported when it is asked for
 OTHER_NAMES = {"synthetic": "glyphs"}  # of kinds, as they were written once
 
 Px = Annotated[int, Field(ge=8, le=1024)]
+Drawn = Annotated[int, Field(ge=1, le=10_000_000)]  # images of a set that is made up in memory
+Workers = Annotated[int, Field(ge=0, le=1_024)]
 ImageSize = Annotated[
     Annotated[Px, Tag("side")] | Annotated[tuple[Px, Px], Tag("sides")],
     Discriminator(lambda value: "sides" if isinstance(value, list | tuple) else "side"),
@@ -46,7 +49,7 @@ class DataSection(Section):
     flip: bool = False  # mirror left-right at random
     shift: NonNegative = 0  # random crop after padding by so many px
     memory: MayChange[Literal["auto", "always", "never"]] = "auto"  # as uint8; auto = below 2 GB
-    workers: MayChange[NonNegative] = 0  # processes that decode, when the set streams
+    workers: MayChange[Workers] = 0  # processes that decode, when the set streams
     on_error: Literal["raise", "skip"] = "raise"  # a broken file: stop, or count and leave it out
 
     @abstractmethod
@@ -106,7 +109,7 @@ AnyData = Annotated[SerializeAsAny[DataSection], _EveryKind()]  # the settings o
 
 def kinds() -> list[str]:
     """Every kind of data set that can be opened, sorted."""
-    return sorted(_own() | set(_foreign()))
+    return sorted(_own() | offered.names(GROUP))
 
 
 def reader(kind: str) -> type[DataSection]:
@@ -116,8 +119,7 @@ def reader(kind: str) -> type[DataSection]:
         ValueError: There is no such kind; the nearest one is named.
     """
     kind = OTHER_NAMES.get(kind, kind)
-    # Entry points of all packages are read for names that aren't ours only: it takes a while.
-    name = f"{FOLDER}.{kind}" if kind in _own() else _foreign_module(kind)
+    name = _module(kind)
     found = getattr(importlib.import_module(name), "READER", None)
     if not (isinstance(found, type) and issubclass(found, DataSection)):
         raise ValueError(f"kind {kind!r}: module {name} has no `READER`, a DataSection")
@@ -161,12 +163,10 @@ def _own() -> set[str]:
     return {module.name for module in pkgutil.iter_modules(own.submodule_search_locations)}
 
 
-def _foreign_module(kind: str) -> str:
-    foreign = _foreign()
-    if kind not in foreign:
-        raise ValueError(f"no kind {kind!r}; {nearest(kind, kinds())}")
-    return foreign[kind].module
-
-
-def _foreign() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+def _module(kind: str) -> str:
+    if kind in _own():
+        offered.say_hidden(GROUP, kind, f"{FOLDER}.{kind}")
+        return f"{FOLDER}.{kind}"
+    if module := offered.module(GROUP, kind):
+        return module
+    raise ValueError(f"no kind {shown(repr(kind))}; {nearest(kind, kinds())}")

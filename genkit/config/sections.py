@@ -119,6 +119,15 @@ class _MayChange:
 T = TypeVar("T")
 MayChange = Annotated[T, _MayChange()]
 
+
+@dataclass(frozen=True)
+class _NamesCode:
+    pass
+
+
+# A word, or "module:NAME", which imports that module: see `code_in`.
+CodeName = Annotated[str, _NamesCode()]
+
 # A trained network that a run builds on and leaves as it is: a run folder, an export folder or a
 # Hub id, and behind # the name of the component where there are several: runs/vae, org/model#vae.
 # It may lie elsewhere when a run is resumed: the run knows its weights again.
@@ -138,6 +147,18 @@ def may_change(section: Section, dotted: str) -> bool:
     if marked or not isinstance(inner, Section):
         return marked
     return may_change(inner, rest)
+
+
+def code_in(section: Section) -> dict[str, str]:
+    """The settings that name code to import, {"a.b": "module:NAME"}; words are none."""
+    found: dict[str, str] = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            found |= {f"{name}.{inner}": code for inner, code in code_in(value).items()}
+        elif _NamesCode() in field.metadata and ":" in value:
+            found[name] = value
+    return found
 
 
 # -- values ----------------------------------------------------------------------------------------

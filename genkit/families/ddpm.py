@@ -39,6 +39,8 @@ from genkit.training.trainer import Metrics, Trainer
 
 MOMENTUM = 0.95
 
+Depth = Annotated[int, Field(ge=1, le=1_000)]
+
 
 class Denoiser(Section):
     """What every denoising network has."""
@@ -61,7 +63,7 @@ class UNet(Denoiser):
 
     kind: Literal["unet"] = "unet"
     channels: tuple[Positive, ...] = (128, 256, 256, 256)  # of each level
-    layers: Positive = 2  # residual blocks of a level
+    layers: Depth = 2  # residual blocks of a level
     attention: tuple[Positive, ...] = (16,)  # sides of levels with it
     head_dim: Positive | None = None  # width of a head; None = one head, as wide as its level
     scale_shift: bool = False  # time scales and shifts after the norm (Nichol & Dhariwal)
@@ -99,7 +101,7 @@ class DiT(Denoiser):
     kind: Literal["dit"] = "dit"
     patch_size: Positive = 2  # px of a side of what becomes one token
     width: Positive = 384
-    layers: Positive = 12
+    layers: Depth = 12
     heads: Positive = 6
 
     @model_validator(mode="after")

@@ -77,7 +77,7 @@ class Timesteps(_Evenly):
     kind = "timesteps"
     prediction: Literal["epsilon", "sample", "v"] = "epsilon"  # what the network says
     schedule: Schedule = "linear"
-    steps: Annotated[int, Field(ge=2)] = STEPS  # timesteps of the schedule
+    steps: Annotated[int, Field(ge=2, le=100_000)] = STEPS  # timesteps of the schedule
     beta_start: Beta | None = None  # 0.1 / steps unless given; cosine has none
     beta_end: Beta | None = None  # 20 / steps unless given; cosine has none
     zero_terminal_snr: bool = False  # the last timestep is pure noise

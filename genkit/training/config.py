@@ -5,12 +5,14 @@ A family adds its own by subclassing `RunConfig`, see `genkit/families/dcgan.py`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from genkit.config import AnyData, Fraction, MayChange, NonNegative, Positive, Section
+from genkit.config import AnyData, CodeName, Fraction, MayChange, NonNegative, Positive, Section
 from genkit.config.data import of_kind, reader_of
+from genkit.errors import ConfigError, shown
 
 
 class OptimConfig(Section):
@@ -43,7 +45,7 @@ class TrainerConfig(Section):
     ema_warmup: bool = True  # decay at step t is at most (1 + t) / (10 + t)
     log_every: MayChange[Positive] = 50  # steps between rows of metrics.jsonl
     preview_every: MayChange[Positive] = 1_000  # steps between sheets of samples
-    preview_count: Positive = 64  # samples on a sheet, at most
+    preview_count: Annotated[int, Field(ge=1, le=10_000)] = 64  # samples on a sheet, at most
     save_every: MayChange[Positive] = 5_000  # steps between checkpoints
     keep_last: MayChange[Positive] = 3  # checkpoints kept
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"  # auto: last for GANs
@@ -70,8 +72,8 @@ class EvaluationConfig(Section):
     """Metrics during training, on samples of the averaged weights."""
 
     every: MayChange[Positive | None] = None  # steps; None = only after training
-    count: MayChange[Annotated[int, Field(ge=100)]] = 2_000  # samples
-    extractor: MayChange[str] = "auto"  # auto = digits for ten grey digits, else inception-v3
+    count: MayChange[Annotated[int, Field(ge=100, le=10_000_000)]] = 2_000  # samples
+    extractor: MayChange[CodeName] = "auto"  # auto = digits for ten grey digits, else inception-v3
     best_by: str = "frechet"  # the metric that best/ is chosen by; frechet = its distance
 
 
@@ -85,6 +87,8 @@ class RunConfig(Section):
     optim: OptimConfig = OptimConfig()
     trainer: TrainerConfig = TrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    _code_of_a_file: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def section_of(cls, name: str, tree: Any) -> type[Section] | None:
@@ -112,6 +116,22 @@ class RunConfig(Section):
                 "optim.constant_steps=0"
             )
         return self
+
+    def came_from_file(self, code: Mapping[str, str]) -> None:
+        """Note the settings that name code, where nobody but a file gave them."""
+        self._code_of_a_file = code
+
+    def refuse_code_of_a_file(self) -> None:
+        """Refuse what would import code that a file names: files travel with repositories.
+
+        Raises:
+            ConfigError: A file named a module that no installed package of genkit's offers.
+        """
+        for dotted, code in self._code_of_a_file.items():
+            raise ConfigError(
+                f"{dotted}: {shown(code)} names code, and a file may not choose code to run; if "
+                f"you trust it, say so yourself: add {dotted}={shown(code)} to the command"
+            )
 
     @property
     def batches_per_step(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ log = logging.getLogger("genkit")
 
 
 def train(
-    config: Path | str | RunConfig,
+    config: Path | str | Mapping[str, Any] | RunConfig,
     overrides: Sequence[str] = (),
     *,
     out: Path | None = None,
@@ -50,8 +50,9 @@ def train(
     """Train one run and export it; returns the run folder.
 
     Args:
-        config: A YAML file, a run folder, which stands for its own config, or a config object.
-        overrides: `section.key=value` settings laid over the file.
+        config: A YAML file, a run folder, which stands for its own config, settings as nested
+            dicts, or a config object.
+        overrides: `section.key=value` settings laid over it.
         out: The run folder; by default the one that `config` is or lies in, else
             runs/<family>-<name of the file>, with -overfit behind it where `overfit_batch` is on.
         resume: Continue from the newest checkpoint in the folder; from the start if there is none.
@@ -66,10 +67,15 @@ def train(
         GenkitError: See `genkit/errors.py`; what was complete in the run folder stays usable.
     """
     name = "run"
-    if not isinstance(config, RunConfig):
+    if isinstance(config, Path | str):
         file, of_run = run_folder.source(Path(config))
-        name, out = file.stem, out or of_run
-        config = load_config(file, list(overrides))
+        name, out, config = file.stem, out or of_run, load_config(file, overrides)
+    elif isinstance(config, Mapping):
+        config = load_config(config, overrides)
+    elif overrides:
+        config.refuse_code_of_a_file()  # which the copy would not know to be a file's
+        config = load_config(to_tree(config), overrides)
+    config.refuse_code_of_a_file()
     if overfit_batch:
         config, name = _of_one_batch(config), f"{name}-overfit"
     run_dir = Path(out) if out is not None else Path("runs") / f"{config.family}-{name}"

@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from genkit.config import DataSection, kinds, reader, to_tree
+from genkit.config import DataSection, kinds, offered, reader, to_tree
 from genkit.config import data as registry
 from genkit.data import open_data, open_reference
 from genkit.data.readers.folder import FolderData
@@ -39,7 +39,7 @@ def squares(tmp_path, monkeypatch):
     (tmp_path / "squares_of_ones_own.py").write_text(FOREIGN)
     monkeypatch.syspath_prepend(tmp_path)
     point = EntryPoint("squares", "squares_of_ones_own", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr(offered, "entry_points", lambda group: [point])
     yield
     sys.modules.pop("squares_of_ones_own", None)
 

@@ -25,7 +25,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from genkit import random
-from genkit.config import DataSection, Positive
+from genkit.config import DataSection
+from genkit.config.data import Drawn
 from genkit.data.fetch import check_split
 from genkit.errors import DataError
 from genkit.files import cache_folder, write_whole
@@ -63,8 +64,8 @@ class GlyphsData(DataSection):
 
     kind: Literal["glyphs"] = "glyphs"
     characters: Annotated[str, Field(min_length=1)] = "0123456789"  # one class each
-    train_count: Positive = 10_000
-    test_count: Positive = 2_000
+    train_count: Drawn = 10_000
+    test_count: Drawn = 2_000
     seed: int = 0
     channels: Literal[1, 3] = 1
 

@@ -17,7 +17,8 @@ from pydantic import model_validator
 from torch import Tensor
 
 from genkit import random
-from genkit.config import DataSection, MayChange, Positive
+from genkit.config import DataSection, MayChange
+from genkit.config.data import Drawn
 from genkit.data.fetch import Root, check_split
 from genkit.data.readers.glyphs import GlyphsData
 from genkit.data.readers.mnist import MnistData
@@ -32,8 +33,8 @@ class StackedData(DataSection):
     kind: Literal["stacked"] = "stacked"
     digits: Literal["glyphs", "mnist"] = "glyphs"  # what the three are drawn from
     root: MayChange[Root] = "user-cache"  # mnist: or a folder with the files
-    train_count: Positive = 50_000
-    test_count: Positive = 26_000  # as many as modes are usually counted in
+    train_count: Drawn = 50_000
+    test_count: Drawn = 26_000  # as many as modes are usually counted in
     seed: int = 0
     channels: Literal[3] = 3
 
