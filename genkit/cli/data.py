@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genkit.errors import shown
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -47,11 +49,14 @@ def check(
 
     found = inspect(path, label)
     if as_json:
-        typer.echo(json.dumps(found.to_tree(), indent=1, ensure_ascii=False))
+        text = json.dumps(found.to_tree(), indent=1, ensure_ascii=False)
+        # Bytes of a name that are no text become \\udcNN, as JSON itself writes them.
+        typer.echo(text.encode("utf-8", "backslashreplace"))
     else:
         Console().print(_table(found))
         _print_some("same pixels", [" = ".join(names) for names in found.duplicates])
         _print_some("broken", found.broken)
+        _print_some("range", found.deep)
     if found.broken:
         raise typer.Exit(2)
 
@@ -84,13 +89,17 @@ def _table(found: Inspection) -> Table:
     from rich.table import Table
 
     table = Table(show_header=False, box=box.SIMPLE)
-    table.add_row(found.kind, escape(found.path))
+    table.add_row(found.kind, escape(shown(found.path)))
     table.add_row("images", f"{found.count:,}")
     if found.parts:
         table.add_row("parts", _counts(found.parts))
     table.add_row("sizes", _counts(found.sizes))
     table.add_row("modes", _counts(found.modes))
-    table.add_row("classes", escape(_counts(found.classes)) or "none")
+    table.add_row("classes", escape(_classes(found)) or "none")
+    if found.empty:
+        table.add_row("without image", escape(_some(found.empty)))
+    if found.columns:
+        table.add_row("metadata.jsonl", escape(_some(found.columns)))
     doubles = sum(len(names) - 1 for names in found.duplicates)
     table.add_row("duplicates", f"{doubles:,} in {len(found.duplicates):,} groups")
     table.add_row("broken", f"{len(found.broken):,}")
@@ -105,8 +114,22 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(shown + more)
 
 
+def _classes(found: Inspection) -> str:
+    """Number, name and count of each class, in the order of their numbers."""
+    words = []
+    for name, number in found.numbers.items():
+        called = name if name == str(number) else f"{number} {name}"
+        words.append(f"{called}: {found.classes[name]:,}")
+    return _some(words)
+
+
+def _some(words: Sequence[str]) -> str:
+    more = f" and {len(words) - _SHOWN:,} more" if len(words) > _SHOWN else ""
+    return ", ".join(shown(word, 60) for word in words[:_SHOWN]) + more
+
+
 def _print_some(title: str, lines: Sequence[str]) -> None:
     for line in lines[:_SHOWN]:
-        typer.echo(f"{title}: {line}")
+        typer.echo(f"{title}: {shown(line, 2_000)}")
     if len(lines) > _SHOWN:
         typer.echo(f"{title}: and {len(lines) - _SHOWN} more; --json lists them all")

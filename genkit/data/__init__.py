@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import ValidationError
 
 from genkit.config import DataSection, kinds, reader
+from genkit.data.classes import check_numbers, say_classes
 from genkit.data.loader import Loader, check_size
 from genkit.data.memory import only_listed
 from genkit.errors import ConfigError, DataError
@@ -57,7 +58,7 @@ def open_data(
         with only_listed() as waiting:
             rows = data.open(split)
         check(rows)
-        return _say_left_out(data.open(split) if waiting else rows)
+        return _told(data.open(split) if waiting else rows, split)
     if not isinstance(data, CustomData):
         raise ConfigError(
             f"data.kind={data.kind}: a data set was handed over in Python as well; "
@@ -65,10 +66,14 @@ def open_data(
         )
     rows = data.open_dataset(dataset, split)
     check(rows)
-    return _say_left_out(rows)
+    return _told(rows, split)
 
 
-def _say_left_out(rows: Rows) -> Rows:
+def _told(rows: Rows, split: str) -> Rows:
+    """The rows, after what a user should know of them was said."""
+    if split == "train":
+        check_numbers(rows)
+        say_classes(rows)
     if rows.left_out:
         log.warning("%s: %s", rows.name, rows.left_out.sentence(examples=True))
     return rows

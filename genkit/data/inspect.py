@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,18 +13,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
+from torch import Tensor
 
-from genkit.errors import DataError
-from genkit.images import decode
+from genkit.errors import DataError, shown
+from genkit.images import decoding, strips, white_of
 from genkit.rows.archives import CLASS_NAMES
 from genkit.rows.base import Rows
+from genkit.rows.columns import Class
 from genkit.rows.entries import Entry
 from genkit.rows.files import list_path, open_path
 from genkit.rows.folders import LABEL
 from genkit.rows.left_out import NONE, LeftOut
-from genkit.rows.listing import Listed, Listing
 
 _BLOCK = 256
+_MOST_EMPTY = 1_000  # classes without an image that are named
+_DARK = 16  # a picture whose values stay below this share of white is nearly black
 
 
 @dataclass
@@ -37,14 +40,18 @@ class Inspection:
     parts: dict[str, int] = field(default_factory=dict)  # how many images each split has
     sizes: Counter[str] = field(default_factory=Counter)  # "64x48": how many
     modes: Counter[str] = field(default_factory=Counter)  # as Pillow calls them
-    classes: Counter[str] = field(default_factory=Counter)
+    classes: dict[str, int] = field(default_factory=dict)  # in the order of their numbers
+    numbers: dict[str, int] = field(default_factory=dict)  # of those classes
+    empty: list[str] = field(default_factory=list)  # classes without an image
+    columns: list[str] = field(default_factory=list)  # of metadata.jsonl
     duplicates: list[list[str]] = field(default_factory=list)  # same pixels
     broken: list[str] = field(default_factory=list)  # one message per file
+    deep: list[str] = field(default_factory=list)  # of more than 8 bits, and what of it is lost
     left_out: LeftOut = NONE  # what lies there and isn't read
 
     def to_tree(self) -> dict[str, Any]:
         """Plain dicts and lists, for JSON."""
-        counters = ("sizes", "modes", "classes")
+        counters = ("sizes", "modes")
         counted = {name: dict(getattr(self, name).most_common()) for name in counters}
         return vars(self) | counted | {"left_out": self.left_out.to_tree()}
 
@@ -56,6 +63,7 @@ class _Look(NamedTuple):
     mode: str
     pixels: bytes
     problem: str | None
+    deep: str | None = None  # what of a picture of more than 8 bits will be lost
 
 
 def inspect(path: Path, label: str | None = LABEL) -> Inspection:
@@ -71,33 +79,49 @@ def inspect(path: Path, label: str | None = LABEL) -> Inspection:
     if path.suffix == ".npz":
         return _inspect_array(path, open_path(path))
     listing = list_path(path, label=label)
-    listed = listing.part(None, str(path))
+    listed = listing.part(None, shown(path))
     found = Inspection(str(path), listing.kind, count=len(listed))
     found.parts = {name: len(part) for name, part in listing.parts.items() if name}
-    found.left_out = listing.without(None, str(path))
+    found.left_out = listing.without(None, shown(path))
     same: dict[bytes, list[str]] = defaultdict(list)
+    found.columns = list(listing.columns)
     for one, look in zip(listed, _look_at(one.entry for one in listed), strict=True):
-        if one.label is not None:
-            found.classes[_class(one, listing)] += 1
         if look.problem is not None:
             found.broken.append(look.problem)
             continue
         found.sizes[look.size] += 1
         found.modes[look.mode] += 1
         same[look.pixels].append(one.entry.name)
+        found.deep += [look.deep] if look.deep else []
     found.duplicates = [names for names in same.values() if len(names) > 1]
     for part in listing.parts:
-        listing.classes(listing.part(part, str(path)), str(path))
+        _add_classes(found, *listing.classes(listing.part(part, shown(path)), shown(path)))
+    _sort_classes(found)
     return found
 
 
-def _class(one: Listed, listing: Listing) -> str:
-    """The name of a picture's class."""
-    names = listing.names
-    if isinstance(one.label, str) or names is None or one.label is None:
-        return str(one.label)
-    known = 0 <= one.label < len(names)
-    return names[one.label] if known else f"{one.label} (not in {CLASS_NAMES})"
+def _add_classes(found: Inspection, labels: Tensor | None, column: Class | None) -> None:
+    if labels is None or column is None:
+        return
+    counts = Counter(labels.tolist())
+    for number, count in counts.items():
+        name = _name(number, column.names)
+        found.classes[name] = found.classes.get(name, 0) + count
+        found.numbers[name] = number
+    known = set(found.numbers.values())
+    without = (n for n in range(column.count) if n not in known)
+    found.empty = [_name(n, column.names) for n in islice(without, _MOST_EMPTY)]
+
+
+def _sort_classes(found: Inspection) -> None:
+    found.numbers = dict(sorted(found.numbers.items(), key=lambda item: item[1]))
+    found.classes = {name: found.classes[name] for name in found.numbers}
+
+
+def _name(number: int, names: Sequence[str] | None) -> str:
+    if names is None:
+        return str(number)
+    return names[number] if 0 <= number < len(names) else f"{number} (not in {CLASS_NAMES})"
 
 
 def _look_at(entries: Iterable[Entry]) -> Iterator[_Look]:
@@ -109,18 +133,32 @@ def _look_at(entries: Iterable[Entry]) -> Iterator[_Look]:
 
 def _look(entry: Entry) -> _Look:
     try:
-        picture = decode(entry.read(), entry.name)
+        with decoding(entry.read(), entry.where) as picture:
+            size = f"{picture.width}x{picture.height}"
+            return _Look(size, picture.mode, _pixel_hash(picture), None, _lost(picture, entry))
     except DataError as error:
         return _Look("", "", b"", str(error))
-    size = f"{picture.width}x{picture.height}"
-    return _Look(size, picture.mode, _pixel_hash(picture), None)
 
 
 def _pixel_hash(picture: Image.Image) -> bytes:
     """The same for the same picture, whatever file format or palette holds it."""
     deep = picture.mode.startswith(("I", "F"))
-    content = picture if deep else picture.convert("RGBA")
-    return hashlib.sha256(f"{content.mode}{content.size}".encode() + content.tobytes()).digest()
+    mode = picture.mode if deep else "RGBA"
+    digest = hashlib.sha256(f"{mode}{picture.size}".encode())
+    for _, strip in strips(picture):
+        digest.update((strip if deep else strip.convert(mode)).tobytes())
+    return digest.digest()
+
+
+def _lost(picture: Image.Image, entry: Entry) -> str | None:
+    if not picture.mode.startswith(("I", "F")):
+        return None
+    extrema: Any = picture.getextrema()  # of one band
+    high, white = float(extrema[1]), white_of(picture)
+    what = f"{entry.where}: mode {picture.mode} with values up to {high:g}, and {white:g} is white"
+    if 0 < high < white / _DARK:
+        return f"{what}, so it is nearly black"
+    return f"{what}, so what is above is cut" if high > white else None
 
 
 def _inspect_array(path: Path, rows: Rows) -> Inspection:
@@ -131,7 +169,9 @@ def _inspect_array(path: Path, rows: Rows) -> Inspection:
         found.sizes[f"{image.shape[2]}x{image.shape[1]}"] += 1
         found.modes["L" if image.shape[0] == 1 else "RGB"] += 1
         same[hashlib.sha256(image.numpy().tobytes()).digest()].append(str(i))
-    if rows.labels is not None:
-        found.classes.update(str(label) for label in rows.labels.tolist())
+    label = rows.columns.get("label")
+    if isinstance(label, Class):
+        _add_classes(found, rows.labels, label)
+        _sort_classes(found)
     found.duplicates = [names for names in same.values() if len(names) > 1]
     return found

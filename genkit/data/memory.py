@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from genkit.config import DataSection
-from genkit.errors import DataError
+from genkit.data.classes import check_numbers
+from genkit.errors import DataError, shown
 from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.columns import File, Image, Raw
 from genkit.rows.combine import fitted, picked
@@ -72,7 +73,9 @@ def of_listing(
     Raises:
         DataError: A file is broken, or a class is wrong.
     """
-    rows = rows_of(name, listing, listed, str(getattr(data, "root", name)), left_out)
+    rows: FileRows = rows_of(name, listing, listed, shown(getattr(data, "root", name)), left_out)
+    if split == "train":
+        check_numbers(rows)
     if split == "train" and data.limit is not None:
         rows = rows.only(torch.arange(min(data.limit, len(rows))))
     return arranged(fitted(rows, data.size, data.channels, data.fit), data)

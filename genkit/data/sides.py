@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import NamedTuple
 
-from genkit.errors import DataError
-from genkit.rows.folders import list_folder
-from genkit.rows.listing import Listed, Listing
+from genkit.errors import DataError, shown
+from genkit.rows.folders import from_here, list_folder
+from genkit.rows.left_out import LeftOut
+from genkit.rows.listing import Listed
 
 
-def list_side(root: Path, name: str, split: str) -> tuple[Path, list[Listed]]:
+class Side(NamedTuple):
+    """One side of a set of pairs: its folder, its images and what else lies there."""
+
+    folder: Path
+    listed: list[Listed]
+    left_out: LeftOut
+
+
+def list_side(root: Path, name: str, split: str) -> Side:
     """The folder of one side and its images, sorted by name, without classes.
 
     Args:
@@ -22,16 +33,19 @@ def list_side(root: Path, name: str, split: str) -> tuple[Path, list[Listed]]:
         DataError: There is no such folder, or it has no images.
     """
     for place in (root / split / name, root / f"{split}{name.upper()}"):
-        if place.is_dir():
-            return place, _plain(list_folder(place, label=None), None, place)
+        if os.path.isdir(place):
+            return _side(place, None)
     place = root / name
-    if not place.is_dir():
+    if not os.path.isdir(place):
         raise DataError(
-            f"{root}: no images of {name!r} for {split}; put them in {place}, "
-            f"{root / split / name} or {root / f'{split}{name.upper()}'}"
+            f"{shown(root)}: no images of {name!r} for {split}{from_here(root)}; put them in "
+            f"{shown(place)}, {shown(root / split / name)} or "
+            f"{shown(root / f'{split}{name.upper()}')}"
         )
-    return place, _plain(list_folder(place, label=None), split, place)
+    return _side(place, split)
 
 
-def _plain(listing: Listing, split: str | None, where: Path) -> list[Listed]:
-    return [one._replace(label=None) for one in listing.part(split, str(where))]
+def _side(place: Path, split: str | None) -> Side:
+    listing, where = list_folder(place, label=None), shown(place)
+    listed = [one._replace(label=None) for one in listing.part(split, where)]
+    return Side(place, listed, listing.without(split, where))

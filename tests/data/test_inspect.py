@@ -1,7 +1,9 @@
 import json
+import os
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from genkit.cli.data import app
@@ -9,7 +11,7 @@ from genkit.data.inspect import inspect
 from genkit.data.pack import pack
 from genkit.errors import DataError
 
-from .pictures import cut, write, write_classes
+from .pictures import cut, write, write_classes, write_metadata
 
 
 def test_a_folder_is_counted_by_size_mode_and_class(tmp_path):
@@ -21,6 +23,62 @@ def test_a_folder_is_counted_by_size_mode_and_class(tmp_path):
     assert found.modes == {"RGB": 3, "L": 1}
     assert found.classes == {"cat": 2, "dog": 2}
     assert found.broken == []
+
+
+def test_classes_are_shown_by_number_name_and_count_and_those_without_an_image_named(tmp_path):
+    write_classes(tmp_path / "words", **{"10": 1, "9": 2})
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "words")])
+    assert "0 9: 2, 1 10: 1" in result.output
+    for i in range(3):
+        write(tmp_path / "numbers" / f"{i}.png")
+    rows = [{"file_name": f"{i}.png", "label": 2 * i + 1, "mood": "x"} for i in range(3)]
+    write_metadata(tmp_path / "numbers", rows)
+    found = inspect(tmp_path / "numbers")
+    assert (found.classes, found.empty) == ({"1": 1, "3": 1, "5": 1}, ["0", "2", "4"])
+    assert found.columns == ["file_name", "label", "mood"]
+    output = CliRunner().invoke(app, ["check", str(tmp_path / "numbers")]).output
+    assert "without image 0, 2, 4" in " ".join(output.split())
+    assert "file_name, label, mood" in output
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "message"),
+    [
+        ("I;16", 1023, "values up to 1023, and 65535 is white, so it is nearly black"),
+        ("I", 70_000, "values up to 70000, and 65535 is white, so what is above is cut"),
+        ("F", 3_000.0, "values up to 3000, and 65535 is white, so it is nearly black"),
+        ("I;16", 60_000, None),
+        ("F", 0.5, None),
+    ],
+)
+def test_deep_pictures_that_come_out_black_or_cut_are_told(tmp_path, mode, value, message):
+    Image.new(mode, (8, 8), value).save(tmp_path / "x.tif")
+    found = inspect(tmp_path)
+    assert found.deep == (
+        [] if message is None else [f"{tmp_path}/x.tif: mode {mode} with {message}"]
+    )
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "LA", "CMYK", "YCbCr", "LAB"])
+def test_pictures_of_every_mode_are_described(tmp_path, mode):
+    write(tmp_path / "x.tif", mode=mode)
+    assert inspect(tmp_path).broken == []
+    write(tmp_path / "y.tif", mode=mode)
+    assert len(inspect(tmp_path).duplicates) == 1
+
+
+def test_names_with_escapes_or_bytes_that_are_no_text_are_printed_harmlessly(
+    tmp_path,
+):
+    for name in (b"\x1b[2J.png", b"caf\xe9.png"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    result = CliRunner().invoke(app, ["check", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "\x1b" not in result.output
+    assert "\\x1b[2J.png" in result.output
+    assert "caf\\udce9.png" in result.output
+    found = json.loads(CliRunner().invoke(app, ["check", str(tmp_path), "--json"]).output)
+    assert len(found["broken"]) == 2
 
 
 def test_duplicates_are_found_by_pixels_not_by_bytes(tmp_path):

@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple
 from genkit.config import DataSection, MayChange
 from genkit.data.memory import arranged
 from genkit.data.sides import list_side
-from genkit.errors import DataError
+from genkit.errors import DataError, shown
 from genkit.rows.base import Rows
 from genkit.rows.combine import fitted, renamed, zipped
 from genkit.rows.entries import Entry
+from genkit.rows.left_out import LeftOut
 from genkit.rows.pictures import FileRows
 
 
@@ -37,7 +38,8 @@ class PairedData(DataSection):
         return arranged(pairs, self)
 
     def _column(self, column: str, side: _Side, stems: list[str]) -> Rows:
-        rows = FileRows(str(side.folder), [side.found[stem] for stem in stems])
+        entries = [side.found[stem] for stem in stems]
+        rows = FileRows(str(side.folder), entries, left_out=side.left_out)
         same = fitted(rows, self.size, self.channels, self.fit)
         return renamed(same, {"image": column, "file": f"{column}_file"})
 
@@ -48,25 +50,27 @@ READER = PairedData
 class _Side(NamedTuple):
     folder: Path
     found: Mapping[str, Entry]  # the images by their path in the folder without its ending
+    left_out: LeftOut
 
 
 def _side(data: PairedData, name: str, split: str) -> _Side:
-    folder, listed = list_side(data.root, name, split)
+    folder, listed, left_out = list_side(data.root, name, split)
     found: dict[str, Entry] = {}
     for one in listed:
         stem = one.entry.path.relative_to(folder).with_suffix("").as_posix()
         if stem in found:
             raise DataError(
-                f"{found[stem].name} and {one.entry.name}: two images of one name, so their "
+                f"{found[stem].where} and {one.entry.where}: two images of one name, so their "
                 "partner can't be told; rename one of them and its partner"
             )
         found[stem] = one.entry
-    return _Side(folder, found)
+    return _Side(folder, found, left_out)
 
 
 def _check_partners(side: _Side, other: _Side) -> None:
     if alone := sorted(side.found.keys() - other.found.keys()):
+        first, share = side.found[alone[0]].where, f"{len(alone)} of {len(side.found)}"
         raise DataError(
-            f"{side.found[alone[0]].name}: has no partner in {other.folder}, as {len(alone)} of "
-            f"{len(side.found)} images; put one of the same name there, or delete it"
+            f"{first}: has no partner in {shown(other.folder)}, as {share} images; "
+            "put one of the same name there, or delete it"
         )

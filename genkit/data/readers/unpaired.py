@@ -27,8 +27,9 @@ class UnpairedData(DataSection):
         return unpaired(self._side(self.a, split), self._side(self.b, split), name)
 
     def _side(self, side: str, split: str) -> Rows:
-        place, listed = list_side(self.root, side, split)
-        return of_listing(str(place), Listing("folder", {"": listed}), listed, self, split)
+        place, listed, left_out = list_side(self.root, side, split)
+        listing = Listing("folder", {"": listed})
+        return of_listing(str(place), listing, listed, self, split, left_out)
 
 
 READER = UnpairedData
