@@ -108,14 +108,13 @@ def denoise(
         watch: Called before each step.
         on_step: Called as on_step(done, steps) after each evaluation of the network.
     """
-    schedulers.set_steps(scheduler, steps, eps.device)
-    times, order, start = scheduler.timesteps, getattr(scheduler, "order", 1), 0
+    first = 0 if begin is None else begin.first_step(steps)
+    schedulers.set_steps(scheduler, steps, eps.device, begin=first)
+    times, order = scheduler.timesteps, getattr(scheduler, "order", 1)
+    start = first * order
     x = eps * getattr(scheduler, "init_noise_sigma", 1.0)
     if begin is not None:
         begin = begin.on(eps.device)
-        start = begin.first_step(steps) * order
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(start)
         if begin.strength < 1:
             x = schedulers.add_noise(scheduler, begin.images, eps, times[start])
     extra = stepping.step_arguments(scheduler, eta, generators)

@@ -252,16 +252,22 @@ def times_between(exported: Any, count: int) -> Tensor:
     return torch.linspace(0, config["num_train_timesteps"] - 1, count).round()
 
 
-def set_steps(scheduler: Any, steps: int, device: torch.device) -> None:
-    """Prepare a scheduler for so many steps."""
+def set_steps(scheduler: Any, steps: int, device: torch.device, *, begin: int = 0) -> None:
+    """Prepare a scheduler for so many steps, of which it will take those from `begin` on.
+
+    A scheduler that isn't told where it begins looks for its first timestep in its list; where
+    rounding has made several of it, it finds a later one and runs over the end of the list.
+    """
+    order = getattr(scheduler, "order", 1)
     if type(scheduler).__name__ == "FlowMatchEulerDiscreteScheduler":
         # By itself it spends its last step between a thousandth of the noise and none. (So does
         # the one of Heun, whose last step is of order 1 and does better by being short.)
         scheduler.set_timesteps(sigmas=[1 - i / steps for i in range(steps)], device=device)
-        return
-    scheduler.set_timesteps(steps, device=device)
-    order = getattr(scheduler, "order", 1)
-    _drop_surplus(scheduler, len(scheduler.timesteps) - (steps * order - (order - 1)))
+    else:
+        scheduler.set_timesteps(steps, device=device)
+        _drop_surplus(scheduler, len(scheduler.timesteps) - (steps * order - (order - 1)))
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin * order)
 
 
 def _drop_surplus(scheduler: Any, count: int) -> None:

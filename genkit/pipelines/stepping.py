@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genkit.errors import PipelineError
+from genkit.errors import PipelineError, shown
 from genkit.pipelines import schedulers
 from genkit.pipelines.sampling import Sampling
 
@@ -33,7 +33,15 @@ def step(scheduler: Any, output: Tensor, time: Tensor, x: Tensor, **extra: Any) 
     """The next x (B, C, H, W), by the network's output (B, C or 2C, H, W)."""
     learned = str(scheduler.config.get("variance_type", "")).startswith("learned")
     taken = output if learned else output[:, : x.shape[1]]
-    following: Tensor = scheduler.step(taken, time, x, **extra).prev_sample
+    try:
+        following: Tensor = scheduler.step(taken, time, x, **extra).prev_sample
+    except torch.OutOfMemoryError:
+        raise
+    except _CHOKES as error:
+        raise PipelineError(
+            f"{type(scheduler).__name__}: its step at time {float(time):g} fails ({_why(error)}); "
+            "choose another scheduler, or leave its options out"
+        ) from error
     return following
 
 
@@ -62,10 +70,11 @@ def check_options(scheduler: Any, sampling: Sampling, channels: int, outputs: in
         return
     why = "leads to numbers that are not finite"
     try:
-        x = _first_steps(scheduler, sampling, channels, outputs)
-        finite = bool(x.isfinite().all()) and bool(scheduler.timesteps.isfinite().all())
+        finite = _runs(scheduler, sampling, channels, outputs)
+    except PipelineError as error:
+        finite, why = False, _why(error.__cause__ or error)
     except _CHOKES as error:
-        finite, why = False, " ".join(str(error).split())[:200] or type(error).__name__
+        finite, why = False, _why(error)
     if not finite:
         given = ", ".join(f"{name}={value}" for name, value in sampling.options.items())
         raise PipelineError(
@@ -74,16 +83,25 @@ def check_options(scheduler: Any, sampling: Sampling, channels: int, outputs: in
         )
 
 
-def _first_steps(scheduler: Any, sampling: Sampling, channels: int, outputs: int) -> Tensor:
-    """x (1, C, 4, 4) after two steps or as many as there are."""
+def _why(error: BaseException) -> str:
+    return shown(" ".join(str(error).split()), 200) or type(error).__name__
+
+
+def _runs(scheduler: Any, sampling: Sampling, channels: int, outputs: int) -> bool:
+    """Whether numbers are finite after two steps, or as many as there are; takes all of them."""
     generators = [torch.Generator().manual_seed(0)]
     extra = step_arguments(scheduler, sampling.step_eta, generators)
     schedulers.set_steps(scheduler, sampling.steps, torch.device("cpu"))
     x = torch.randn(1, channels, 4, 4, generator=generators[0])
     x = x * getattr(scheduler, "init_noise_sigma", 1.0)
-    for time in scheduler.timesteps[: 2 * getattr(scheduler, "order", 1)]:
+    finite = bool(scheduler.timesteps.isfinite().all())
+    for done, time in enumerate(scheduler.timesteps):
         seen = network_input(scheduler, x, time)
         output = torch.zeros(1, outputs, 4, 4)
         output[:, :channels] = seen / 2
         x = step(scheduler, output, time, x, **extra)
-    return x
+        if done < 2 * getattr(scheduler, "order", 1):
+            finite = finite and bool(x.isfinite().all())
+        else:
+            x = x.nan_to_num(0).clamp(-1, 1)  # no model goes on like this: only indices count now
+    return finite

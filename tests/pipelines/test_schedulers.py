@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from diffusers import EDMDPMSolverMultistepScheduler, UNet2DModel
+from diffusers import EDMDPMSolverMultistepScheduler, EulerDiscreteScheduler, UNet2DModel
 
 from genkit import random
 from genkit.errors import PipelineError
@@ -185,6 +185,68 @@ def test_every_solver_takes_every_schedule(name, schedule):
     exported = NoiseProcess(prediction="v", schedule=schedule, steps=200).scheduler()
     scheduler = schedulers.make(name, exported, {})
     torch.testing.assert_close(scheduler.alphas_cumprod, exported.alphas_cumprod)
+
+
+SPACINGS = (
+    *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"),
+    "euler_at_final",
+)
+SCHEDULES = [("linear", False), ("scaled-linear", False), ("sigmoid", False), ("cosine", False)]
+SCHEDULES += [("linear", True), ("cosine", True)]  # True: the last timestep is pure noise
+
+
+def processes_of(name):
+    """Noise processes that a solver runs, one for each schedule there is."""
+    kind = SOLVERS[name].kind
+    if kind != "timesteps":
+        return [NoiseProcess(prediction=kind)]
+    every = [
+        NoiseProcess(prediction="v", schedule=schedule, zero_terminal_snr=zero)
+        for schedule, zero in SCHEDULES
+    ]
+    return [each for each in every if name in schedulers.names_for(each.scheduler())]
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_every_spacing_of_steps_runs_to_its_end_on_every_schedule(name):
+    solver = SOLVERS[name]
+    known = schedulers._options(solver.module, solver.name)
+    spacings = [{option: True} for option in SPACINGS if option in known]
+    for process in processes_of(name):
+        pipeline = exact_pipeline(process, side=2)
+        for options in [None, *spacings]:
+            for steps in (1, 5, 20):
+                images = pipeline(1, scheduler=name, steps=steps, options=options, output="tensor")
+                assert images.isfinite().all(), (process, options, steps)
+
+
+@pytest.mark.parametrize("option", ["use_karras_sigmas", "use_exponential_sigmas"])
+@pytest.mark.parametrize("name", ["dpmsolver++", "unipc", "deis"])
+def test_spacings_of_steps_lead_to_the_data_on_the_cosine_schedule(name, option):
+    pipeline = exact_pipeline(NoiseProcess(prediction="v", schedule="cosine"))
+    images = pipeline(8, scheduler=name, steps=40, options={option: True}, output="tensor") * 2 - 1
+    assert images.std().item() == pytest.approx(STD, rel=0.2)
+
+
+@pytest.mark.parametrize("fails_at", [0, 3])
+def test_a_scheduler_that_fails_on_its_way_is_named_with_its_reason(monkeypatch, fails_at):
+    pipeline = exact_pipeline(NoiseProcess(prediction="v"))
+    step = EulerDiscreteScheduler.step
+
+    def failing(scheduler, *given, **rest):
+        if scheduler.step_index == fails_at or (scheduler.step_index or 0) >= fails_at:
+            raise IndexError("index 6 is out of bounds")
+        return step(scheduler, *given, **rest)
+
+    monkeypatch.setattr(EulerDiscreteScheduler, "step", failing)
+    said = (
+        r"EulerDiscreteScheduler: its step at time \d+ fails \(index 6 is out of bounds\); choose"
+    )
+    with pytest.raises(PipelineError, match=said):
+        pipeline(1, scheduler="euler", steps=5)
+    said = r"scheduler euler: does not run with use_karras_sigmas=True \(index 6 is out"
+    with pytest.raises(PipelineError, match=said):
+        pipeline(1, scheduler="euler", steps=5, options=KARRAS)
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "dpmsolver++", "unipc", "deis", "heun"])
