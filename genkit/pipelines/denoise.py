@@ -95,7 +95,9 @@ def denoise(
 
     With `begin` a part of the way is gone, from pictures under noise: Meng et al. 2022
     (arXiv:2108.01073), section 3. What its mask leaves out is put back at the noise of every step:
-    Lugmayr et al. 2022 (arXiv:2201.09865), eq. 8, without resampling.
+    Lugmayr et al. 2022 (arXiv:2201.09865), eq. 8, without resampling, and under the image's first
+    noise at every step where eq. 8a draws fresh noise: the number of draws stays that of an image
+    without a mask, and what is kept stays itself from step to step.
 
     Args:
         scheduler: Made for this call, see `schedulers.make`; it is used up.

@@ -151,6 +151,7 @@ class Denoising(FromNoise):
         )
         made = found.make(self.scheduler)
         stepping.check_options(made, found, self.shape[0], self.channels_out)
+        stepping.warn_of_overshoot(self.scheduler, found)
         return replace(found, precision=_precision(found.precision, self.denoiser))
 
     def describe(self, options: Sampling, taken: Collection[str]) -> Mapping[str, Any]:

@@ -85,7 +85,7 @@ class EDMHeunScheduler(EDMEulerScheduler):
             sigmas = self._compute_exponential_sigmas(ramp).double()
         gamma = min(config["s_churn"] / steps, _LARGEST_CHURN)
         within = (sigmas >= config["s_min"]) & (sigmas <= config["s_max"])
-        raised = sigmas * (1 + gamma * within)
+        raised = sigmas * (1 + gamma * within.double())  # a number times bools would be float32
         self._nominal = torch.cat([sigmas, sigmas.new_zeros(1)]).tolist()
         self._added = (config["s_noise"] * (raised**2 - sigmas**2).sqrt()).tolist()
         # Each step asks the network at its raised level, and but for the last at the next nominal.

@@ -65,9 +65,12 @@ def _pipeline(pipeline: Denoising) -> Iterator[str]:
     yield ""
     yield _seeds()
     yield "generators = [torch.Generator().manual_seed(seed) for seed in seeds]"
-    # Diffusers' DDIM takes no variances, and knows fewer schedules.
-    if not learned and not _needs_table(pipeline) and _trained_steps(pipeline) >= _DDIM_STEPS:
-        yield f"# DDIMPipeline opens it too, and needs {_DDIM_STEPS} steps or so."
+    # Diffusers' DDIM takes no variances, knows fewer schedules, and goes down by T // steps.
+    trained = _trained_steps(pipeline)
+    steps = _divisor(trained, _DDIM_STEPS)
+    if not learned and not _needs_table(pipeline) and steps >= _STEPS:
+        yield "# DDIMPipeline opens it too. Its number of steps must divide the timesteps of the"
+        yield f"# training, {trained}, or noise is left in the images: {steps} is such a number."
     yield 'pipeline = DDPMPipeline.from_pretrained("PATH_OR_HUB_ID")'
     yield (
         "images = pipeline(len(seeds), generator=generators, "
@@ -193,5 +196,9 @@ def _steps(pipeline: Denoising) -> int:
     """Of the loop; a divisor of T, where diffusers' timesteps need no care."""
     if schedulers.kind_of(pipeline.scheduler) != "timesteps":
         return _STEPS
-    trained = _trained_steps(pipeline)
-    return next(n for n in range(min(_STEPS, trained), 0, -1) if trained % n == 0)
+    return _divisor(_trained_steps(pipeline), _STEPS)
+
+
+def _divisor(number: int, most: int) -> int:
+    """The largest divisor of a number that is not above `most`."""
+    return next(n for n in range(min(most, number), 0, -1) if number % n == 0)

@@ -127,3 +127,11 @@ def test_its_config_is_saved_and_loaded_as_any_schedulers(tmp_path):
     EDMHeunScheduler(s_churn=7.0, s_noise=1.003, rho=5.0).save_pretrained(tmp_path)
     config = EDMHeunScheduler.from_pretrained(tmp_path).config
     assert (config["s_churn"], config["s_noise"], config["rho"]) == (7.0, 1.003, 5.0)
+
+
+def test_churned_levels_are_as_exact_as_the_others():
+    scheduler = EDMHeunScheduler(s_churn=40.0)
+    scheduler.set_timesteps(20)
+    gamma = 2**0.5 - 1
+    nominal = torch.tensor(scheduler._nominal[:-1], dtype=torch.float64)
+    torch.testing.assert_close(scheduler.sigmas[::2], nominal * (1 + gamma), rtol=1e-14, atol=0)

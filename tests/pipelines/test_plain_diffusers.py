@@ -115,6 +115,19 @@ def test_diffusers_ddim_makes_our_images_too(folders, stranger, name):
     assert np.abs(ours.permute(0, 2, 3, 1).numpy() - theirs).max() < 1e-3
 
 
+@pytest.mark.parametrize(("steps", "said"), [(1000, 50), (4000, 50), (999, 37), (1009, None)])
+def test_the_card_names_a_number_of_steps_that_diffusers_ddim_can_take(steps, said):
+    pipeline = denoising()
+    pipeline.scheduler.register_to_config(num_train_timesteps=steps)
+    card = pipeline.card().plain
+    assert "DDPMPipeline" in card
+    if said is None:  # a prime number
+        assert "DDIMPipeline" not in card
+    else:
+        assert steps % said == 0
+        assert f"training, {steps}, or noise is left in the images: {said} is such" in card
+
+
 @pytest.mark.parametrize("name", LOOPED)
 def test_the_loop_of_the_card_makes_our_images_without_genkit(folders, stranger, name):
     # The card says which call of ours makes the same.

@@ -1,6 +1,7 @@
 """Every solver on Gaussian data with the exact denoiser, through the pipeline's own loop."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from diffusers import EDMDPMSolverMultistepScheduler, EulerDiscreteScheduler, UN
 from genkit import random
 from genkit.errors import PipelineError
 from genkit.noise.process import NoiseProcess
-from genkit.pipelines import schedulers
+from genkit.pipelines import schedulers, stepping
 from genkit.pipelines.denoise import Noise
 from genkit.pipelines.denoising import Denoising
 from genkit.pipelines.schedulers import SOLVERS
@@ -226,6 +227,37 @@ def test_spacings_of_steps_lead_to_the_data_on_the_cosine_schedule(name, option)
     pipeline = exact_pipeline(NoiseProcess(prediction="v", schedule="cosine"))
     images = pipeline(8, scheduler=name, steps=40, options={option: True}, output="tensor") * 2 - 1
     assert images.std().item() == pytest.approx(STD, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "timesteps", "steps", "enough"),
+    [
+        ("cosine", 1000, 20, 40),
+        ("cosine", 200, 10, 20),
+        ("cosine", 1000, 40, None),
+        ("linear", 1000, 5, None),
+        ("sigmoid", 1000, 5, None),
+    ],
+)
+def test_heun_says_where_its_first_step_overshoots_and_which_number_of_steps_does_not(
+    caplog, schedule, timesteps, steps, enough
+):
+    stepping._say.cache_clear()
+    pipeline = exact_pipeline(NoiseProcess(prediction="v", schedule=schedule, steps=timesteps))
+    draw = {"scheduler": "heun", "output": "tensor"}
+    with caplog.at_level("WARNING", "genkit"):
+        images = pipeline(32, steps=steps, **draw) * 2 - 1
+        pipeline(32, steps=steps, **draw)
+    if enough is None:
+        assert not caplog.messages
+        assert images.std().item() < 1.05 * STD
+        return
+    assert len(caplog.messages) == 1
+    said = f"heun overshoots in {steps} steps .*: give {enough} steps or more, or take scheduler"
+    assert re.search(said, caplog.messages[0])
+    assert images.std().item() > 1.2 * STD
+    images = pipeline(32, steps=enough, **draw) * 2 - 1
+    assert images.std().item() == pytest.approx(STD, rel=0.05)
 
 
 @pytest.mark.parametrize("fails_at", [0, 3])
