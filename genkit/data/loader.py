@@ -23,7 +23,7 @@ from genkit import random
 from genkit.config import DataSection
 from genkit.errors import DataError
 from genkit.launch import signals
-from genkit.rows.base import MemoryRows, Rows
+from genkit.rows.base import MemoryRows, Rows, onto
 from genkit.rows.batch import Batch
 from genkit.rows.columns import Column, Draws, File, Flags, Raw, Text
 
@@ -108,7 +108,7 @@ class Loader:
         for name, column in self.columns.items():
             drawn = self._draws(name, column, step, share.total, rows)
             batch[name] = column.batch(raw[name], drawn)
-        batch["index"] = indices.to(self.device, non_blocking=True)
+        batch["index"] = onto(self.device, indices)
         # It looks up noise, which is drawn on the CPU.
         return batch | {"position": torch.arange(rows.start, rows.stop)}
 
@@ -121,11 +121,11 @@ class Loader:
         ending = f"/{of}" if of else ""
         if self.data.flip and (column.spatial or isinstance(column, Flags)):
             drawn = torch.rand(total, generator=random.generator(self.seed, f"flip{ending}", step))
-            flip = (drawn[rows] < 0.5).to(self.device)
+            flip = onto(self.device, drawn[rows] < 0.5)
         if self.data.shift and column.spatial:
             reach, generator = self.data.shift, random.generator(self.seed, f"shift{ending}", step)
             drawn = torch.randint(-reach, reach + 1, (total, 2), generator=generator)
-            shift = drawn[rows].to(self.device)
+            shift = onto(self.device, drawn[rows])
         if isinstance(column, Text):
             choice = torch.rand(total, generator=random.generator(self.seed, f"text/{name}", step))
             choice = choice[rows]
@@ -185,7 +185,7 @@ class Loader:
                 worker.kill()  # nothing else ends one that hangs: see `_be_a_worker`
 
     def _moved(self, raw: Raw) -> Raw:
-        return raw.to(self.device, non_blocking=True) if isinstance(raw, Tensor) else raw
+        return onto(self.device, raw) if isinstance(raw, Tensor) else raw
 
 
 class _Decoder(Dataset[tuple[Tensor, "dict[str, Raw] | str"]]):

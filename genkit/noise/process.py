@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from genkit.noise import levels, predictions, schedules, variational
@@ -89,7 +90,7 @@ class NoiseProcess:
             )
         if self.prediction == "flow":
             return levels.flow_level
-        return partial(levels.timestep_level, schedules.alpha_bars(self.betas))
+        return partial(_timestep_level, self)
 
     @cached_property
     def _posterior(self) -> variational.Posterior:
@@ -151,3 +152,13 @@ class NoiseProcess:
             # "leading", the default, never visits the last timestep, where sampling begins.
             timestep_spacing="trailing",
         )
+
+
+def _timestep_level(process: NoiseProcess, u: Tensor) -> Level:
+    return levels.timestep_level(_alpha_bars(process, u.device), u)
+
+
+@lru_cache(maxsize=16)
+def _alpha_bars(process: NoiseProcess, device: torch.device) -> Tensor:
+    """(T,) on a device, moved there once: a move in each step would wait for the step before."""
+    return schedules.alpha_bars(process.betas).to(device)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genkit.noise.levels import low_discrepancy
+from genkit.rows.base import onto
 from genkit.rows.batch import Batch
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Diffusion:
             return trainer.noise("level", batch, (), kind="uniform")
         one_for_all = batch | {"position": torch.zeros_like(position)}
         first = trainer.noise("level", one_for_all, (), kind="uniform")
-        return low_discrepancy(first, position.to(trainer.device), trainer.global_batch)
+        return low_discrepancy(first, onto(trainer.device, position), trainer.global_batch)
 
     def hidden(self, batch: Batch, share: float) -> Tensor:
         """(B,) bool: the rows whose condition the network is not told, each by a draw of its own.

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from genkit import random
-from genkit.rows.base import Rows
+from genkit.rows.base import Rows, onto
 from genkit.rows.batch import Batch, DataInfo, batch_of
 from genkit.training import checkpoints, kernels, refusals
 from genkit.training.accelerator import make_accelerator
@@ -228,7 +228,7 @@ class Trainer(ABC, Generic[C]):
             keyed = random.generator(self.config.trainer.seed, f"train/{purpose}", self.steps_done)
             draw = torch.randn if kind == "normal" else torch.rand
             self._draws[purpose] = draw(self.global_batch, *shape, generator=keyed)
-        return self._draws[purpose][batch["position"]].to(self.device, non_blocking=True)
+        return onto(self.device, self._draws[purpose][batch["position"]])
 
     def gathered(self, rows: Tensor) -> Tensor:
         """The rows (B, ...) of every process, one process after the other, without graph: what may
