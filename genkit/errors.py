@@ -14,7 +14,13 @@ class ConfigError(GenkitError):
 
 
 class DataError(GenkitError):
-    """The data set or a file of it is missing, broken or does not fit the config."""
+    """The data set or a file of it is missing, broken or does not fit the config.
+
+    Attributes:
+        files: Names within the set of files that can't be read, where it is about such.
+    """
+
+    files: tuple[str, ...] = ()
 
 
 class CheckpointError(GenkitError):

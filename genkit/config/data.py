@@ -50,7 +50,7 @@ class DataSection(Section):
     shift: NonNegative = 0  # random crop after padding by so many px
     memory: MayChange[Literal["auto", "always", "never"]] = "auto"  # as uint8; auto = below 2 GB
     workers: MayChange[Workers] = 0  # processes that decode, when the set streams
-    on_error: Literal["raise", "skip"] = "raise"  # a broken file: stop, or count and leave it out
+    on_error: MayChange[Literal["raise", "skip"]] = "raise"  # a broken file: stop, or leave it out
 
     @abstractmethod
     def open(self, split: str) -> Rows:

@@ -26,6 +26,7 @@ from genkit.launch import signals
 from genkit.rows.base import MemoryRows, Rows, onto
 from genkit.rows.batch import Batch
 from genkit.rows.columns import Column, Draws, File, Flags, Raw, Text
+from genkit.rows.content import unreadable
 
 T = TypeVar("T")
 
@@ -177,7 +178,10 @@ class Loader:
         try:
             for indices, raw in read:
                 if isinstance(raw, str):
-                    raise DataError(raw)
+                    error = DataError(raw)
+                    root = str(getattr(self.data, "root", ""))
+                    error.files = unreadable(self.rows, indices.tolist(), root)
+                    raise error
                 yield indices, {name: self._moved(value) for name, value in raw.items()}
         finally:
             del read  # its last reference: asks the workers to end, and waits for some seconds

@@ -139,9 +139,11 @@ def _held(rows: Rows, pixels: Mapping[str, Tensor]) -> MemoryRows:
     others = rows.read(range(len(rows)), [name for name in columns if name not in pixels])
     known = {**pixels, **others}
     values: dict[str, Raw] = {name: known[name] for name in columns}
-    return MemoryRows(
+    held = MemoryRows(
         rows.name, columns, values, fingerprint=rows.fingerprint, left_out=rows.left_out
     )
+    held.whole, held.broken = rows.whole or rows, rows.broken
+    return held
 
 
 def _megabytes(pixels: Mapping[str, Tensor]) -> str:
@@ -186,6 +188,7 @@ def _without(
     names = [name.removeprefix(f"{root}/") for name in _names(rows, list(broken))]
     left = rows.only(kept) if isinstance(rows, FileRows) else picked(rows, kept, rows.name)
     left.left_out = rows.left_out + LeftOut.of(BROKEN, names)
+    left.whole, left.broken = rows, tuple(names)
     return left, {name: values[kept] for name, values in pixels.items()}
 
 

@@ -32,9 +32,14 @@ class Rows(ABC):
         name: What messages and reports call them, such as "mnist:test".
         columns: What each named part of a row holds.
         left_out: What was found beside them and is no row, and why.
+        whole: The same rows before broken ones were left out, or before they were held in memory;
+            None = these are they.
+        broken: The names of those that were left out as broken.
     """
 
     left_out: LeftOut = NONE
+    whole: Rows | None = None
+    broken: tuple[str, ...] = ()
 
     def __init__(self, name: str, columns: Columns) -> None:
         self.name = shown(name)

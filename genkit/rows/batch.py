@@ -39,6 +39,7 @@ class DataInfo:
         fingerprint: SHA-256 of the content.
         columns: What each named part of a row holds.
         left_out: What was found beside the rows and is none of them, and why.
+        rows: The rows themselves, where they are at hand.
     """
 
     name: str
@@ -46,12 +47,13 @@ class DataInfo:
     fingerprint: str
     columns: Mapping[str, Column] = field(default_factory=dict)
     left_out: LeftOut = NONE
+    rows: Rows | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, rows: Rows) -> DataInfo:
         """What these rows say of themselves."""
         columns = dict(rows.columns)
-        return cls(rows.name, rows.epoch_size, rows.fingerprint, columns, rows.left_out)
+        return cls(rows.name, rows.epoch_size, rows.fingerprint, columns, rows.left_out, rows)
 
     @property
     def image(self) -> Image:

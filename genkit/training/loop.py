@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import torch
 
 from genkit import launch
 from genkit.config import flatten, to_tree
+from genkit.errors import DataError, shown
 from genkit.rows.batch import Batch
 from genkit.training import refusals
 from genkit.training.diagnosis import Doctor
@@ -114,24 +115,35 @@ class Loop:
         while micro_batches is not None:
             self._window.add(trainer.train_step(micro_batches), trainer.steps_done)
             self._progress.advance()
-            stopping = self._agree(bool(stop))
-            last = stopping or trainer.steps_done == self._settings.steps
             trainer.seconds = self._progress.seconds
-            self._after_step(last=last)
+            complete = trainer.steps_done == self._settings.steps
+            alone = trainer.processes == 1
+            logged = self._settings.is_logged(trainer.steps_done)
+            numbers = self._close_window() if logged else {}
+            # Before the processes agree: one that gets no batch takes part in no further step.
             with trainer.monitor.waiting():
-                micro_batches = None if last else self._next(batches, stop)
+                ends = complete or (alone and bool(stop))
+                micro_batches, trouble = (None, None) if ends else _attempt(batches)
+            stopping = self._agree(bool(stop) or trouble is not None)
+            if trouble is not None and not stopping:
+                raise trouble  # GPUs are not asked at this step
+            if stopping:
+                trainer.damage.add(self._of_all(getattr(trouble, "files", ())))
+            if stopping and not logged:
+                numbers = self._close_window()
+            self._after_step(numbers, last=stopping or complete)
+            if trouble is not None and not stop:  # workers may end with what stops the run
+                self._give_up(trouble)
+            micro_batches = None if stopping else micro_batches
 
-    def _next(
-        self, batches: Generator[list[Batch], None, None], stop: StopRequest
-    ) -> list[Batch] | None:
-        """The next micro-batches; None, the run saved, if workers ended with what stops it."""
-        try:
-            return next(batches)
-        except RuntimeError:
-            if not stop or self._trainer.processes > 1:
-                raise
-            self._trainer.save()
-            return None
+    def _give_up(self, trouble: Exception) -> NoReturn:
+        """Raise what kept a step from being taken; the one before it has been saved."""
+        if not isinstance(trouble, DataError):
+            raise trouble
+        raise DataError(
+            f"{trouble}; step {self._trainer.steps_done} is saved, and `genkit train "
+            f"{shown(self._trainer.run_dir)} --resume` goes on once this is mended"
+        ) from trouble.__cause__
 
     def _clock(self) -> RunProgress:
         trainer = self._trainer
@@ -163,25 +175,46 @@ class Loop:
         flag = torch.tensor([float(asked)], device=trainer.device)
         return bool(trainer.accelerator.reduce(flag, "sum").item())
 
-    def _after_step(self, *, last: bool) -> None:
-        """Check losses, preview, log, evaluate, then save.
+    def _of_all(self, names: Iterable[str]) -> list[str]:
+        """The names that any process has."""
+        if self._trainer.processes == 1:
+            return [*names]
+        from accelerate.utils import gather_object
+
+        found: list[str] = gather_object([*names])
+        return found
+
+    def _after_step(self, numbers: Numbers, *, last: bool) -> None:
+        """Preview, log the numbers of the window if it was closed, evaluate, then save.
 
         A run that a signal stops shows no preview unless one is due: it is to be saved soon.
         """
         trainer, step = self._trainer, self._trainer.steps_done
         complete = step == self._settings.steps
-        numbers: Numbers = {}
-        if last or self._settings.is_logged(step):
-            numbers |= self._close_window()
-        if complete or step % self._settings.preview_every == 0:
-            numbers |= self._previews.write()
-        if numbers and trainer.accelerator.is_main_process:
-            self._log(numbers)
-        every = trainer.config.evaluation.every
-        if every is not None and step % every == 0:
-            self._evaluate()
+        with self._kept():
+            if complete or step % self._settings.preview_every == 0:
+                numbers = numbers | self._previews.write()
+            if numbers and trainer.accelerator.is_main_process:
+                self._log(numbers)
+            every = trainer.config.evaluation.every
+            if every is not None and step % every == 0:
+                self._evaluate()
         if last or step % self._settings.save_every == 0:
             trainer.save()
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Around what only looks at the state: where it fails, the state is saved first.
+
+        Of several processes the others would be waited for in vain.
+        """
+        try:
+            yield
+        except Exception:
+            if self._trainer.processes == 1:
+                self._close_window()  # which finds losses that are not finite
+                self._trainer.save()
+            raise
 
     def _close_window(self) -> Numbers:
         """The means since the last log step, checked, and the facts of this one."""
@@ -215,3 +248,13 @@ class Loop:
         if trainer.accelerator.is_main_process:
             self._metrics.append({"step": trainer.steps_done, **values})
             trainer.accelerator.log(values, step=trainer.steps_done)
+
+
+def _attempt(
+    batches: Iterator[list[Batch]],
+) -> tuple[list[Batch] | None, Exception | None]:
+    """The next micro-batches, or why there are none."""
+    try:
+        return next(batches), None
+    except Exception as error:
+        return None, error

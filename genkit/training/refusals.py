@@ -68,12 +68,14 @@ def other_circumstances(trainer: Trainer[Any], root: Path, meta: Mapping[str, An
     """
     product = trainer.config.batch_in_words(trainer.processes)
     another_batch(root, meta, trainer.global_batch, product)
-    if meta["data"] != trainer.data.fingerprint:
+    same = meta["data"] == trainer.data.fingerprint
+    if not (same or trainer.damage.explains(meta)):
         raise CheckpointError(
             f"{root}: was trained on other images (fingerprint {meta['data'][:12]}, "
             f"{trainer.data.name} now has {trainer.data.fingerprint[:12]}); give the same data, "
             "or start a new run from these weights with --init"
         )
+    trainer.damage.add(meta.get("broken", ()))
     steps = trainer.accelerator.gather(torch.tensor([meta["step"]], device=trainer.device))
     if len(set(steps.tolist())) > 1:
         raise CheckpointError(

@@ -30,6 +30,7 @@ from genkit.training import checkpoints, kernels, refusals
 from genkit.training.accelerator import make_accelerator
 from genkit.training.casting import Casting
 from genkit.training.config import C
+from genkit.training.damage import Damage
 from genkit.training.diversity import Classify
 from genkit.training.ema import copied
 from genkit.training.loop import Batches, Loop
@@ -86,6 +87,7 @@ class Trainer(ABC, Generic[C]):
         self.seconds = 0.0  # spent in `fit`, those before a resume included
         self.casting = Casting(self.device)
         self.monitor = Monitor(self.device)
+        self.damage = Damage(data, str(getattr(config.data, "root", "")))
         self.rehearsing = False  # inside a step that will leave no trace
         self.memory: dict[str, Tensor] = {}
         self._draws: dict[str, Tensor] = {}
@@ -302,6 +304,7 @@ class Trainer(ABC, Generic[C]):
                 "seconds": round(self.seconds, 3),
                 "data": self.data.fingerprint,
                 "frozen": self.learnt.frozen,
+                **self.damage.facts(),
             }
             checkpoints.save(root, self.steps_done, state, facts)
             checkpoints.prune(root, self.config.trainer.keep_last, newest=self.steps_done)
