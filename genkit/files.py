@@ -68,6 +68,17 @@ def write_whole(
         raise
 
 
+def clear_leftovers(folder: Path, name: str) -> None:
+    """Take away what killed writes of a file have left, which nobody may be writing just now.
+
+    Args:
+        folder: Where they lie; it need not exist.
+        name: The file's own name, or a pattern of names.
+    """
+    for leftover in folder.glob(f".{name}.new-*"):
+        leftover.unlink(missing_ok=True)
+
+
 def _fill(file: BinaryIO, content: bytes | str | Callable[[BinaryIO], None]) -> None:
     if callable(content):
         content(file)

@@ -5,7 +5,6 @@ config.yaml · provenance.json · metrics.jsonl · previews/ · checkpoints/ · 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from genkit import launch
 from genkit.config import differences, may_change, read_tree, to_tree, to_yaml
 from genkit.errors import CheckpointError, ConfigError, shown
 from genkit.family import resolve
-from genkit.files import write_whole
+from genkit.files import clear_leftovers, write_whole
 from genkit.training import checkpoints, refusals
 from genkit.training.config import RunConfig
 
@@ -131,27 +130,49 @@ def _refusal(run_dir: Path, changed: Mapping[str, tuple[Any, Any]], *, resume: b
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Keep a second training process out of the folder while this one runs."""
+    """Keep a second training process out of the folder while this one runs.
+
+    What an earlier one left half written when it was killed is taken away.
+    """
     if not launch.ranks().is_first:
         yield
         return
-    with checkpoints.explained(f"run folder {run_dir}"):
+    with checkpoints.explained(f"run folder {shown(run_dir)}"):
         run_dir.mkdir(parents=True, exist_ok=True)
         handle = os.open(run_dir / ".lock", os.O_CREAT | os.O_RDWR)
+    try:
+        _lock(handle, run_dir)
+        with checkpoints.explained(f"run folder {shown(run_dir)}"):
+            os.truncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
+        for name in ("config.yaml", "provenance.json", "metrics.jsonl", "best.json"):
+            clear_leftovers(run_dir, name)
+        clear_leftovers(run_dir / "previews", "*")
+        yield
+    finally:
+        os.close(handle)  # which unlocks it, as the end of the process would
+
+
+def _lock(handle: int, run_dir: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        raise CheckpointError(
+            "genkit trains on Linux and macOS, where a run folder can be locked; on Windows use WSL"
+        ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         owner = os.read(handle, 32).decode() or "unknown"
-        os.close(handle)
         raise CheckpointError(
-            f"{run_dir}: process {owner} is training there; wait for it, or give another --out"
+            f"{shown(run_dir)}: process {owner} is training there; wait for it, or give another "
+            "--out"
         ) from None
-    try:
-        os.truncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(handle)  # which unlocks it, as the end of the process would
+    except OSError as error:
+        log.warning(
+            "%s: this file system keeps no locks (%s), so see to it that one process trains there",
+            *(shown(run_dir), error.strerror),
+        )
 
 
 def open_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
+
 import pytest
 
-from genkit.run_folder import Progress, progress
+from genkit.errors import CheckpointError
+from genkit.run_folder import Progress, locked, progress
 
 CARD = "# dcgan\n\n| | |\n| --- | --- |\n| Family | dcgan |\n| Optimizer steps | {} |\n"
 
@@ -48,3 +53,45 @@ def test_a_folder_that_says_nothing_is_at_step_none(tmp_path):
     assert progress(odd) == Progress(odd, 0, None, None)
     (odd / "config.yaml").write_text("trainer: {steps: many}\n")
     assert progress(odd).asked is None
+
+
+# -- who may write there ---------------------------------------------------------------------------
+
+
+def test_what_a_killed_training_left_half_written_is_taken_away(tmp_path):
+    (tmp_path / "previews").mkdir()
+    ours = [".config.yaml.new-12ab", ".metrics.jsonl.new-3", "previews/.step-0000002.png.new-45cd"]
+    others = [".report.html.new-12ab", "notes.txt", "previews/step-0000001.png"]
+    for name in (*ours, *others):
+        (tmp_path / name).touch()
+    with locked(tmp_path):
+        pass
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == {".lock", *others}
+
+
+def test_a_disk_without_a_byte_is_said_in_one_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(CheckpointError, match=r"run folder .*: the disk is full"), locked(tmp_path):
+        pass
+
+
+def test_a_system_without_locks_is_told_where_training_works(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with (
+        pytest.raises(CheckpointError, match=r"trains on Linux and macOS.*on Windows use WSL"),
+        locked(tmp_path),
+    ):
+        pass
+
+
+def test_a_file_system_without_locks_is_trained_on_with_a_warning(tmp_path, monkeypatch, caplog):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with locked(tmp_path):
+        assert "keeps no locks (No locks available)" in caplog.text

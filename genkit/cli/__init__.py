@@ -20,11 +20,13 @@ from genkit.cli.evaluate import evaluate
 from genkit.cli.export import export
 from genkit.cli.families import families
 from genkit.cli.frontier import frontier
+from genkit.cli.kept import Kept
 from genkit.cli.machine import doctor, machine
 from genkit.cli.report import report
 from genkit.cli.sample import sample
 from genkit.cli.train import train
 from genkit.errors import UNFINISHED, GenkitError, Unfinished
+from genkit.launch.output import handler, lost_output, printed
 
 
 class _Group(TyperGroup):
@@ -32,13 +34,16 @@ class _Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
         except GenkitError as error:
             if ctx.params.get("debug"):
                 raise
             _end(str(error), 2)
         except Unfinished as stopped:
             _end(str(stopped) if launch.ranks().is_first else "", UNFINISHED)
+        if (why := lost_output()) is not None:
+            _end(f"standard output can't be written ({why}), and it is the result", 1)
+        return result
 
 
 def _end(message: str, status: int) -> NoReturn:
@@ -57,11 +62,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(train)
-app.command()(export)
-app.command()(sample)
-app.command()(evaluate)
-app.command()(frontier)
+app.command(cls=Kept)(train)
+app.command(cls=Kept)(export)
+app.command(cls=Kept)(sample)
+app.command(cls=Kept)(evaluate)
+app.command(cls=Kept)(frontier)
 app.command()(report)
 app.command()(compare)
 app.command()(families)
@@ -103,7 +108,8 @@ def _settings(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; without arguments, those that the process was started with."""
-    app(args=None if arguments is None else list(arguments), prog_name="genkit")
+    with printed():
+        app(args=None if arguments is None else list(arguments), prog_name="genkit")
 
 
 def _log_to_terminal(*, debug: bool) -> None:
@@ -111,18 +117,5 @@ def _log_to_terminal(*, debug: bool) -> None:
     first = launch.ranks().is_first
     logger = logging.getLogger("genkit")
     logger.setLevel(logging.DEBUG if debug else logging.INFO if first else logging.WARNING)
-    logger.handlers = [_handler()]
+    logger.handlers = [handler()]
     logger.propagate = False
-
-
-def _handler() -> logging.Handler:
-    """Coloured lines on a terminal; plain ones, not folded, in a file or a pipe."""
-    from rich.console import Console
-    from rich.logging import RichHandler
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        return RichHandler(console=console, show_path=False)
-    plain = logging.StreamHandler()
-    plain.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    return plain

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genkit.cli.kept import Kept
 from genkit.errors import shown
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def check(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(cls=Kept)
 def pack(
     source: Annotated[Path, typer.Argument(help="Folder of images, as data.kind=folder reads it.")],
     out: Annotated[Path, typer.Argument(help="Folder for the shards.")],

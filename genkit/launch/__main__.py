@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from genkit.errors import UNFINISHED, GenkitError, Unfinished
+from genkit.launch.output import printed
 from genkit.launch.ranks import leave, ranks
 from genkit.launch.together import INTERRUPTED, error_file, trace_file
 
@@ -56,4 +57,5 @@ def end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    be_one(Path(sys.argv[1]), int(sys.argv[2]))
+    with printed():
+        be_one(Path(sys.argv[1]), int(sys.argv[2]))

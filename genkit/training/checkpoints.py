@@ -26,6 +26,12 @@ from genkit.errors import CheckpointError
 from genkit.files import sync_folder, write_whole
 
 FORMAT = 1
+
+
+class Damaged(CheckpointError):
+    """A checkpoint that holds nothing any more, whoever reads it."""
+
+
 _NAME = re.compile(r"step-(\d+)$")
 log = logging.getLogger("genkit")
 
@@ -66,7 +72,7 @@ def load(root: Path, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """State (on the CPU) and meta of one checkpoint, its hash checked.
 
     Raises:
-        CheckpointError: It is missing, damaged, or of a newer format.
+        CheckpointError: It is missing, damaged, of a newer format, or may not be read.
     """
     folder = folder_of(root, step)
     if not folder.is_dir():
@@ -81,13 +87,18 @@ def load(root: Path, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
             )
         if _sha256(folder / "state.pt") != meta["sha256"]:
             size = (folder / "state.pt").stat().st_size
-            raise CheckpointError(
+            raise Damaged(
                 f"{folder / 'state.pt'}: damaged ({size} bytes, SHA-256 does not match meta.json); "
                 "delete the folder and resume from the one before"
             )
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-    except (OSError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+    except PermissionError as error:
         raise CheckpointError(
+            f"{folder}: may not be read ({error.strerror}); its owner can allow it with "
+            f"`chmod -R a+rX {folder}`"
+        ) from None
+    except (OSError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+        raise Damaged(
             f"{folder}: can't be read ({error}); delete the folder and resume from the one before"
         ) from None
     return state, meta
@@ -111,7 +122,7 @@ def load_newest(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for step in reversed(found):
         try:
             return load(root, step)
-        except CheckpointError as error:
+        except Damaged as error:
             log.warning("%s", error)
     if found:
         raise CheckpointError(f"{root}: none of the {len(found)} checkpoints is whole; start anew")

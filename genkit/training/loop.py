@@ -6,7 +6,6 @@ Losses are checked before anything is saved, so no checkpoint holds unchecked on
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -18,6 +17,7 @@ from genkit.config import flatten, to_tree
 from genkit.errors import DataError, shown
 from genkit.rows.batch import Batch
 from genkit.training import refusals
+from genkit.training.accelerator import deterministic
 from genkit.training.diagnosis import Doctor
 from genkit.training.diversity import Numbers
 from genkit.training.estimate import announce, choose_precision, rehearse
@@ -64,6 +64,7 @@ class Loop:
         """Every step that is left; False if a signal ended the run before, its state saved."""
         trainer = self._trainer
         with (
+            deterministic(self._settings.deterministic),
             closing(self._batches()) as batches,
             refusals.memory(trainer),
             refusals.lost_worker(trainer),
@@ -78,9 +79,6 @@ class Loop:
     def _prepare(self, micro_batches: list[Batch]) -> None:
         """Choose the precision, say what the run will cost, wrap networks, open trackers."""
         trainer, settings = self._trainer, self._settings
-        if settings.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True)
         launcher = launch.asked_precision()
         estimate = rehearse(trainer, micro_batches)
         precision = trainer.casting.precision

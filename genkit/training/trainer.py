@@ -27,7 +27,7 @@ from genkit import random
 from genkit.rows.base import Rows, onto
 from genkit.rows.batch import Batch, DataInfo, batch_of
 from genkit.training import checkpoints, kernels, refusals
-from genkit.training.accelerator import make_accelerator
+from genkit.training.accelerator import make_accelerator, wrapped
 from genkit.training.casting import Casting
 from genkit.training.config import C
 from genkit.training.damage import Damage
@@ -267,7 +267,7 @@ class Trainer(ABC, Generic[C]):
             kernels.compile_networks({name: self.bare_networks[name] for name in self.optimizers})
             self.casting.compiled = True
         for name in self.optimizers:
-            self.networks[name] = self.accelerator.prepare_model(self.bare_networks[name])
+            self.networks[name] = wrapped(self.accelerator, self.bare_networks[name])
 
     def train_step(self, micro_batches: list[Batch]) -> Metrics:
         """One optimizer step with its learning rate, its dropout and its average."""
@@ -323,6 +323,7 @@ class Trainer(ABC, Generic[C]):
         self.steps_done, self.seconds = meta["step"], meta["seconds"]
         if self.loader is not None and self.accelerator.is_main_process:
             MetricsFile(self.run_dir / "metrics.jsonl").rewind(self.steps_done)
+            checkpoints.prune(root, self.config.trainer.keep_last, newest=self.steps_done)
         self.accelerator.wait_for_everyone()
 
     @contextmanager

@@ -17,6 +17,7 @@ from genkit.errors import ConfigError, DataError, Unfinished, shown
 from genkit.family import load, load_config, resolve
 from genkit.files import write_whole
 from genkit.launch import signals
+from genkit.launch.output import heard
 from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
 from genkit.rows.batch import DataInfo
@@ -80,7 +81,7 @@ def train(
         config, name = _of_one_batch(config), f"{name}-overfit"
     run_dir = Path(out) if out is not None else Path("runs") / f"{config.family}-{name}"
     early = f"{shown(run_dir)}: stopped before a first step; the same command starts it again"
-    with signals.unfinished(early):
+    with signals.unfinished(early), heard():
         if processes == 1:
             return _train(config, run_dir, resume=resume, init=init, dataset=dataset)
         return _train_together(
@@ -123,8 +124,6 @@ def _train(
     init: str | None,
     dataset: Dataset[Any] | None,
 ) -> Path:
-    from genkit.pipelines import load_pipeline
-
     keep_freed_memory()
     family = load(config.family)
     processes = launch.ranks().world
@@ -135,7 +134,7 @@ def _train(
 
     with run_folder.locked(run_dir):
         _check(config, run_dir, resume=resume, processes=processes)
-        start = None if init is None else load_pipeline(init)
+        start = None if init is None else _pipeline_of(init)
         hook = None
         if config.evaluation.every is not None:
             hook = during_training(
@@ -173,6 +172,12 @@ def _train(
     if not finished:
         raise Unfinished(left)
     return run_dir
+
+
+def _pipeline_of(init: str) -> Any:
+    from genkit.pipelines import load_pipeline  # which a run without --init does not need yet
+
+    return load_pipeline(init)
 
 
 def _to_show(config: RunConfig, rows: Rows) -> Rows:

@@ -3,6 +3,9 @@
 import errno
 import json
 import os
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -51,6 +54,33 @@ def test_a_newer_format_is_refused(tmp_path):
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format": 99}))
     with pytest.raises(CheckpointError, match=r"format 99.*install a newer genkit"):
         checkpoints.load(tmp_path, 1)
+
+
+@pytest.mark.parametrize("kind", ["unreadable", "newer"])
+def test_a_whole_checkpoint_that_cannot_be_used_here_is_not_passed_over(
+    tmp_path, monkeypatch, kind
+):
+    for step in (1, 2):
+        checkpoints.save(tmp_path, step, {}, {})
+    meta = checkpoints.folder_of(tmp_path, 2) / "meta.json"
+    if kind == "newer":
+        meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format": 99}))
+        with pytest.raises(CheckpointError, match=r"step-0000002: .*install a newer genkit"):
+            checkpoints.load_newest(tmp_path)
+        return
+    read = Path.read_text
+
+    def guarded(self, *arguments):
+        if self == meta:
+            raise PermissionError(13, "Permission denied")
+        return read(self, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", guarded)
+    folder = meta.parent
+    said = rf"{folder}: may not be read \(Permission denied\).*`(chmod -R a\+rX {folder})`"
+    with pytest.raises(CheckpointError, match=said) as refused:
+        checkpoints.load_newest(tmp_path)
+    subprocess.run(re.search(said, str(refused.value))[1], shell=True, check=True)
 
 
 def test_pruning_keeps_the_newest(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -134,6 +135,16 @@ def test_a_lost_worker_is_told_with_a_way_to_go_on(tmp_path):
     )
     with pytest.raises(DataError, match=said):
         run.fit()
+
+
+def test_a_checkpoint_that_a_kill_left_too_many_is_dropped_by_the_resume(tmp_path):
+    config = tiny("dcgan", trainer__keep_last=1)
+    trainer(config, tmp_path).fit()
+    root = tmp_path / "checkpoints"
+    shutil.copytree(checkpoints.folder_of(root, 4), checkpoints.folder_of(root, 2))
+    resumed = trainer(config, tmp_path)
+    resumed.resume()
+    assert checkpoints.steps(root) == [4]
 
 
 def test_the_rehearsal_leaves_no_trace(tmp_path):
