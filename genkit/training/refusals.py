@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,10 @@ import torch
 
 from genkit.errors import CheckpointError, DataError, TrainingError, shown
 from genkit.training import checkpoints
+from genkit.training.config import RunConfig
 from genkit.training.estimate import LESS_MEMORY
+
+log = logging.getLogger("genkit")
 
 if TYPE_CHECKING:
     from genkit.training.trainer import Trainer
@@ -29,16 +33,53 @@ def non_finite(means: Mapping[str, float], bad: Mapping[str, int], run_dir: Path
         return
     # A loss names its network; what else is measured of it goes wrong in the same step.
     name, step = min(bad.items(), key=lambda item: (item[1], not item[0].startswith("loss/")))
-    kept = checkpoints.steps(run_dir / "checkpoints")
-    rescue = (
-        f"the checkpoint of step {kept[-1]} is intact"
-        if kept
-        else "there is no checkpoint yet (lower trainer.save_every)"
-    )
+    own = name.rpartition("/")[2]
+    # A loss is computed through the networks that were updated before it, one of which may be why.
+    others = sorted({n.rpartition("/")[2] for n in bad if n.startswith("loss/")} - {own})
+    which = f"network {own!r} diverged"
+    if others:
+        which += f", or {' or '.join(map(repr, others))} in the update before"
     raise TrainingError(
-        f"{name} is {means[name]} since step {step}: network {name.rpartition('/')[2]!r} "
-        f"diverged; {rescue}; lower optim.lr, set trainer.grad_clip or trainer.precision=fp32"
+        f"{name} is {means[name]} since step {step}: {which}; {_rescue(run_dir)}; {CALMER}"
     )
+
+
+def unsound_state(what: str | None, step: int, run_dir: Path) -> None:
+    """Raise a `TrainingError` where something that would be saved is infinite or no number.
+
+    Args:
+        what: What, its network first; None = all is well.
+        step: That of the checkpoint.
+        run_dir: Where the checkpoints are.
+    """
+    if what is not None:
+        raise TrainingError(
+            f"step {step}: network {what} is infinite or no number, so it is not saved; "
+            f"{_rescue(run_dir)}; {CALMER}"
+        )
+
+
+CALMER = (
+    "begin another run with a lower optim.lr, with trainer.grad_clip=1 or trainer.precision=fp32"
+)
+
+
+def _rescue(run_dir: Path) -> str:
+    kept = checkpoints.steps(run_dir / "checkpoints")
+    if not kept:
+        return "there is no checkpoint yet (lower trainer.save_every)"
+    return f"the checkpoint of step {kept[-1]} is intact"
+
+
+def warn_of_warmup(config: RunConfig) -> None:
+    """Say it where the learning rate never gets to where it is asked to be."""
+    warmup, steps = config.optim.warmup_steps, config.trainer.steps
+    if warmup >= steps:
+        log.warning(
+            "optim.warmup_steps=%d is not over at the end of trainer.steps=%d: the rate gets to "
+            "%.0f %% of optim.lr; lower it, as by optim.warmup_steps=%d",
+            *(warmup, steps, 100 * steps / (warmup + 1), steps // 10),
+        )
 
 
 def another_batch(root: Path, meta: Mapping[str, Any], global_batch: int, product: str) -> None:
@@ -108,11 +149,36 @@ def memory(trainer: Trainer[Any]) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        ran_out = not isinstance(error, RuntimeError) or "DefaultCPUAllocator" in str(error)
-        if not ran_out and not isinstance(error, torch.OutOfMemoryError):
+        if not _ran_out(error):
             raise
         step = trainer.steps_done + 1
         raise TrainingError(f"step {step}: memory ran out; {LESS_MEMORY}") from None
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """The same while networks and averages are made, where batches play no part."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError, OverflowError) as error:
+        if not _ran_out(error):
+            raise
+        raise TrainingError(
+            "memory ran out while the networks were built; choose a smaller model "
+            "(`genkit config show` has its settings), or trainer.ema_decay=null, which "
+            "keeps no averages"
+        ) from None
+
+
+def _ran_out(error: BaseException) -> bool:
+    """Whether memory is why: torch says it in several ways."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError | OverflowError):
+        return True
+    return any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+# What RuntimeErrors say: of the allocator, and of sizes beyond what a tensor can have.
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "calculation overflowed")
 
 
 @contextmanager

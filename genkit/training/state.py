@@ -44,6 +44,9 @@ class Learnt:
         self.living = {n: net for n, net in networks.items() if self.trained[n] or not _count(net)}
         for name in networks.keys() - self.living.keys():
             networks[name].eval()
+        self._infinite = {
+            name for net in self.living.values() for name, b in net.named_buffers() if _is_bad(b)
+        }
         self._check()
 
     def _check(self) -> None:
@@ -132,11 +135,22 @@ class Learnt:
         return {key for key, value in state.items() if id(value) in frozen}
 
     def not_finite(self) -> str | None:
-        """The first network that holds a trained weight which is infinite or no number."""
-        for name, parameters in self.trained.items():
-            norms = torch._foreach_norm([p.detach() for p in parameters]) if parameters else ()
-            if norms and not bool(torch.stack(norms).isfinite().all()):
-                return name
+        """What of a checkpoint is infinite or no number, its network first; None if nothing is.
+
+        Buffers that were so from the start, such as masks, are as they should be.
+        """
+        averages = self.ema.networks if self.ema else {}
+        own = self._state
+        parts: list[tuple[str, Iterable[tuple[str, Any]]]] = [
+            *((f"{n!r}", own(n, net).items()) for n, net in self.living.items()),
+            *((f"{n!r}, its optimizer's", _moments(each)) for n, each in self.optimizers.items()),
+            *((f"{n!r}, its average's", own(n, net).items()) for n, net in averages.items()),
+            ("memory:", self.memory.items()),
+        ]
+        for where, named in parts:
+            for name, value in named:
+                if _is_bad(value) and name not in self._infinite:
+                    return f"{where} {name}"
         return None
 
     # -- processes and rehearsals ------------------------------------------------------------------
@@ -199,6 +213,20 @@ def _hash(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
         digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Any]]:
+    """What an optimizer remembers of each weight, by name."""
+    for state in optimizer.state.values():
+        yield from state.items()
+
+
+def _is_bad(value: Any) -> bool:
+    """Whether a tensor of floating-point numbers holds one that is infinite or none."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return False
+    # A sum is several times as fast as looking at each; where finite numbers overflow it, look.
+    return not bool(value.sum().isfinite()) and not bool(value.isfinite().all())
 
 
 def _trainable(network: nn.Module) -> list[nn.Parameter]:

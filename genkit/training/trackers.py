@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from genkit.errors import ConfigError
+from genkit.errors import ConfigError, shown
 from genkit.files import write_whole
 from genkit.machine import is_installed
 from genkit.training.checkpoints import explained
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+log = logging.getLogger("genkit")
 
 
 class MetricsFile:
@@ -44,14 +48,31 @@ class MetricsFile:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The complete lines of a metrics file."""
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break  # the line that a kill cut short; nothing follows it
+    """The rows of a metrics file. Lines that are none are passed over, and that is said.
+
+    The last line may have been cut short by a kill: nothing is said of that.
+    """
+    rows, bad = [], []
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        row = _row(line)
+        if row is not None:
+            rows.append(row)
+        elif line and number < len(lines):
+            bad.append(number)
+    if bad:
+        few = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+        log.warning("%s: %d lines are no rows and are left out: %s", shown(path), len(bad), few)
     return rows
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(row, dict) and isinstance(row.get("step"), int)
+    return row if known else None
 
 
 def check_trackers(names: Sequence[str]) -> None:

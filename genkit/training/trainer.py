@@ -91,7 +91,8 @@ class Trainer(ABC, Generic[C]):
         self.rehearsing = False  # inside a step that will leave no trace
         self.memory: dict[str, Tensor] = {}
         self._draws: dict[str, Tensor] = {}
-        self.learnt = self._build()
+        with refusals.building():
+            self.learnt = self._build()
         self.bare_networks, self.optimizers = self.learnt.networks, self.learnt.optimizers
         self.ema = self.learnt.ema
         self.networks = dict(self.bare_networks)  # wrapped by `wrap` where there are processes
@@ -293,8 +294,7 @@ class Trainer(ABC, Generic[C]):
     def save(self) -> None:
         """Write a checkpoint of this step, and drop the oldest beyond `trainer.keep_last`."""
         self.learnt.share_buffers(self.processes)
-        if (name := self.learnt.not_finite()) is not None:
-            refusals.non_finite({name: float("nan")}, {name: self.steps_done}, self.run_dir)
+        refusals.unsound_state(self.learnt.not_finite(), self.steps_done, self.run_dir)
         if self.accelerator.is_main_process:
             root = self.run_dir / "checkpoints"
             state = self.learnt.collect() | {"scaler": self.casting.scaler.state_dict()}

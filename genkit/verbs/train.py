@@ -21,7 +21,7 @@ from genkit.launch.output import heard
 from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
 from genkit.rows.batch import DataInfo
-from genkit.training import checkpoints
+from genkit.training import checkpoints, refusals
 from genkit.training.config import RunConfig
 from genkit.training.diversity import Classify
 from genkit.training.trackers import check_trackers
@@ -114,6 +114,8 @@ def _check(config: RunConfig, run_dir: Path, *, resume: bool, processes: int) ->
     """What can be refused without reading the data set."""
     run_folder.check(config, run_dir, resume=resume, processes=processes)
     check_trackers(config.trainer.trackers)
+    if launch.ranks().is_first:
+        refusals.warn_of_warmup(config)
 
 
 def _train(
