@@ -90,7 +90,14 @@ Lpips = Annotated[
 ]
 Paired = Annotated[
     bool,
-    typer.Option("--paired", help="Image i against image i of --reference: PSNR, SSIM, LPIPS."),
+    typer.Option(
+        "--paired",
+        help="Each image against that of the same name in --reference: PSNR, SSIM, LPIPS.",
+    ),
+]
+ByPosition = Annotated[
+    bool,
+    typer.Option("--by-position", help="Pair images in their order, whatever they are called."),
 ]
 Workers = Annotated[int, typer.Option(min=0, help="Threads that read images ahead of the network.")]
 Device = Annotated[
@@ -109,6 +116,11 @@ Count = Annotated[
         show_default=False,
     ),
 ]
+Seed = Annotated[int, typer.Option(help="Of the images drawn, and of what is chosen at random.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Images drawn of a model at a time; default 64.", show_default=False),
+]
 Parzen = Annotated[
     bool,
     typer.Option("--parzen", help="Also the Parzen log-likelihood; needs --train."),
@@ -117,7 +129,8 @@ Out = Annotated[
     Path | None,
     typer.Option(
         help="JSON file. Default evaluation.json where the samples lie in a run, else beside them: "
-        "NAME-evaluation.json, with --paired NAME-pairs.json."
+        "NAME-evaluation.json, with --paired NAME-pairs.json. Beside it, with --train, "
+        "nearest.png or NAME-nearest.png."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -137,11 +150,14 @@ def evaluate(
     precision: Precision = None,
     lpips: Lpips = None,
     paired: Paired = False,
+    by_position: ByPosition = False,
     workers: Workers = 0,
     device: Device = None,
     processes: Processes = 1,
     reference_count: ReferenceCount = None,
     count: Count = None,
+    seed: Seed = 0,
+    batch_size: BatchSize = None,
     parzen: Parzen = False,
     out: Out = None,
     as_json: AsJson = False,
@@ -165,6 +181,7 @@ def evaluate(
     On several GPUs: [cyan]accelerate launch sample/evaluate.py samples/ --reference real/ ...[/]
     """
     from genkit import launch
+    from genkit.errors import EvaluationError
     from genkit.verbs.evaluate import compare_pairs, evaluate_samples
 
     files = dict(_pair(text) for text in weights or ())
@@ -172,13 +189,17 @@ def evaluate(
     asked = _given(
         train=train, data=data, extractor=extractor, metric=metric, protocol=protocol,
         resize=resize, precision=precision, reference_count=reference_count, count=count,
+        seed=seed or None, batch_size=batch_size,
         parzen=parzen or None, workers=workers or None,
         processes=processes if processes > 1 else None,
     )  # fmt: skip
     if paired:
         originals = _check_pairs(reference, asked)
-        _show(compare_pairs(samples, originals, out=out, **chosen), as_json=as_json)
+        by = "position" if by_position else "names"
+        _show(compare_pairs(samples, originals, out=out, by=by, **chosen), as_json=as_json)
         return
+    if by_position:
+        raise EvaluationError("--by-position says what a pair is: add --paired, or leave it out")
     request = {_ARGUMENTS.get(name, name): value for name, value in asked.items()}
     found = evaluate_samples(samples, reference, out=out, **chosen, **request)
     if launch.ranks().is_first:

@@ -22,11 +22,13 @@ from torch import Tensor
 from genkit import launch
 from genkit.errors import EvaluationError
 from genkit.evaluation.intervals import interval, standard_error
+from genkit.evaluation.partners import partners
 from genkit.evaluation.perceptual import BATCH, Lpips
 from genkit.evaluation.results import Evaluation, Value, identity, versions
 from genkit.evaluation.sets import pictures
 from genkit.nn.pretrained.lpips import Trunk
 from genkit.rows.base import Rows
+from genkit.rows.combine import picked
 
 MEANING = {
     "psnr": "how near each picture is to its original, in dB: 20 where pixels are off by a tenth "
@@ -38,6 +40,7 @@ TITLE = {"psnr": "Nearness, dB", "ssim": "Likeness"}
 WINDOW, DEVIATION = 11, 1.5
 K1, K2 = 0.01, 0.03
 Border = Literal["valid", "reflect"]
+BY_POSITION = "paired by position: one of the sets does not say what its pictures are called"
 
 
 def evaluate_pairs(
@@ -47,22 +50,26 @@ def evaluate_pairs(
     lpips: Sequence[Trunk] = (),
     weights: dict[str, Path] | None = None,
     border: Border = "valid",
+    by: Literal["names", "position"] = "names",
     device: torch.device | str | None = None,
 ) -> Evaluation:
-    """PSNR, SSIM and, for each trunk, LPIPS of image i against original i.
+    """PSNR, SSIM and, for each trunk, LPIPS of each image against its original.
 
     Args:
         images: What a model made.
-        originals: As many, in the same order and of the same sizes.
+        originals: As many, of the same sizes.
         lpips: "alex", "vgg".
         weights: Files of the trunks by "lpips-alex", "lpips-vgg"; the user's cache for others.
         border: Of SSIM.
+        by: What makes a pair: the names of files where both sets have them, or the position.
         device: Where the networks run; None = a GPU if there is one, else the CPU.
 
     Raises:
-        EvaluationError: The counts or the shapes of a pair differ.
+        EvaluationError: A picture has no partner, or the shapes of a pair differ.
     """
     start = time.monotonic()
+    order = partners(images, originals) if by == "names" else None
+    made = images if order is None else picked(images, order, images.name)
     if len(images) != len(originals) or not len(images):
         raise EvaluationError(
             f"{images.name} has {len(images)} images and {originals.name} {len(originals)}: "
@@ -76,7 +83,7 @@ def evaluate_pairs(
         )
     where = device or launch.own_device()
     distances = [Lpips(t, files.get(f"lpips-{t}"), device=where) for t in lpips]
-    found = _values(images, originals, distances, border)
+    found = _values(made, originals, distances, border)
     protocols: dict[str, dict[str, Any]] = {
         "psnr": {"range": 255},
         "ssim": {"window": f"Gaussian, {WINDOW} px, deviation {DEVIATION}", "border": border},
@@ -84,6 +91,8 @@ def evaluate_pairs(
     }
     equal = int((~found["psnr"].isfinite()).sum())
     notes = [f"{equal} of {len(images)} pairs are equal: PSNR is of the others"] if equal else []
+    if order is None and by == "names" and "file" in {*images.columns, *originals.columns}:
+        notes.append(BY_POSITION)
     metrics = [
         _value(name, kept, protocols[name], originals)
         for name, all_values in found.items()

@@ -103,6 +103,7 @@ def compared(pipeline: Any, given: Rows, originals: Rows, asked: Asked) -> Evalu
     pairs = evaluate_pairs(
         images,
         originals,
+        by="position",
         lpips=asked.request.get("lpips") or (),
         weights={name: path for name, path in weights.items() if name.startswith("lpips-")},
         device=asked.request.get("device"),

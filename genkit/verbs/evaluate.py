@@ -14,8 +14,16 @@ from genkit.errors import EvaluationError
 from genkit.files import write_whole
 from genkit.rows.base import Rows
 from genkit.rows.files import open_path
-from genkit.training import checkpoints
+from genkit.verbs.evaluation_files import (
+    beside,
+    file_of,
+    name_of,
+    nearest_beside,
+    target_of,
+    with_name,
+)
 from genkit.verbs.live import BATCH_SIZE, Drawing, is_ours, opened, refuse_prompts, samples_of
+from genkit.verbs.partial import export_lag, refuse_partial
 from genkit.verbs.real_images import is_run, named_set, real_images, some_of
 
 if TYPE_CHECKING:
@@ -100,7 +108,7 @@ def evaluate(
 
 
 def evaluate_samples(
-    samples: Path,
+    samples: Path | str,
     reference: str | None = None,
     *,
     train: str | None = None,
@@ -126,14 +134,17 @@ def evaluate_samples(
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
         reference_count: Use so many reference images, drawn without replacement; None = all.
         count: Images to draw of a run's model; None = the usual number.
-        out: evaluation.json; by default in the run folder that holds the samples, or beside them.
+        out: A .json file; by default evaluation.json in the run folder that holds the samples, or
+            NAME-evaluation.json beside them.
         processes: CPU processes that share the images; the numbers stay the same. On GPUs:
             `accelerate launch sample/evaluate.py ...`.
         request: The attributes of `genkit.evaluation.request.Request`: extractors, metrics, ...
     """
     from genkit.evaluation import processes as ranks
 
-    target = out or _beside(samples)
+    samples = with_name(samples)
+    inputs = [samples, *map(file_of, (reference, train)), *(request.get("weights") or {}).values()]
+    target = target_of(out, beside(samples), inputs)
     named = {"reference": reference, "train": train, "root": root, "count": count,
              "reference_count": reference_count, **request}  # fmt: skip
     if processes > 1:
@@ -144,33 +155,34 @@ def evaluate_samples(
         launch.meet(LONGEST_WAIT)  # while the first process computes the metrics, the others wait
     measured = _stored(samples) if count is None else samples
     result = evaluate(measured, **named)
-    if (note := _old_samples(measured)) is not None:
-        result = replace(result, notes=(*result.notes, note))
+    more = [note for note in (_old_samples(measured), export_lag(measured)) if note is not None]
+    result = replace(result, notes=(*result.notes, *more))
     if ranks.rank() == 0:
-        with checkpoints.explained(str(target)):
-            result.save(target)
-            if train is not None and not is_run(measured):
-                _show_nearest(measured, train, root, target.with_name("nearest.png"))
+        result.save(target)
+        if train is not None and not is_run(measured):
+            _show_nearest(measured, train, root, nearest_beside(target))
     return result
 
 
 def compare_pairs(
-    samples: Path, originals: Path, *, out: Path | None = None, **options: Any
+    samples: Path | str, originals: Path | str, *, out: Path | None = None, **options: Any
 ) -> Evaluation:
     """PSNR, SSIM and LPIPS of each image against its original, written beside the samples.
 
     Args:
         samples: Folder of images, .npz, .tar or .zip.
-        originals: The same, as many images in the same order.
+        originals: The same, as many images of the same names.
         out: The JSON file; by default <samples>-pairs.json.
         options: Those of `genkit.evaluation.evaluate_pairs`.
     """
     from genkit.evaluation import evaluate_pairs
 
-    found = evaluate_pairs(open_path(samples), open_path(originals), **options)
-    target = out or samples.with_name(f"{samples.stem}-pairs.json")
-    with checkpoints.explained(str(target)):
-        found.save(target)
+    made, real = with_name(samples), Path(originals)
+    target = target_of(out, made.with_name(f"{name_of(made)}-pairs.json"), [made, real])
+    for path in (made, real):
+        refuse_partial(path)
+    found = evaluate_pairs(open_path(made), open_path(real), **options)
+    found.save(target)
     return found
 
 
@@ -281,18 +293,9 @@ def _shape_of_pipeline(pipeline: Any) -> tuple[int, tuple[int, int]]:
 
 def _show_nearest(samples: Path, train: str, root: Path | None, target: Path) -> None:
     from genkit.evaluation import nearest_pairs
+    from genkit.evaluation.results import writing
 
     made = open_path(samples)
     learned = _images(_named(train, partial(_shape_of_rows, made), root), train)
-    write_whole(target, images.png_bytes(nearest_pairs(made, learned)))
-
-
-def _beside(samples: Path) -> Path:
-    if is_run(samples):
-        return samples / "evaluation.json"
-    if is_run(samples.parent):
-        return samples.parent / "evaluation.json"
-    name = samples.stem
-    if "*" in samples.name:  # shards
-        name = samples.name.partition("*")[0].rstrip("-_.") or "samples"
-    return samples.with_name(f"{name}-evaluation.json")
+    with writing(target):
+        write_whole(target, images.png_bytes(nearest_pairs(made, learned)))

@@ -18,6 +18,7 @@ from genkit.rows.columns import Image, Raw, Text
 from genkit.rows.drawn import Draw, DrawnRows
 from genkit.rows.files import open_path
 from genkit.rows.given import cycle
+from genkit.verbs.partial import refuse_partial
 
 COUNT = 10_000  # images drawn of a pipeline
 BATCH_SIZE = 64
@@ -48,6 +49,7 @@ def opened(path: Path, device: Any) -> Any:
         from genkit.pipelines import load_pipeline
 
         return load_pipeline(path, device=str(device or launch.own_device()))
+    refuse_partial(path)
     return open_path(path)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genkit import random
 from genkit.data import open_data, open_reference
 from genkit.data.readers.glyphs import GlyphsData
-from genkit.errors import EvaluationError
+from genkit.errors import EvaluationError, shown
 from genkit.rows.base import Rows
 from genkit.rows.combine import picked
 from genkit.training.config import RunConfig
+from genkit.verbs.partial import refuse_partial
 
 if TYPE_CHECKING:
     from genkit.evaluation import ReferenceStatistics
@@ -67,11 +69,19 @@ def named_set(
     """
     from genkit.evaluation import read_reference
 
-    path, split = _path_and_split(name)
+    if not name:
+        raise EvaluationError("a set of images without a name; give a path, or one as mnist:test")
+    path, split = path_and_split(name)
     if is_run(path):
         return real_images(path, split or "test", root)
     if path.exists() or "*" in name:
+        refuse_partial(path)
         return read_reference(path, split)
+    if ":" not in name or os.sep in name:
+        raise EvaluationError(
+            f"{shown(name)}: no such file or folder of images, and no named set (those are called "
+            "as mnist:test)"
+        )
     height, width = size
     if height != width:
         text = "%s is square: opened at %d x %d px, while the samples are %d x %d px"
@@ -89,7 +99,8 @@ def some_of(reference: Rows | ReferenceStatistics, count: int) -> Rows:
     return picked(reference, chosen)
 
 
-def _path_and_split(name: str) -> tuple[Path, str | None]:
+def path_and_split(name: str) -> tuple[Path, str | None]:
+    """The path in the name of a set, and the part that is meant; None = all of it."""
     front, _, end = name.rpartition(":")
     if end in SPLITS and front and (Path(front).exists() or "*" in front):
         return Path(front), end

@@ -43,13 +43,13 @@ DIGITS = ("--extractor", "digits")  # the sets here are noise, for which it is n
 def test_the_numbers_are_printed_and_written_beside_the_samples(sets):
     done = run(sets / "fake.npz", "--reference", sets / "real", "--train", sets / "train", *DIGITS)
     assert done.exit_code == 0, done.output
-    written = json.loads((sets / "fake-evaluation.json").read_text())
+    written = json.loads((sets / "fake.npz-evaluation.json").read_text())
     names = {metric["name"] for metric in written["metrics"]}
     assert names >= {"fd-digits", "precision-digits", "coverage-digits", "near-copy-rate"}
     assert all(name in done.stdout for name in names)
     assert "fewer images than features (128)" in done.stdout  # a metric's own warning
     assert "samples have no labels" in done.stdout
-    assert (sets / "nearest.png").read_bytes().startswith(b"\x89PNG")
+    assert (sets / "fake.npz-nearest.png").read_bytes().startswith(b"\x89PNG")
     for metric in written["metrics"]:
         assert "torch" in metric["protocol"]["versions"]
 
@@ -136,3 +136,99 @@ def test_runs_are_compared_in_what_both_have_and_the_rest_is_named(sets, tmp_pat
     done = CliRunner().invoke(app, ["compare", first, third])
     assert done.exit_code == 2
     assert "no metric was measured in both: fd-digits, kid-digits in a" in done.output
+
+
+# -- files that were there -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folders(sets, tmp_path):
+    """Two sets of the same pictures under other names, and what else lies about."""
+    for name, ending in (("g1.25", "{}.png"), ("g1.5", "{:04d}.png"), ("g1", "{}_fake.png")):
+        (tmp_path / name).mkdir()
+        for i, image in enumerate(pixels(12, "pairs")):
+            (tmp_path / name / ending.format(i)).write_bytes(png_bytes(image))
+    return tmp_path
+
+
+def test_every_set_has_a_result_of_its_own_name(folders, sets):
+    for name in ("g1.25", "g1.5", "g1"):
+        words = ("--reference", sets / "real", "--train", sets / "train", "--metric", "fd")
+        assert run(folders / name, *words, *DIGITS).exit_code == 0
+    found = {path.name for path in folders.glob("g1*-*")}
+    assert found == {
+        f"{name}-{kind}" for name in ("g1.25", "g1.5", "g1")
+        for kind in ("evaluation.json", "nearest.png")
+    }  # fmt: skip
+
+
+def test_the_folder_that_one_stands_in_is_measured_by_its_name(folders, sets, monkeypatch):
+    monkeypatch.chdir(folders / "g1.25")
+    done = run(".", "--reference", sets / "real", "--metric", "fd", *DIGITS)
+    assert done.exit_code == 0, done.output
+    assert (folders / "g1.25-evaluation.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("fake.npz", "ends in .json"),
+        ("", "that is a folder; name a file"),
+        ("real", "that is a folder; name a file"),
+        ("table.html", "ends in .json"),
+        ("notes.json", "holds something else than an evaluation"),
+        ("read.json", "that is read here"),
+    ],
+)
+def test_a_result_never_replaces_what_is_no_result(sets, tmp_path, out, said, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fake.npz").write_bytes((sets / "fake.npz").read_bytes())
+    (tmp_path / "real").mkdir()
+    (tmp_path / "notes.json").write_text('{"mine": 1}')
+    (tmp_path / "read.json").symlink_to("fake.npz")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    done = run("fake.npz", "--reference", sets / "real", "--metric", "fd", *DIGITS, "--out", out)
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--reference", ""], "a set of images without a name"),
+        (["--reference", "nowhere/at/all"], "nowhere/at/all: no such file or folder of images"),
+        (["--reference", "rael"], "rael: no such file or folder of images"),
+    ],
+)
+def test_a_set_that_is_not_there_is_called_so(sets, words, said):
+    done = run(sets / "train", *words, *DIGITS)
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+
+
+def test_samples_that_are_not_finished_are_no_set(folders, sets):
+    (folders / "g1" / "samples.json").write_text(json.dumps({
+        "format": 1, "count": 2000, "labels": None, "image_size": 16, "channels": 1,
+    }))  # fmt: skip
+    for words in (
+        [folders / "g1", "--reference", sets / "real"],
+        [folders / "g1.5", "--reference", folders / "g1"],
+        [folders / "g1", "--reference", folders / "g1.5", "--paired"],
+    ):
+        done = run(*words)
+        assert done.exit_code == 2
+        assert "g1: 0 of 2,000 samples, not finished" in " ".join(done.output.split())
+
+
+def test_pairs_are_joined_by_name_or_refused(folders):
+    pairs = [folders / "g1.5", "--reference", folders / "g1.25", "--paired", "--json"]
+    done = run(*pairs)
+    assert done.exit_code == 2
+    said = " ".join(done.output.split())
+    assert "no partner of the same name for 0000, 0001, 0002, ... (12) in g1.5" in said
+    assert "and 0, 1, 10, ... (12) in g1.25" in said
+    assert run(*pairs, "--by-position").exit_code == 0  # as the message says
+    done = run(folders / "g1.5", "--reference", folders / "g1.25", "--by-position")
+    assert done.exit_code == 2
+    assert "add --paired" in done.output

@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import io
+import tarfile
 
 import pytest
 import torch
@@ -10,9 +12,11 @@ from networks_at_hand import smooth_pictures
 from genkit.errors import EvaluationError
 from genkit.evaluation import Lpips, evaluate, evaluate_pairs
 from genkit.evaluation.paired import psnr, ssim
+from genkit.images import png_bytes
 from genkit.nn.pretrained.lpips import TRUNKS
 from genkit.rows.base import image_rows
 from genkit.rows.combine import picked
+from genkit.rows.files import open_path
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +129,12 @@ def test_the_diversity_of_one_image_per_class_is_zero(alex, monkeypatch):
     known = dataclasses.replace(TRUNKS["alex"], sha256=digest)
     monkeypatch.setitem(TRUNKS, "alex", known)
     images, labels = smooth_pictures(20, 32), torch.arange(20) % 2
-    asked = {"lpips": ("alex",), "weights": {"lpips-alex": alex}, "metrics": ("fd",)}
+    asked = {
+        "extractors": ["digits"],
+        "lpips": ("alex",),
+        "weights": {"lpips-alex": alex},
+        "metrics": ("fd",),
+    }
     real = image_rows("real", images, labels)
     varied = evaluate(real, real, train=real, **asked)["lpips-alex-diversity"]
     assert varied.low < varied.value < varied.high
@@ -133,3 +142,59 @@ def test_the_diversity_of_one_image_per_class_is_zero(alex, monkeypatch):
     collapsed = image_rows("one", images[:2].repeat(10, 1, 1, 1), labels)
     found = evaluate(collapsed, real, **asked)
     assert found["lpips-alex-diversity"].value == pytest.approx(0, abs=1e-6)
+
+
+# -- which picture belongs to which ----------------------------------------------------------------
+
+
+def written(place, names, images):
+    """Pictures as files of these names; of a tar in this order."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.suffix != ".tar":
+        for name, image in zip(names, images, strict=True):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(png_bytes(image))
+        return open_path(place)
+    with tarfile.open(place, "w") as tar:
+        for name, image in zip(names, images, strict=True):
+            member = tarfile.TarInfo(name)
+            member.size = len(content := png_bytes(image))
+            tar.addfile(member, io.BytesIO(content))
+    return open_path(place)
+
+
+@pytest.mark.parametrize("place", ["other", "other.tar"])
+def test_pictures_of_one_name_are_pairs_in_whatever_order_they_lie(place, tmp_path):
+    images = smooth_pictures(6, 16)
+    names = [f"{i}.png" for i in (3, 10, 1, 0, 2, 11)]
+    made = written(tmp_path / "made", names, images)
+    real = written(tmp_path / place, names[::-1], images.flip(0))
+    found = evaluate_pairs(made, real)
+    assert found.notes[0].startswith("6 of 6 pairs are equal")
+    assert found["ssim"].value == pytest.approx(1)
+    assert found.samples["sha256"] == made.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("made", "real", "said"),
+    [
+        (["0.png", "1.png"], ["0.png", "2.png"], "for 1 in made and 2 in real"),  # one strays
+        (["0_fake.png", "1_fake.png"], ["0_real.png", "1_real.png"], "for 0_fake, 1_fake in made"),
+        (["0.png", "1.png"], ["0.png", "1.png", "2.png"], "for 2 in real"),
+        (["0.png", "0.jpg"], ["0.png", "1.png"], "0 occur twice"),
+    ],
+)
+def test_a_picture_without_a_partner_is_named(made, real, said, tmp_path):
+    images = smooth_pictures(3, 16)
+    sets = [written(tmp_path / name, names, images[: len(names)]) for name, names in
+            (("made", made), ("real", real))]  # fmt: skip
+    with pytest.raises(EvaluationError, match=said):
+        evaluate_pairs(*sets)
+
+
+def test_sets_without_names_are_paired_by_position_and_that_is_said(tmp_path):
+    images = smooth_pictures(4, 16)
+    real = written(tmp_path / "real", [f"{i}.png" for i in range(4)], images)
+    found = evaluate_pairs(image_rows("made", images), real)
+    assert any(note.startswith("paired by position") for note in found.notes)
+    assert found["ssim"].value == pytest.approx(1)
