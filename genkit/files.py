@@ -58,10 +58,11 @@ def write_whole(
     fresh = path.with_name(f".{path.name}.new-{secrets.token_hex(6)}")
     try:
         with fresh.open("xb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             _fill(file, content)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
+        fresh.chmod(mode)  # safetensors leaves a file that its owner alone may read
+        if sync:
+            _sync(fresh)  # by name: what filled it may have put another file there
         fresh.replace(path)
     except BaseException:
         fresh.unlink(missing_ok=True)
@@ -134,7 +135,11 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def sync_folder(folder: Path) -> None:
     """Make renames inside the folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -143,3 +143,17 @@ def test_what_is_shown_is_printable_and_not_endless():
     assert shown("a\x1b[2J\nb\udce9") == "a\\x1b[2J\\nb\\udce9"
     assert shown("größe 図") == "größe 図"
     assert "[700 characters left out]" in shown("x" * 1000)
+
+
+def test_what_another_library_wrote_by_name_gets_the_rights_of_any_other_file(tmp_path):
+    def by_name(file):
+        own = Path(f"{file.name}.own")
+        own.write_bytes(CONTENT)
+        own.chmod(0o600)
+        own.replace(file.name)
+
+    write_whole(tmp_path / "weights", by_name)
+    write_whole(tmp_path / "text", "x")
+    modes = {(tmp_path / name).stat().st_mode for name in ("weights", "text")}
+    assert len(modes) == 1
+    assert (tmp_path / "weights").read_bytes() == CONTENT

@@ -1,11 +1,14 @@
 import contextlib
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from genkit import images
 from genkit.errors import DataError
 from genkit.images import (
     decode,
@@ -15,6 +18,7 @@ from genkit.images import (
     stack,
     to_array,
     to_float,
+    to_mode,
     to_numpy,
     to_pil,
     to_size,
@@ -168,3 +172,58 @@ def test_a_missing_or_cut_file_is_named(tmp_path):
     whole = saved(Image.effect_noise((64, 64), 50))
     with pytest.raises(DataError, match=r"photo.png: .*replace or delete it"):
         decode(whole[: len(whole) // 2], "photo.png")
+
+
+@pytest.mark.parametrize(
+    "mode",
+    ["1", "L", "P", "RGB", "RGBA", "LA", "La", "PA", "RGBa", "CMYK", "I;16", "I", "F", "LAB"],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_huge_picture_is_changed_by_strips_to_the_same_pixels(mode, channels, monkeypatch):
+    levels = np.random.default_rng(0).integers(0, 256, (37, 11, 4), dtype=np.uint8)
+    deep = {"I;16": (np.uint16, 200), "I": (np.int32, 200), "F": (np.float32, 9.5)}
+    if mode in deep:
+        kind, factor = deep[mode]
+        picture = Image.fromarray((levels[:, :, 0] * factor).astype(kind))
+    elif mode in ("P", "PA"):
+        picture = Image.fromarray(levels[:, :, :3]).quantize(16).convert(mode)
+    elif mode == "LAB":
+        bands = [Image.fromarray(levels[:, :, i]) for i in range(3)]
+        picture = Image.merge("LAB", bands)
+    else:
+        picture = Image.fromarray(levels)
+        picture = picture.convert("LA").convert("La") if mode == "La" else picture.convert(mode)
+    whole = to_mode(picture, channels)
+    monkeypatch.setattr(images, "_STRIP", 40)
+    assert len(list(images.strips(picture))) == 13
+    assert np.array_equal(np.asarray(to_mode(picture, channels)), np.asarray(whole))
+
+
+def test_threads_hold_no_more_pixels_at_once_than_there_is_room_for(monkeypatch):
+    room = images._Room(100)
+    monkeypatch.setattr(images, "_room", room)
+    held, most = [], []
+
+    def look(content):
+        with images.decoding(content, "x") as picture:
+            held.append(picture.width * picture.height)
+            most.append((len(held), sum(held), room.free))
+            time.sleep(0.01)
+            held.remove(picture.width * picture.height)
+
+    files = [saved(Image.new("L", (width, 10))) for width in (3, 30, 4, 9, 1, 50, 6, 2)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(look, files))
+    assert all(total <= 100 or count == 1 for count, total, _ in most)
+    assert room.free == 100
+    with pytest.raises(DataError), images.decoding(files[0][:40], "x"):
+        pass
+    assert room.free == 100
+
+
+def test_no_program_is_started_for_a_picture_whatever_its_name():
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n"
+    with pytest.raises(
+        DataError, match=r"photo.png: not a readable image .of no kind that is read"
+    ):
+        decode(script, "photo.png")

@@ -224,6 +224,8 @@ def image_rows(
             "expected uint8 (N, C, H, W) with C = 1 or 3"
         )
     channels, height, width = images.shape[1:]
+    if not height or not width:
+        raise DataError(f"{name}: images are {height} x {width} px, so there is nothing in them")
     columns: dict[str, Column] = {"image": Image((height, width), channels)}
     values: dict[str, Raw] = {"image": images.contiguous()}
     if labels is not None:

@@ -100,6 +100,35 @@ def test_items_that_can_not_be_read_are_left_out_when_asked():
         assert source.left_out == LeftOut({"broken": 1}, ("item 1",))
 
 
+class Tossed(Listed):
+    """Mirrors each picture at random, as data sets with transforms do."""
+
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return (image.flip(-1) if torch.rand(()) < 0.5 else image), label
+
+
+@pytest.mark.parametrize("memory", ["auto", "always", "never"])
+def test_items_that_are_drawn_anew_are_not_frozen_unless_asked_and_can_be_resumed(memory, caplog):
+    ramp = torch.linspace(0, 1, 8).expand(3, 8, 8)
+    source, again = (
+        open_data(config(memory=memory), dataset=Tossed([(ramp, i % 2) for i in range(40)]))
+        for _ in range(2)
+    )
+    assert source.fingerprint == again.fingerprint
+    assert "drawn anew" in caplog.text or "held as first drawn" in caplog.text
+    one, other = (source.read(range(40), ("image",))["image"] for _ in range(2))
+    assert torch.equal(one, other) == (memory == "always")
+    fewer = open_data(config(), dataset=Tossed([(ramp, 0) for _ in range(40)]))
+    assert fewer.fingerprint != source.fingerprint
+
+
+def test_items_that_stay_as_they_are_have_the_fingerprint_that_they_had(caplog):
+    source = opened([(torch.full((3, 8, 8), i / 9), i % 2) for i in range(5)])
+    assert source.fingerprint.startswith("9c94d3d1")
+    assert "anew" not in caplog.text
+
+
 def test_missing_empty_and_endless_data_sets_are_refused():
     class Endless(IterableDataset):
         def __iter__(self):

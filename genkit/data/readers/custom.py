@@ -21,6 +21,8 @@ from genkit.rows.columns import Column, Raw
 from genkit.rows.columns import Image as ImageColumn
 from genkit.rows.left_out import BROKEN, LeftOut
 
+_READ_TWICE = 32  # items: a mirror that is tossed for each is missed once in 2^32
+
 log = logging.getLogger("genkit")
 
 
@@ -38,6 +40,8 @@ class CustomData(DataSection):
 
     def open_dataset(self, dataset: Dataset[Any], split: str) -> Rows:
         """The items of a data set as images and labels, each looked at once before the first step.
+
+        Items that differ each time they are read are not held in memory, unless data.memory=always.
 
         An item is an image, an (image, label) pair, or a mapping with "image" and perhaps "label".
         An image is a PIL picture, or a tensor of (C, H, W) or (H, W), uint8 or float in [0, 1].
@@ -121,7 +125,15 @@ def _scan(name: str, dataset: Dataset[Any], data: CustomData, count: int) -> Row
     kept: list[int] = []
     skipped: list[str] = []
     digest = hashlib.sha256()
-    in_memory = fits_memory(data, count)
+    anew = _is_drawn_anew(dataset, count, data)
+    in_memory = data.memory == "always" if anew else fits_memory(data, count)
+    if anew:
+        log.warning(
+            "%s: items differ each time they are read, as random augmentation makes them: %s; what "
+            "names the data are labels and length",
+            *(name, "held as first drawn (data.memory=always)" if in_memory else "drawn anew"),
+        )
+        digest.update(b"drawn anew;")
     for i in range(count):
         try:
             image, label = read_item(dataset, i, data)
@@ -131,7 +143,7 @@ def _scan(name: str, dataset: Dataset[Any], data: CustomData, count: int) -> Row
             log.warning("left out: %s", error)
             skipped.append(f"item {i}")
             continue
-        digest.update(image.numpy().data)
+        digest.update(b"" if anew else image.numpy().data)
         digest.update(f"{label};".encode())
         kept.append(i)
         labels.append(label)
@@ -150,6 +162,18 @@ def _scan(name: str, dataset: Dataset[Any], data: CustomData, count: int) -> Row
         values["label"] = classes
     columns = _columns(name, dataset, data, classes)
     return MemoryRows(name, columns, values, fingerprint=fingerprint, left_out=left_out)
+
+
+def _is_drawn_anew(dataset: Dataset[Any], count: int, data: CustomData) -> bool:
+    """Whether items change from one reading to the next; some are read twice to see it."""
+    for i in range(0, count, max(1, count // _READ_TWICE)):
+        try:
+            first, again = (read_item(dataset, i, data)[0] for _ in range(2))
+        except DataError:
+            continue  # it is met again when all are read
+        if not torch.equal(first, again):
+            return True
+    return False
 
 
 def _length(dataset: Dataset[Any], name: str) -> int:
