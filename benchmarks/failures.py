@@ -95,7 +95,6 @@ def run(case: Case, folder: Path, steps: int, width: int) -> str:
         CONFIG,
         [
             f"trainer.steps={steps}",
-            f"optim.constant_steps={steps // 2}",
             f"trainer.preview_every={max(1, steps // 10)}",
             "trainer.log_every=50",
             f"trainer.save_every={steps // 50 * 50 or 50}",

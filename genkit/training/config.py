@@ -14,6 +14,8 @@ from genkit.config import AnyData, CodeName, Fraction, MayChange, NonNegative, P
 from genkit.config.data import of_kind, reader_of
 from genkit.errors import ConfigError, shown
 
+_ROUNDING = 1e-9  # so that 0.29 of 100 steps are 29
+
 
 class OptimConfig(Section):
     """Adam and its learning-rate schedule."""
@@ -23,7 +25,8 @@ class OptimConfig(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"  # of lr
     warmup_steps: NonNegative = 0  # linear rise from 0
-    constant_steps: NonNegative = 0  # at full rate before the fall: to 0, or without an end
+    constant: Fraction = 0.0  # share of trainer.steps at full rate before the fall
+    constant_steps: NonNegative = 0  # the same as a number of steps
     lr_decay: Annotated[float, Field(ge=1)] = 1.0  # exponential: what a step divides the rate by
 
     @model_validator(mode="after")
@@ -31,6 +34,19 @@ class OptimConfig(Section):
         if (self.schedule == "exponential") != (self.lr_decay > 1):
             raise ValueError("schedule=exponential and lr_decay above 1 need each other")
         return self
+
+    @model_validator(mode="after")
+    def _said_once(self) -> OptimConfig:
+        if self.constant and self.constant_steps:
+            raise ValueError(
+                f"constant={self.constant} and constant_steps={self.constant_steps} both say when "
+                "the rate begins to fall; set one of them to 0"
+            )
+        return self
+
+    def flat_steps(self, steps: int) -> int:
+        """Steps before the rate falls: the warm-up, and those at the full rate."""
+        return self.warmup_steps + self.constant_steps + int(self.constant * steps + _ROUNDING)
 
 
 class TrainerConfig(Section):
@@ -103,17 +119,19 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _schedule_fits(self) -> RunConfig:
         optim, steps = self.optim, self.trainer.steps
-        if optim.schedule == "constant" and optim.constant_steps:
-            raise ValueError(
-                f"optim.constant_steps={optim.constant_steps} says nothing to "
-                "optim.schedule=constant; leave it out, or choose linear or cosine"
-            )
-        flat = optim.warmup_steps + optim.constant_steps
+        for name in ("constant", "constant_steps") if optim.schedule == "constant" else ():
+            if value := getattr(optim, name):
+                raise ValueError(
+                    f"optim.{name}={value} says nothing to optim.schedule=constant; set it to 0, "
+                    "or choose linear or cosine"
+                )
+        flat = optim.flat_steps(steps)
         if optim.schedule != "constant" and flat >= steps:
             raise ValueError(
-                f"optim.warmup_steps + optim.constant_steps = {flat} leave no step of "
-                f"trainer.steps={steps} to fall in; lower them, or set optim.schedule=constant "
-                "optim.constant_steps=0"
+                f"optim.warmup_steps={optim.warmup_steps} and {flat - optim.warmup_steps} more at "
+                f"the full rate leave no step of trainer.steps={steps} to fall in; ask for more "
+                "steps, lower optim.warmup_steps, or say the others as a share: "
+                "optim.constant_steps=0 optim.constant=0.5"
             )
         return self
 

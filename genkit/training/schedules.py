@@ -8,13 +8,14 @@ from genkit.training.config import OptimConfig
 def lr_factor(optim: OptimConfig, step: int, steps: int) -> float:
     """What the base learning rate is multiplied by at `step` (from 0) of `steps`: in [0, 1].
 
-    Warm-up rises linearly to 1 over `warmup_steps`. After `constant_steps` more, `linear` and
-    `cosine` (half a period; Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5) fall so that the
-    step after the last would have 0; `exponential` is divided by `lr_decay` every step.
+    Warm-up rises linearly to 1 over `warmup_steps`. After `constant_steps` more, or the share of
+    `steps` that `constant` says, `linear` and `cosine` (half a period; Loshchilov & Hutter 2017,
+    arXiv:1608.03983, eq. 5) fall so that the step after the last would have 0; `exponential` is
+    divided by `lr_decay` every step.
     """
     if step < optim.warmup_steps:
         return (step + 1) / (optim.warmup_steps + 1)
-    start = optim.warmup_steps + optim.constant_steps
+    start = optim.flat_steps(steps)
     if optim.schedule == "constant" or step < start:
         return 1.0
     if optim.schedule == "exponential":

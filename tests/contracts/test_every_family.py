@@ -236,7 +236,6 @@ def test_a_shipped_config_takes_a_step(path, tmp_path):
         path,
         [
             "trainer.steps=1",
-            "optim.constant_steps=0",
             "optim.warmup_steps=0",
             "data.batch_size=2",
             "trainer.log_every=1",

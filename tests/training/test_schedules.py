@@ -1,11 +1,15 @@
 """Learning-rate factors at the points where they are known."""
 
 import math
+from pathlib import Path
 
 import pytest
 
+from genkit.family import load_config
 from genkit.training.config import OptimConfig
 from genkit.training.schedules import lr_factor
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def factors(steps: int, **options) -> list[float]:
@@ -41,3 +45,40 @@ def test_factors_lie_between_zero_and_one(schedule):
 def test_exponential_divides_by_the_same_number_every_step():
     found = factors(4, schedule="exponential", lr_decay=2.0, constant_steps=1)
     assert found == [1.0, 1.0, 0.5, 0.25]
+
+
+def test_a_share_of_the_run_scales_with_its_steps():
+    share = factors(4, schedule="linear", constant=0.5)
+    assert share == factors(4, schedule="linear", constant_steps=2)
+    assert OptimConfig(constant=0.29).flat_steps(100) == 29
+    assert OptimConfig(constant=0.6154, warmup_steps=3).flat_steps(1) == 3  # a step is left
+
+
+# Steps at the full rate of the shipped runs as they were measured.
+MEASURED = {
+    "cgan/glyphs": 3_500,
+    "cgan/mnist": 6_000,
+    "dcgan/stacked": 4_000,
+    "ddpm/folder": 150 + 800,
+    "ddpm/glyphs": 150 + 550,
+    "ddpm/mnist-fast": 200 + 750,
+    "ddpm/mnist": 200 + 2_000,
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_share_of_a_shipped_config_is_the_number_of_steps_that_was_measured(name):
+    config = load_config(CONFIGS / f"{name}.yaml", [])
+    assert config.optim.flat_steps(config.trainer.steps) == MEASURED[name]
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_fewer_steps_alone_shorten_a_shipped_run(name):
+    load_config(CONFIGS / f"{name}.yaml", ["trainer.steps=600"])
+
+
+def test_one_thing_is_not_said_twice():
+    with pytest.raises(ValueError, match="both say when the rate begins to fall; set one of"):
+        OptimConfig(schedule="linear", constant=0.5, constant_steps=2)
+    for settings in ({"constant": 0.0}, {"constant_steps": 0}):
+        OptimConfig(**{"schedule": "linear", "constant": 0.5, "constant_steps": 2} | settings)
