@@ -26,6 +26,12 @@ def is_installed(package: str) -> bool:
     return found is not None and found.origin is not None
 
 
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ended; on a CPU torch says so in a plain RuntimeError."""
+    ended = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return ended or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+
+
 def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for reuse; True if it was set. GENKIT_MALLOPT=0 turns it off."""
     if os.environ.get("GENKIT_MALLOPT") == "0" or platform.libc_ver()[0] != "glibc":

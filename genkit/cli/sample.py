@@ -23,15 +23,20 @@ def _option(kind: str, what: str, panel: str | None = None, **rest: Any) -> Any:
 
 Count = Annotated[
     int | None,
-    _option("N", "Images in all; default 10000, as many as are given, of variants 8.", min=1),
+    _option(
+        "N",
+        "Images in all; default 10000, as many as are given, of variants 8, of an export "
+        "without --out 64.",
+        min=1,
+    ),
 ]
 Labels = Annotated[str | None, _option("CLASSES", "E.g. 3 or 0-9 or 1,3,5-7; default all in turn.")]
 Out = Annotated[
     Path | None,
     _option(
         "DIR|FILE.npz|FILE.tar",
-        "Where they go; default RUN/samples.npz, of --given RUN/made. Variants also as a sheet: "
-        "FILE.png; default RUN/variants.png.",
+        "Where they go; default RUN/samples.npz, of --given RUN/made; of an export NAME-samples "
+        "or NAME-made here. Variants also as a sheet: FILE.png; default RUN/variants.png.",
     ),
 ]
 Given = Annotated[

@@ -20,8 +20,9 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor, nn
 
-from genkit.errors import PipelineError
+from genkit.errors import PipelineError, shown
 from genkit.files import write_whole
+from genkit.machine import ran_out_of_memory
 from genkit.nn.network import complete
 from genkit.pipelines.card import Card, card_of
 from genkit.pipelines.given import SMALL, Given, Takes, given_rows, split
@@ -31,6 +32,7 @@ from genkit.rows.columns import Class, Columns, Image, Raw
 
 complete()  # diffusers asks the networks of an export for their bases when it loads one itself
 
+MOST_CLASSES = 1_000_000
 FORMAT_VERSION = 1  # of the export folder; raised when an older genkit could not read it
 
 
@@ -121,7 +123,7 @@ class Pipeline(DiffusionPipeline):
         *,
         seed: int = 0,
         given: Rows | None = None,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         output: Output = "pil",
         **asked: Any,
     ) -> Any:
@@ -131,7 +133,7 @@ class Pipeline(DiffusionPipeline):
             count: N; None = as many as are given, 1 if nothing is.
             seed: Names the noise; row i of a seed stays the same whatever N is.
             given: Rows that hold columns it takes; repeated in turn where they are fewer than N.
-            batch_size: Rows made at a time; changes memory and speed only.
+            batch_size: Rows made at a time, 64 by default; changes memory and speed only.
             output: "pil" a list of pictures; "tensor" (N, C, H, W) float32 in [0, 1] on the CPU;
                 "np" (N, H, W, C) uint8.
             asked: Columns that it takes, one value or several that are repeated in turn, such as
@@ -140,12 +142,18 @@ class Pipeline(DiffusionPipeline):
         rows, options = self.asked(given, **asked)
         if count is None:
             count = 1 if "labels" in asked else rows.count
+            if count == 1 and batch_size is not None and batch_size > 1:
+                raise PipelineError(
+                    f"batch_size: is how many are made at a time; for {batch_size} images give "
+                    f"their count: pipeline({batch_size})"
+                )
         if count < 1:
             raise PipelineError(f"count: must be at least 1, got {count}")
         check_output(output)
+        size = 64 if batch_size is None else batch_size
         made = [
             {name: values.cpu() for name, values in batch.items()}
-            for _, _, batch in self._batches(range(count), seed, rows, batch_size, options)
+            for _, _, batch in self._batches(range(count), seed, rows, size, options)
         ]
         return in_form(made, self.gives, output)
 
@@ -200,15 +208,15 @@ class Pipeline(DiffusionPipeline):
         only = {*rows.taken, *self.held(rows)}
         for part in parts(indices, batch_size):
             for some, raw in rows.alike(part, only):
-                given = rows.batch(raw, self.device)
-                begun = self.begin(some, seed, given, options)
-                yield some, raw, self._made(begun, given, options, len(some))
+                with fitting(len(some), self.device):
+                    given = rows.batch(raw, self.device)
+                    begun = self.begin(some, seed, given, options)
+                    made = self._made(begun, given, options)
+                yield some, raw, made
 
-    def _made(
-        self, begun: Any, given: Mapping[str, Any], options: Any, count: int
-    ) -> dict[str, Tensor]:
+    def _made(self, begun: Any, given: Mapping[str, Any], options: Any) -> dict[str, Tensor]:
         """What `generate` makes, pictures checked to be finite."""
-        with self.generating(count):
+        with self.generating():
             made = self.generate(begun, given, options)
         for name, column in self.gives.items():
             if isinstance(column, Image):
@@ -216,12 +224,12 @@ class Pipeline(DiffusionPipeline):
         return made
 
     @contextmanager
-    def generating(self, count: int) -> Iterator[None]:
-        """No gradients and every network in evaluation mode, for a batch of `count` rows."""
+    def generating(self) -> Iterator[None]:
+        """No gradients and every network in evaluation mode."""
         networks = [each for each in self.components.values() if isinstance(each, nn.Module)]
         with torch.no_grad(), ExitStack() as stack:
             for network in networks:
-                stack.enter_context(evaluating(network, count))
+                stack.enter_context(evaluating(network))
             yield
 
     def save_pretrained(  # type: ignore[override]
@@ -260,25 +268,33 @@ def class_column(num_classes: Any, names: Any) -> Columns:
         return {}
     if not isinstance(num_classes, int) or num_classes < 1:
         raise PipelineError(f"num_classes: must be a whole number from 1 on, got {num_classes!r}")
+    if num_classes > MOST_CLASSES:
+        raise PipelineError(f"num_classes: at most {MOST_CLASSES:,}, got {num_classes:,}")
     if names is not None and (not isinstance(names, list | tuple) or len(names) != num_classes):
-        raise PipelineError(f"class_names: expected {num_classes} names, got {names!r}")
+        raise PipelineError(f"class_names: expected {num_classes} names, got {shown(names)}")
     return {"label": Class(num_classes, None if names is None else tuple(names))}
 
 
 @contextmanager
-def evaluating(network: nn.Module, count: int) -> Iterator[None]:
-    """Evaluation mode for a while, since batch norm must not see who else is in the batch.
+def fitting(count: int, device: torch.device) -> Iterator[None]:
+    """Where memory ends, on a GPU or not, the error says how many rows there were at a time."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise PipelineError(
+            f"batch_size: {count} images at a time don't fit the memory of {device}; give a "
+            "smaller one"
+        ) from None
 
-    Where memory ends, the error says how many rows there were at a time.
-    """
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while, since batch norm must not see who else is in the batch."""
     training = network.training
     network.eval()
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise PipelineError(
-            f"batch_size: {count} images at a time don't fit the memory of "
-            f"{next(network.parameters()).device}; give a smaller one"
-        ) from None
     finally:
         network.train(training)

@@ -33,6 +33,7 @@ from genkit.pipelines.denoise import (
     gaussian_between,
     guided,
 )
+from genkit.pipelines.fits import problems
 from genkit.pipelines.given import Takes
 from genkit.pipelines.recipe import in_plain_diffusers, is_plain
 from genkit.pipelines.sampling import WORTH_CASTING, Precision, Sampling, complete
@@ -76,6 +77,11 @@ class Denoising(FromNoise):
         if num_classes is None and unet is not None and unet.config.get("num_class_embeds"):
             num_classes, null_label = unet.config["num_class_embeds"], False
         class_column(num_classes, class_names)
+        network = transformer if unet is None else unet
+        for problem in problems(
+            network, num_classes=num_classes, patch_size=patch_size, null_label=null_label
+        ):
+            raise PipelineError(problem)
         self.register_modules(  # type: ignore[no-untyped-call]
             scheduler=scheduler, unet=unet, transformer=transformer
         )

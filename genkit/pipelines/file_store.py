@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
+from mimetypes import MimeTypes
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genkit.errors import PipelineError
-from genkit.files import write_whole
+from genkit.files import is_stream, write_whole
 from genkit.images import from_numpy, png_bytes, to_numpy
 from genkit.pipelines import table
 from genkit.pipelines.spec import (
@@ -34,6 +35,13 @@ from genkit.pipelines.stores import FolderStore, Store, name_of, one_picture, sm
 from genkit.pipelines.table import Table
 from genkit.rows.columns import Class, Column, Columns, Flags, Image, Latent, Mask, Text
 
+_PICTURES = MimeTypes()
+# Endings of files, which no folder of samples is called by; v1.5 and made.by.me are folders.
+_FILES = {
+    *(".json", ".jsonl", ".html", ".htm", ".pdf", ".csv", ".tsv", ".txt", ".xml", ".md", ".yaml"),
+    *(".yml", ".zip", ".gz", ".tgz", ".bz2", ".xz", ".npy", ".parquet", ".h5", ".hdf5", ".pkl"),
+    *(".safetensors", ".pt", ".pth"),
+}
 _MARK = "GENKIT.samples"  # key of the spec in a tar file's global header
 _NAMES = {"image": "images", "label": "labels"}  # of arrays; other columns keep their names
 
@@ -43,8 +51,11 @@ def store_for(out: Path | str) -> Store:
     out = Path(out)
     if out.suffix in (".npz", ".tar"):
         return FileStore(out)
-    if out.suffix in (".gz", ".tgz", ".zip", ".png", ".gif", ".npy"):
-        raise PipelineError(f"{out}: samples go to a folder, FILE.npz or FILE.tar")
+    kind = _PICTURES.guess_type(out.name, strict=False)[0] or ""
+    is_picture = kind.startswith(("image/", "video/"))
+    if (is_picture or out.suffix.lower() in _FILES) and not out.is_dir():
+        sheet = "; for a picture of some give --grid FILE.png" if is_picture else ""
+        raise PipelineError(f"{out}: samples go to a folder, FILE.npz or FILE.tar{sheet}")
     return FolderStore(out)
 
 
@@ -52,6 +63,10 @@ class FileStore(Store):
     """FILE.npz or FILE.tar, grown in FILE.part/: images.npy, done.npy and samples.json."""
 
     def __init__(self, out: Path) -> None:
+        out = out.resolve() if out.is_symlink() else out
+        if is_stream(out) or out.is_dir():
+            what = "folder" if out.is_dir() else "pipe or a device"
+            raise PipelineError(f"{out}: is a {what}, and samples grow in a file; name a file")
         super().__init__(out)
         self.part = out.with_name(f"{out.name}.part")
 

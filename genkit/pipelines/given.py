@@ -42,6 +42,21 @@ NAMES = (
     *("image", "label", "attributes", "caption", "image_a", "image_b", "source", "target"),
     *("mask", "landmarks", "negative", "style"),
 )
+# What diffusers' pipelines call it, and what to give here.
+_DIFFUSERS = {
+    "num_inference_steps": "steps",
+    "guidance_scale": "guidance",
+    "class_labels": "label",
+    "prompt": "caption",
+    "negative_prompt": "negative",
+    "mask_image": "mask",
+    "num_images_per_prompt": "the count, the first argument: pipeline(16)",
+    "generator": "seed, a whole number from which each image has a generator of its own",
+    "output_type": 'output: "pil", "tensor" or "np"',
+    "return_dict": "left out: a call returns the images themselves",
+    "callback": "an attribute: pipeline.on_step = function(done, steps)",
+    "callback_on_step_end": "an attribute: pipeline.on_step = function(done, steps)",
+}
 SMALL = (Class, Flags, Text, File)  # kinds of columns that samples keep of what they were given
 
 
@@ -97,6 +112,9 @@ def split(takes: Takes, asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     """Keywords of a call told apart: values of columns, and options."""
     columns = {*NAMES} | {name for taken in takes for name in taken}
     asked = renamed(asked)
+    for name in asked.keys() - columns:
+        if name in _DIFFUSERS:
+            raise PipelineError(f"{name}: here that is {_DIFFUSERS[name]}")
     values = {name: value for name, value in asked.items() if name in columns}
     options = {name: value for name, value in asked.items() if name not in columns}
     return {name: value for name, value in values.items() if value is not None}, options

@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
-from genkit.errors import DataError, PipelineError
+from genkit.errors import DataError, PipelineError, shown
 from genkit.images import decode, stack, to_mode
 from genkit.rows.columns import Image
 
@@ -30,17 +31,43 @@ def read_mask(path: Path | str, pipeline: Any) -> Tensor:
     """Where a mask is white, that is, where to make anew: (1, H, W) bool.
 
     Raises:
-        PipelineError: It can't be read, has another size, is black everywhere, or the pipeline
-            takes no picture.
+        PipelineError: It can't be read, has another size, is black or white everywhere, or does
+            not say which where it is transparent; or the pipeline takes no picture.
     """
-    picture = to_mode(_read(Path(path), picture_column(pipeline).size), 1)
-    mask = stack([picture])[0] >= 128
-    if not mask.any():
+    picture = _read(Path(path), picture_column(pipeline).size)
+    light = stack([to_mode(picture, 1)])[0]
+    mask = light >= 128
+    if not torch.equal(mask, stack([to_mode(_on_black(picture), 1)])[0] >= 128):
         raise PipelineError(
-            f"{path}: this mask is black everywhere, so nothing would change; paint white what is "
-            "to be made anew"
+            f"{shown(path)}: this mask is transparent where it must say black or white; save it "
+            "without transparency, white where to make anew and black where to keep"
+        )
+    if mask.all():
+        raise PipelineError(
+            f"{shown(path)}: this mask is white everywhere, so nothing would be kept; paint black "
+            "what is to be kept, or give the picture as init, without a mask"
+        )
+    if not mask.any():
+        top = int(light.max())
+        what = "black everywhere" if top == 0 else f"nowhere white (at most {top} of 255)"
+        raise PipelineError(
+            f"{shown(path)}: this mask is {what}, so nothing would change; paint white (128 to "
+            "255) what is to be made anew"
         )
     return mask
+
+
+def _on_black(picture: Pillow.Image) -> Pillow.Image:
+    """The picture with black behind what is transparent; itself where nothing can be."""
+    if (
+        picture.mode not in ("RGBA", "LA", "PA", "RGBa", "La")
+        and "transparency" not in picture.info
+    ):
+        return picture
+    layer = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
+    black = Pillow.new("RGBA", layer.size, "black")
+    black.alpha_composite(layer)
+    return black
 
 
 def picture_column(pipeline: Any) -> Image:

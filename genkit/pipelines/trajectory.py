@@ -14,6 +14,7 @@ from torch import Tensor
 from genkit.errors import PipelineError
 from genkit.noise import predictions
 from genkit.pipelines import schedulers
+from genkit.pipelines.base import fitting
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def trajectory(
 
     noise = pipeline.begin(range(count), seed, given, options)
     eps = noise.x.clone()
-    with pipeline.generating(count):
+    with fitting(count, pipeline.device), pipeline.generating():
         final = pipeline.generate(noise, given, options, watch)["image"].cpu()
     ways.append((final, final))
     chosen = torch.linspace(0, len(ways) - 1, frames).round().long().tolist()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from genkit.errors import PipelineError
-from genkit.pipelines.base import Pipeline, parts
+from genkit.pipelines.base import Pipeline, fitting, parts
 from genkit.pipelines.output import Output, check_output, in_form
 
 
@@ -73,8 +73,9 @@ class FromNoise(Pipeline):
         rows, options = self.asked(None, **asked)
         t, made = torch.linspace(0, 1, count), []
         for part in parts(range(count), batch_size):
-            given = rows.batch(rows.read([first] * len(part), rows.taken), self.device)
-            begun = self.between(first, second, t[part[0] : part[-1] + 1], seed)
-            batch = self._made(begun, given, options, len(part))
+            with fitting(len(part), self.device):
+                given = rows.batch(rows.read([first] * len(part), rows.taken), self.device)
+                begun = self.between(first, second, t[part[0] : part[-1] + 1], seed)
+                batch = self._made(begun, given, options)
             made.append({name: values.cpu() for name, values in batch.items()})
         return in_form(made, self.gives, output)

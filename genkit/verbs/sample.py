@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 
 from genkit import launch
-from genkit.errors import PipelineError
+from genkit.errors import PipelineError, shown
 from genkit.files import write_whole
 from genkit.machine import keep_freed_memory
 from genkit.pipelines import (
@@ -39,10 +39,12 @@ from genkit.rows.columns import Image, Text
 from genkit.rows.combine import fitted
 from genkit.rows.files import open_path
 from genkit.rows.given import Cycled, Field, cycle
+from genkit.verbs.sample_outputs import check_outputs, default_out
 
 log = logging.getLogger("genkit")
 
-COUNT = 10_000
+COUNT = 10_000  # as many as an evaluation wants
+FEW = 64  # for people to look at
 VARIANTS = 8
 STRENGTH = 0.6  # of a picture that is changed wholly; 1 where a mask says which part
 SPEED_FROM = 100  # samples: fewer say little of the speed
@@ -91,10 +93,11 @@ class Request:
 
     Attributes:
         source: Run folder, export folder or Hub id.
-        count: Rows in all; None = as many as are given, 8 variants of a picture, or 10,000.
+        count: Rows in all; None = as many as are given, 8 variants of a picture, 10,000 of a run
+            or into what `out` names, else 64.
         seed: Names the noise of all rows.
         given: What they are made of: FOLDER or COLUMN=FOLDER of pictures, COLUMN=TEXT.
-        out: Where they go; None = the run folder.
+        out: Where they go; None = the run folder, or a folder named after the export.
         batch_size: Rows made at a time.
         device: Of the networks; None = a GPU if there is one.
         pictures: Sheets and walks by kind: "grid", "interpolation", "trajectory".
@@ -126,7 +129,15 @@ class Request:
         if self.pictures and self.count is None and self.out is None and not self.given:
             return None
         name = "variants.png" if self.edit.is_asked else "made" if self.given else "samples.npz"
-        return self.out or _default_out(self.source, name)
+        folder = "variants.png" if self.edit.is_asked else "made" if self.given else "samples"
+        return self.out or default_out(self.source, name, folder)
+
+    @property
+    def usual_count(self) -> int:
+        """Rows to make where neither a count nor anything to make them of is given."""
+        if self.edit.is_asked:
+            return VARIANTS
+        return COUNT if self.out is not None or is_run(Path(self.source)) else FEW
 
 
 class Advance(Protocol):
@@ -153,7 +164,10 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
         bar: Makes something that is told how far the samples are.
     """
     keep_freed_memory()
-    target = request.target
+    target, edit = request.target, request.edit
+    read = [edit.init, edit.inpaint, edit.mask, *(word.partition("=")[2] for word in request.given)]
+    check_outputs(target, request.pictures, [*read, *request.given], sheet=request.is_sheet)
+    lag = _lag(request.source)
     present = 0 if target is None or request.is_sheet else present_samples(target)
     pipeline = load_pipeline(request.source, device=usable_device(request.device))
     if request.compile:
@@ -165,6 +179,8 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
         result |= _write(pipeline, request, target, given, asked, present, bar)
     if not launch.ranks().is_first:
         return {}
+    if lag is not None:
+        result["note"] = lag
     if "images_per_s" in result:
         _keep_speed(result, request)
     drawing = {"seed": request.seed, "batch_size": request.batch_size}
@@ -178,6 +194,16 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
         how = {"seed": request.seed} if name == "trajectory" else drawing
         result[name] = str(_SAVE[name](pipeline, path, **how, **asked))
     return result
+
+
+def _lag(source: str) -> str | None:
+    """What is to be said where a run's export is older than the run, and was said."""
+    from genkit.run_folder import progress
+
+    lag = progress(source).lag if is_run(Path(source)) else None
+    if lag is not None and launch.ranks().is_first:
+        log.warning("%s", lag)
+    return lag
 
 
 def rows_given(pipeline: Any, words: Sequence[str]) -> Cycled:
@@ -252,11 +278,12 @@ def _write(
     bar: Bar | None,
 ) -> dict[str, Any]:
     """Make and finish the samples; what a script would want to know about it."""
-    usual = VARIANTS if request.edit.is_asked else COUNT
-    count = request.count or (usual if given is None else given.longest)
+    count = request.count or (request.usual_count if given is None else given.longest)
     spec = {"count": count, "seed": request.seed, "given": given, **asked}
     begun, written = time.perf_counter(), 0
     if begin_samples(pipeline, target, **spec):
+        if request.count is None and launch.ranks().is_first:
+            log.info("%d images into %s; --count and --out ask for others", count, shown(target))
         _make(pipeline, request, target, spec, bar)
         written = count - present
     seconds = time.perf_counter() - begun
@@ -305,9 +332,3 @@ def _keep_speed(result: Mapping[str, Any], request: Request) -> None:
     kept |= {"options": {k: str(v) for k, v in request.options.items() if k != "label"}}
     with suppress(OSError):  # a run folder that can only be read
         write_whole(Path(request.source) / "sampling.json", json.dumps(kept, indent=1))
-
-
-def _default_out(source: str, name: str) -> Path:
-    if not is_run(Path(source)):
-        raise PipelineError(f"{source}: not a run folder, so say where samples go: --out DIR")
-    return Path(source) / name

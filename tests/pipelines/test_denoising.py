@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from denoisers_at_hand import SIDE, STEPS, Answers, denoising
 
 from genkit.errors import PipelineError
-from genkit.pipelines import Denoising, slerp, write_samples
+from genkit.pipelines import Denoising, load_pipeline, slerp, write_samples
 from genkit.pipelines.denoise import Noise, mixed
 from genkit.pipelines.samples import describe
 from genkit.pipelines.schedulers import SOLVERS, evaluations
@@ -65,7 +66,7 @@ def test_noise_on_the_way_differs_from_image_to_image(plain, options):
     first, second = noise(plain, [0, 1]), noise(plain, [2, 3])
     second.x = first.x
     sampling = plain.options(steps=4, **options)
-    with plain.generating(2):
+    with plain.generating():
         a, b = (plain.generate(begun, {}, sampling)["image"] for begun in (first, second))
     assert (a - b).abs().mean() > 5 * LEVEL
 
@@ -373,6 +374,47 @@ def test_options_that_do_not_fit_are_refused_in_words(plain, labelled, classes, 
         pipeline(1, **options)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_classes": 4}, "num_classes: 4, but the network knows 4 labels, one of which means"),
+        ({"num_classes": 5, "null_label": False}, "num_classes: 5, but the network knows 4 labels"),
+        ({"patch_size": 3}, "patch_size: 3 takes 9 channels for each of an image, and the network"),
+        ({"patch_size": 0}, "patch_size: must be a whole number from 1 on, got 0"),
+        ({"patch_size": "2"}, "patch_size: must be a whole number from 1 on, got '2'"),
+        ({"sample_size": None}, "sample_size of the network: must be a whole number or two of"),
+        ({"sample_size": [8, 0]}, "sample_size of the network: must be a whole number or two of"),
+        ({"out_channels": 3}, "out_channels of the network: must be its in_channels, 1, or with"),
+    ],
+)
+@pytest.mark.parametrize("dit", [False, True])
+def test_what_a_pipeline_says_of_its_network_is_checked_against_it(dit, changes, said):
+    pipeline = denoising(classes=3, dit=dit)
+    settings = {"num_classes": 3, "null_label": True, "patch_size": 1}
+    settings |= {name: value for name, value in changes.items() if name in settings}
+    others = {name: value for name, value in changes.items() if name not in settings}
+    pipeline.denoiser.register_to_config(**others)
+    with pytest.raises(PipelineError, match=re.escape(said)):
+        Denoising(
+            pipeline.scheduler, unet=pipeline.unet, transformer=pipeline.transformer, **settings
+        )
+
+
+def test_classes_need_a_network_that_knows_classes():
+    pipeline = denoising()
+    with pytest.raises(PipelineError, match="num_classes: 3, but the network knows no classes"):
+        Denoising(pipeline.scheduler, unet=pipeline.unet, num_classes=3)
+
+
+def test_a_u_net_of_images_that_are_no_squares_is_sampled(tmp_path):
+    pipeline = denoising()
+    pipeline.unet.register_to_config(sample_size=[8, 16])
+    pipeline.save_pretrained(tmp_path)
+    again = load_pipeline(tmp_path)
+    assert again.shape == (1, 8, 16)
+    assert again(2, steps=2, output="np").shape == (2, 8, 16, 1)
 
 
 def test_a_u_net_of_others_has_as_many_classes_as_labels_and_no_guidance():

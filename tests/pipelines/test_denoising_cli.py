@@ -15,7 +15,7 @@ from genkit.cli import app
 from genkit.cli.diffusion import Options
 from genkit.cli.drawing import Advance, bar
 from genkit.errors import PipelineError
-from genkit.pipelines import load_pipeline, save_export
+from genkit.pipelines import load_pipeline, read_mask, save_export
 from genkit.verbs import sample as verb
 
 GUIDED = ["--scheduler", "heun", "--steps", 3, "--guidance", 2, "--guidance-interval", "0.1,0.9"]
@@ -63,8 +63,9 @@ def files(tmp_path):
     named |= {"large": np.kron(picture, np.ones((2, 2), np.uint8)), "wide": picture[:8]}
     for name, pixels in named.items():
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "picture.png")
     (tmp_path / "torn.png").write_bytes((tmp_path / "large.png").read_bytes()[:200])
-    return {name: tmp_path / f"{name}.png" for name in (*named, "torn", "lost")}
+    return {name: tmp_path / f"{name}.png" for name in (*named, "link", "torn", "lost")}
 
 
 def arrays(path: Path) -> np.ndarray:
@@ -291,7 +292,11 @@ def test_a_trajectory_can_come_with_samples(sample, free, tmp_path):
         ("RUN --strength 0.5", "--strength: says how much of a picture to change; give --init"),
         ("RUN --init PICTURE --grid x.png", "for a sheet of variants give --out FILE.png"),
         ("RUN --init PICTURE --processes 2", "a sheet is made by one process; leave it out, or"),
-        ("RUN --trajectory x.gif", "x.gif: must end in .png"),
+        ("RUN --trajectory x.gif", "--trajectory x.gif: what is written there ends in .png"),
+        ("RUN --init PICTURE --out PICTURE", "picture.png: that is read here"),
+        ("RUN --init PICTURE --out LINK", "link.png: that is read here"),
+        ("RUN --inpaint PICTURE --mask MASK --out MASK", "mask.png: that is read here"),
+        ("RUN --inpaint PICTURE --mask MASK --out PICTURE", "picture.png: that is read here"),
         ("GAN --steps 5", "steps: this generator makes images in one pass"),
         ("GAN --guidance 2", "guidance: this generator makes images in one pass"),
         ("GAN --option a=1", "options: this generator makes images in one pass"),
@@ -342,8 +347,6 @@ def test_steps_reach_the_bar_and_no_longer_when_it_is_gone(monkeypatch, free, tm
 
 
 def test_a_mask_of_greys_is_split_in_the_middle(free, tmp_path):
-    from genkit.pipelines import read_mask
-
     greys = np.linspace(0, 255, SIDE * SIDE).reshape(SIDE, SIDE).astype(np.uint8)
     Image.fromarray(greys).save(tmp_path / "greys.png")
     mask = read_mask(tmp_path / "greys.png", load_pipeline(free))
@@ -351,3 +354,38 @@ def test_a_mask_of_greys_is_split_in_the_middle(free, tmp_path):
     Image.fromarray(greys).resize((8, 8)).save(tmp_path / "small.png")
     with pytest.raises(PipelineError, match="is 8 x 8 px, expected 16 x 16 px"):
         read_mask(tmp_path / "small.png", load_pipeline(free))
+
+
+def rgba(alpha: np.ndarray, value: int = 255) -> Image.Image:
+    grey = np.full_like(alpha, value)
+    return Image.fromarray(np.stack([grey, grey, grey, alpha], -1))
+
+
+UPPER = np.zeros((SIDE, SIDE), np.uint8)
+UPPER[: SIDE // 2] = 255
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (rgba(UPPER), "is transparent where it must say black or white; save it without"),
+        (rgba(UPPER).convert("LA"), "is transparent where it must say black or white"),
+        (rgba(255 - UPPER, 0), "is transparent where it must say black or white"),
+        (Image.new("L", (SIDE, SIDE), 255), "is white everywhere, so nothing would be kept"),
+        (Image.new("RGBA", (SIDE, SIDE), "white"), "is white everywhere, so nothing would be"),
+        (Image.new("L", (SIDE, SIDE), 100), r"is nowhere white \(at most 100 of 255\)"),
+        (Image.fromarray(UPPER // 255), r"is nowhere white \(at most 1 of 255\)"),
+        (Image.new("L", (SIDE, SIDE), 0), "is black everywhere, so nothing would change"),
+    ],
+)
+def test_a_mask_that_does_not_say_what_to_keep_is_refused(free, tmp_path, mask, said):
+    mask.save(tmp_path / "m.png")
+    with pytest.raises(PipelineError, match=rf"m\.png: this mask {said}"):
+        read_mask(tmp_path / "m.png", load_pipeline(free))
+
+
+def test_a_mask_with_a_layer_of_opacity_is_taken_where_it_is_opaque(free, tmp_path):
+    opaque = Image.fromarray(UPPER).convert("RGBA")
+    opaque.save(tmp_path / "m.png")
+    mask = read_mask(tmp_path / "m.png", load_pipeline(free))
+    assert np.array_equal(mask[0].numpy(), UPPER > 0)

@@ -162,6 +162,14 @@ def test_an_interpolation_has_the_two_images_at_its_ends(make, latent):
         ({"label": 3}, "label: 3 is no class; they are 0 to 2"),
         ({"label": [0, -1]}, "label: -1 is no class"),
         ({"label": []}, "label: the sequence is empty"),
+        ({"batch_size": 16}, r"for 16 images give their count: pipeline\(16\)"),
+        ({"num_inference_steps": 9}, "num_inference_steps: here that is steps"),
+        ({"guidance_scale": 2.0}, "guidance_scale: here that is guidance"),
+        ({"generator": torch.Generator()}, "generator: here that is seed"),
+        ({"output_type": "np"}, "output_type: here that is output"),
+        ({"callback_on_step_end": print}, r"pipeline\.on_step = function\(done, steps\)"),
+        ({"num_images_per_prompt": 4}, "is the count, the first argument"),
+        ({"class_labels": [1]}, "class_labels: here that is label"),
     ],
 )
 def test_a_wrong_call_says_what_is_expected(make, call, said):
@@ -195,18 +203,51 @@ def test_a_pipeline_refuses_settings_that_make_no_sense(make, options, said):
         NoiseToImage(make().generator, **options)
 
 
+def test_more_classes_than_there_can_be_are_refused_at_once(make):
+    generator = make(3).generator
+    with pytest.raises(PipelineError, match="num_classes: at most 1,000,000, got 1,000,000,000"):
+        NoiseToImage(generator, latent_dim=6, image_size=16, channels=1, num_classes=10**9)
+
+
 def test_a_generator_that_makes_other_images_is_named(make):
     with pytest.raises(PipelineError, match=r"images of \(1, 16, 16\)"):
         NoiseToImage(make().generator, latent_dim=6, image_size=32, channels=1)(1)
 
 
-def test_memory_that_runs_out_asks_for_smaller_batches(make):
+def test_a_batch_size_may_be_given_where_several_images_are_asked_for(make):
+    assert len(make(3)(label=[0, 1, 2], batch_size=64)) == 3
+    assert len(make(3)(batch_size=1)) == 1
+    assert len(make(3)(5, batch_size=64)) == 5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes."),
+    ],
+)
+def test_memory_that_runs_out_asks_for_smaller_batches(make, error):
     def fail(*_: object) -> None:
-        raise torch.OutOfMemoryError
+        raise error
 
     pipeline = make()
     pipeline.generator.body.register_forward_pre_hook(fail)
-    with pytest.raises(PipelineError, match="batch_size: 9 images at a time don't fit"):
+    said = "batch_size: 9 images at a time don't fit the memory of cpu; give a smaller one"
+    with pytest.raises(PipelineError, match=said):
+        pipeline(9)
+    with pytest.raises(PipelineError, match=said):
+        pipeline.interpolate(0, 1, 9)
+
+
+def test_another_error_of_a_network_stays_itself(make):
+    def fail(*_: object) -> None:
+        raise RuntimeError("shapes don't fit")
+
+    pipeline = make()
+    pipeline.generator.body.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="shapes don't fit"):
         pipeline(9)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -178,6 +179,57 @@ def export_of(pipeline: object, folder: Path) -> Path:
     return folder
 
 
+def test_samples_of_an_export_go_to_a_folder_named_after_it(
+    genkit_sample, run, tmp_path, monkeypatch
+):
+    (run / "export").rename(tmp_path / "shapes")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    done = genkit_sample(tmp_path / "shapes")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == "shapes-samples"
+    assert "64 images into shapes-samples; --count and --out ask for others" in done.stderr
+    assert len(list((tmp_path / "here" / "shapes-samples").glob("*.png"))) == 64
+    again = genkit_sample(tmp_path / "shapes", "--count", 70, "--json")
+    assert json.loads(again.stdout)["written"] == 6
+    assert "ask for others" not in again.stderr
+
+
+def test_an_export_that_is_older_than_its_run_is_said_to_be(genkit_sample, run, tmp_path):
+    (run / "config.yaml").write_text("family: cgan\ntrainer:\n  steps: 20000\n")
+    (run / "checkpoints" / "step-0012000").mkdir(parents=True)
+    words = [run, "--count", 2, "--out", tmp_path / "x", "--json"]
+    assert "note" not in json.loads(genkit_sample(*words).stdout)
+    (run / "checkpoints" / "step-0012500").mkdir()
+    done = genkit_sample(*words)
+    said = f"the export is step 12000 of a run that is at 12500; `genkit export {run}` brings"
+    assert said in done.stderr
+    assert said in json.loads(done.stdout)["note"]
+
+
+def test_a_folder_may_have_a_dot_in_its_name(genkit_sample, run, tmp_path):
+    for name in ("g1.25", "v2.old", "run.a", "made.by.me"):
+        done = genkit_sample(run, "--count", 2, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / name / "metadata.jsonl").is_file()
+
+
+def test_a_file_of_samples_is_written_through_a_link_and_never_into_a_pipe(
+    genkit_sample, run, tmp_path
+):
+    (tmp_path / "link.npz").symlink_to(tmp_path / "far.npz")
+    done = genkit_sample(run, "--count", 2, "--out", tmp_path / "link.npz")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "link.npz").is_symlink()
+    assert len(arrays_of(tmp_path / "far.npz")["images"]) == 2
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "folder.tar").mkdir()
+    for name, what in (("pipe.npz", "pipe or a device"), ("folder.tar", "folder")):
+        done = genkit_sample(run, "--count", 2, "--out", tmp_path / name)
+        assert done.exit_code == 2
+        assert f"{name}: is a {what}, and samples grow in a file" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -186,9 +238,15 @@ def export_of(pipeline: object, folder: Path) -> Path:
         (["RUN", "--device", "abacus"], "--device abacus: not usable here"),
         (["RUN", "--given", "RUN/lost"], "no such file or folder of images"),
         (["RUN", "--given", "RUN", "--grid", "x.png"], "show samples, not what is made of"),
-        (["RUN/export"], "say where samples go: --out DIR"),
+        (["RUN/nope"], "no such folder; give a run folder, an export folder or a Hub id"),
         (["RUN/lost", "--out", "RUN/x"], "no such folder"),
         (["RUN", "--out", "RUN/x.zip"], "samples go to a folder, FILE.npz or FILE.tar"),
+        (["RUN", "--out", "RUN/x.jpg"], "or FILE.tar; for a picture of some give --grid FILE.png"),
+        (["RUN", "--out", "RUN/x.jsonl"], "samples go to a folder, FILE.npz or FILE.tar"),
+        (["RUN", "--grid", "RUN/x.jpg"], "x.jpg: what is written there ends in .png"),
+        (["RUN", "--interpolate", "RUN/x.png", "--grid", "RUN/x.png"], "--grid goes there too"),
+        (["RUN", "--out", "RUN/x.png", "--grid", "RUN/x.png"], "--grid goes there too"),
+        (["RUN", "--grid", "RUN"], "that is a folder; name a file"),
     ],
 )
 def test_a_mistake_is_one_message_and_status_2(genkit_sample, run, words, said):

@@ -76,7 +76,7 @@ def error(pipeline, name, steps, options=None):
 
 def generated(pipeline, noise, sampling, watch=None):
     """What a pipeline makes of noise: (B, 1, S, S)."""
-    with pipeline.generating(len(noise.x)):
+    with pipeline.generating():
         return pipeline.generate(noise, {}, sampling, watch)["image"]
 
 
