@@ -37,7 +37,7 @@ EXTENSIONS = frozenset(
 _NEVER = ("EPS", "WMF", "MPEG", "IPTC", "BUFR", "GRIB", "HDF5")  # whatever a file is called
 Fit = Literal["crop", "pad", "stretch"]
 
-REMEDY = "replace or delete it, or set data.on_error=skip to leave such files out"
+REMEDY = "replace or delete it; a training leaves such files out with data.on_error=skip"
 ROOM = 1 << 26  # pixels of decoded pictures that threads hold at once; a larger one is alone
 _STRIP = 1 << 22  # pixels that are changed at once
 

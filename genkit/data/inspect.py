@@ -80,6 +80,7 @@ def inspect(path: Path, label: str | None = LABEL) -> Inspection:
         return _inspect_array(path, open_path(path))
     listing = list_path(path, label=label)
     listed = listing.part(None, shown(path))
+    listing.say(path.name)
     found = Inspection(str(path), listing.kind, count=len(listed))
     found.parts = {name: len(part) for name, part in listing.parts.items() if name}
     found.left_out = listing.without(None, shown(path))

@@ -78,7 +78,10 @@ def of_listing(
         check_numbers(rows)
     if split == "train" and data.limit is not None:
         rows = rows.only(torch.arange(min(data.limit, len(rows))))
-    return arranged(fitted(rows, data.size, data.channels, data.fit), data)
+    found = arranged(fitted(rows, data.size, data.channels, data.fit), data)
+    if rows.name not in (_waiting.get() or ()):  # else it's opened once more
+        listing.say(name, split)
+    return found
 
 
 def fits_memory(data: DataSection, count: int) -> bool:

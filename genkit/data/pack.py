@@ -45,6 +45,7 @@ def pack(source: Path, out: Path, per_shard: int, *, label: str | None = LABEL) 
     if any(out.glob("*.tar")):
         raise DataError(f"{out}: has .tar files already; delete them or choose another folder")
     listing = list_path(source, label=label)
+    listing.say(source.name)
     names = None
     written: list[Path] = []
     try:

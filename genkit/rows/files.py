@@ -50,6 +50,7 @@ def open_path(path: Path | str, split: str | None = None, label: str | None = LA
     listing = list_path(path, split, label)
     where = shown(path)
     listed, left_out = listing.part(split, where), listing.without(split, where)
+    listing.say(path.name)
     return rows_of(path.name, listing, listed, where, left_out)
 
 

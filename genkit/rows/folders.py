@@ -5,7 +5,6 @@ Sub-folders named as splits are the parts of a set if nothing but such sub-folde
 
 from __future__ import annotations
 
-import logging
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,6 @@ METADATA = "metadata.jsonl"
 LABEL = "label"  # the column of metadata.jsonl that holds the class, unless another is named
 SPLITS = ("train", "test", "val", "valid", "validation", "truth", "counterfactual")
 _DATASET = "dataset.json"  # of a zip, as StyleGAN and EDM write it
-
-log = logging.getLogger("genkit")
 
 
 def list_folder(root: Path, label: str | None = LABEL) -> Listing:
@@ -78,13 +75,15 @@ class _Part(NamedTuple):
     listed: list[Listed]
     left_out: LeftOut
     columns: tuple[str, ...] = ()
+    note: str = ""
 
 
 def _list(tree: Tree, kind: str, label: str | None) -> Listing:
+    note = ""
     if label is not None and METADATA in tree.names:
         parts, beside = _from_metadata(tree, label), NONE
     else:
-        folders = _splits(tree)
+        folders, note = _splits(tree)
         places = {name: tree.below(folder) for name, folder in folders.items()} or {"": tree}
         parts = {name: _part(place, label) for name, place in places.items()}
         beside = no_pictures(name for name in tree.names if folders and "/" not in name)
@@ -93,11 +92,14 @@ def _list(tree: Tree, kind: str, label: str | None) -> Listing:
     left_out[first] += beside + tree.problems
     columns = tuple(dict.fromkeys(column for part in parts.values() for column in part.columns))
     listed = {name: part.listed for name, part in parts.items()}
-    return Listing(kind, listed, left_out=left_out, columns=columns)
+    notes = tuple(filter(None, (note, *(part.note for part in parts.values()))))
+    return Listing(kind, listed, left_out=left_out, columns=columns, notes=notes)
 
 
-def _splits(tree: Tree) -> dict[str, str]:
-    """The folders of a set's parts by the name of their split; none where it has no parts."""
+def _splits(tree: Tree) -> tuple[dict[str, str], str]:
+    """The folders of a set's parts by the name of their split, none where it has no parts; and
+    what is to be said of it.
+    """
     loose = [name for name in tree.pictures if "/" not in name]
     tops = dict.fromkeys(name.partition("/")[0] for name in tree.pictures if "/" in name)
     named = [top for split in SPLITS for top in tops if top.lower() == split]
@@ -107,17 +109,14 @@ def _splits(tree: Tree) -> dict[str, str]:
         parts = {top.lower(): top for top in named}
         if len(parts) < len(named):
             raise DataError(f"{tree.where}: {words} name a part twice; rename one, or move it away")
-        return parts
+        return parts, ""
     if any(top.lower() == "train" for top in named):
         raise DataError(
             f"{tree.where}: {words} would be parts of a set, but {shown(beside[0])} lies beside; "
             f"if it's all classes, rename {words}; if not, move {shown(beside[0])} elsewhere"
         )
-    log.warning(
-        "%s: %s beside %s, so these are classes, not parts of a set",
-        tree.where, shown(beside[0]), words,
-    )  # fmt: skip
-    return {}
+    first = shown(beside[0])
+    return {}, f"{tree.where}: {first} beside {words}, so these are classes, not parts of a set"
 
 
 def _part(tree: Tree, label: str | None) -> _Part:
@@ -208,7 +207,8 @@ def _listed(tree: Tree, rows: Sequence[_Row], label: str, names: Sequence[str]) 
     unlisted = [name for name in others if is_picture(name)]
     left_out = LeftOut.of(f"not listed in {METADATA}", unlisted) + no_pictures(others)
     columns = tuple(dict.fromkeys(column for row in rows for column in row.values))
-    return _Part(_captioned(listed, f"{tree.where}/{METADATA}"), left_out, columns)
+    listed, note = _captioned(listed, f"{tree.where}/{METADATA}")
+    return _Part(listed, left_out, columns, note)
 
 
 def _one(tree: Tree, row: _Row, label: str) -> Listed:
@@ -225,16 +225,15 @@ def _one(tree: Tree, row: _Row, label: str) -> Listed:
     return Listed(tree.entry(row.name), known, read_caption(row.values, row.where))
 
 
-def _captioned(listed: list[Listed], where: str) -> list[Listed]:
+def _captioned(listed: list[Listed], where: str) -> tuple[list[Listed], str]:
+    """The pictures, all with a caption or none; and what is to be said of it."""
     without = [one.entry.where for one in listed if one.caption is None]
     if len(without) in (0, len(listed)):
-        return listed
-    log.warning(
-        "%s: %d of %d images have no caption, the first is %s; captions are left out, since all "
-        "must have one",
-        *(where, len(without), len(listed), without[0]),
+        return listed, ""
+    return [one._replace(caption=None) for one in listed], (
+        f"{where}: {len(without)} of {len(listed)} images have no caption, the first is "
+        f"{without[0]}; captions are left out, since all must have one"
     )
-    return [one._replace(caption=None) for one in listed]
 
 
 # -- dataset.json of a zip -------------------------------------------------------------------------

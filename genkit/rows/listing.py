@@ -10,6 +10,7 @@ shifts nothing.
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from genkit.rows.left_out import NONE, LeftOut
 
 Label = str | int | None
 Caption = str | list[str] | None
+log = logging.getLogger("genkit")
 _LARGEST_CLASS = 1 << 40
 
 
@@ -46,6 +48,7 @@ class Listing:
         names: Words for classes that are written as numbers, or None.
         left_out: What lies in each of these parts and is not read.
         columns: What metadata.jsonl calls its columns, where there is one.
+        notes: What a user should know of how it was read.
     """
 
     kind: str
@@ -53,6 +56,20 @@ class Listing:
     names: tuple[str, ...] | None = None
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def say(self, name: str, split: str | None = None) -> None:
+        """Log the notes, and which part is read where there are several.
+
+        Args:
+            name: What messages call the rows.
+            split: The part that is read; None = all.
+        """
+        for note in self.notes:
+            log.warning("%s", note)
+        others = [f"{part} ({len(held):,})" for part, held in self.parts.items() if part != split]
+        if split in self.parts and others:
+            log.info("%s: of the parts only %s is read, not %s", name, split, ", ".join(others))
 
     def part(self, split: str | None, where: str) -> list[Listed]:
         """The pictures of one split, or of all of them one after the other.

@@ -124,7 +124,9 @@ def test_a_folder_is_the_same_to_training_check_pack_and_evaluation(make, tmp_pa
 def test_a_split_beside_other_folders_is_a_class_everywhere(tmp_path, caplog):
     write(tmp_path, "test/0.png", "control/0.png", "control/1.png")
     assert open_path(tmp_path).class_names == ("control", "test")
+    caplog.clear()
     assert open_data(FolderData(root=tmp_path, image_size=SIZE)).class_names == ("control", "test")
+    assert caplog.text.count("control beside test, so these are classes") == 1
     assert inspect(tmp_path).classes == {"control": 2, "test": 1}
     assert "control beside test, so these are classes" in caplog.text
 
@@ -149,9 +151,16 @@ def test_a_train_folder_beside_others_is_refused_everywhere_with_both_readings(
     assert inspect(tmp_path).parts == {"train": 1, "test": 1}
 
 
-def test_parts_are_found_whatever_their_case_and_one_of_two_cases_is_refused(tmp_path):
+def test_parts_are_found_whatever_their_case_and_said_and_one_of_two_cases_is_refused(
+    tmp_path, caplog
+):
+    caplog.set_level("INFO", "genkit")
     write(tmp_path, "Train/a/0.png", "TEST/a/0.png")
     assert inspect(tmp_path).parts == {"train": 1, "test": 1}
+    for memory in ("always", "never"):
+        caplog.clear()
+        open_data(FolderData(root=tmp_path, image_size=SIZE, memory=memory))
+        assert caplog.text.count("of the parts only train is read, not test (1)") == 1
     assert len(open_data(FolderData(root=tmp_path, image_size=SIZE), "test")) == 1
     write(tmp_path, "train/a/0.png")
     with pytest.raises(DataError, match="name a part twice; rename one"):
