@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from genkit.config import code_in, laid_over, offered, read_tree, validate
 from genkit.errors import ConfigError, shown
 from genkit.training.config import RunConfig
-from genkit.training.upgrade import upgraded
+from genkit.training.upgrade import upgraded, without_unknown
 
 if TYPE_CHECKING:
     from genkit.training.trainer import Trainer
@@ -129,6 +129,15 @@ def resolve(tree: Mapping[str, Any], where: str) -> RunConfig:
     """A plain tree as the config class of the family that it names."""
     kind = _kind_of(tree, where)
     return validate(kind, upgraded(tree, kind), where)
+
+
+def resolve_known(tree: Mapping[str, Any], where: str) -> tuple[RunConfig, dict[str, Any]]:
+    """The same of what another version wrote: without settings that this one doesn't know, and
+    those by their dotted names.
+    """
+    kind = _kind_of(tree, where)
+    known, unknown = without_unknown(upgraded(tree, kind), kind)
+    return validate(kind, known, where), unknown
 
 
 def _kind_of(tree: Mapping[str, Any], where: str) -> type[RunConfig]:

@@ -15,16 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genkit import launch
+from genkit import __version__, launch
 from genkit.config import differences, may_change, read_tree, to_tree, to_yaml
 from genkit.errors import CheckpointError, ConfigError, shown
-from genkit.family import resolve
+from genkit.family import resolve, resolve_known
 from genkit.files import clear_leftovers, write_whole
 from genkit.training import checkpoints, refusals
 from genkit.training.config import RunConfig
 
 log = logging.getLogger("genkit")
 
+# Sections that say nothing of what a network is.
+OF_TRAINING = ("trainer", "optim", "evaluation", "adversarial", "preview")
 RESULTS = ("metrics.jsonl", "checkpoints")  # of a training that has begun
 
 
@@ -67,6 +69,8 @@ def check(config: RunConfig, run_dir: Path, *, resume: bool, processes: int = 1)
     path = run_dir / "config.yaml"
     if not path.exists() or not (resume or _has(run_dir, *RESULTS)):
         return
+    if resume:
+        refuse_unknown(run_dir)
     changed = differences(_settings(path), to_tree(config))
     lasting = {k: v for k, v in changed.items() if not resume or not _may_change(k, config)}
     if lasting or not resume:
@@ -183,7 +187,50 @@ def open_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
     record = run / "provenance.json"
     if not record.exists():
         raise CheckpointError(f"{record}: missing, so the run never began; train it first")
-    return resolve(read_tree(path), str(path)), json.loads(record.read_text())
+    config, unknown = resolve_known(read_tree(path), shown(path))
+    shaping = {k: v for k, v in unknown.items() if k.partition(".")[0] not in OF_TRAINING}
+    if shaping:
+        raise CheckpointError(
+            f"{shown(run)}: {_assigned(shaping)} is no setting of this genkit {__version__}, and "
+            f"may say what the networks are; read the run with genkit {_version(run)}, which made "
+            "it"
+        )
+    if unknown:
+        log.warning(
+            "%s: %s is no setting of this genkit %s; the run is read without it",
+            *(shown(run), _assigned(unknown), __version__),
+        )
+    return config, json.loads(record.read_text())
+
+
+def refuse_unknown(run: Path) -> None:
+    """Refuse to go on with a run that has settings which this version doesn't know.
+
+    Raises:
+        CheckpointError: It names them and the version that made the run.
+    """
+    try:
+        unknown = resolve_known(read_tree(run / "config.yaml"), shown(run))[1]
+    except ConfigError:
+        return  # whoever reads it for good says what is wrong
+    if unknown:
+        raise CheckpointError(
+            f"{shown(run)}: {_assigned(unknown)} is no setting of this genkit {__version__}, so it "
+            f"can't go on as it was; resume it with genkit {_version(run)}, which made it, or "
+            f"begin another run from its weights with --init {shown(run)}"
+        )
+
+
+def _assigned(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={shown(value)}" for name, value in settings.items())
+
+
+def _version(run: Path) -> str:
+    """The genkit that made a run."""
+    try:
+        return shown(json.loads((run / "provenance.json").read_text())["packages"]["genkit"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "of another version"
 
 
 @dataclass(frozen=True)

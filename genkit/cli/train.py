@@ -18,7 +18,11 @@ def train(
     ] = None,
     *,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder; default runs/FAMILY-FILE.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Run folder; default runs/FAMILY-FILE, or -FILE-DATA where data.root is given.",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         bool,

@@ -141,12 +141,20 @@ def choose_precision(
     return "bf16" if worth and has_fast_bf16(device) else "fp32"
 
 
+def amount(number: float, unit: str) -> str:
+    """A large number in words: "3.2 GB", "12 MB"."""
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if number >= size:
+            return f"{number / size:.3g} {prefix}{unit}"
+    return f"{number / 1e3:.3g} k{unit}"
+
+
 def announce(estimate: Estimate, steps: int, device: torch.device, precision: Precision) -> None:
     """Say what the run will take, and what to do if memory or arithmetic will not do for it."""
     log.info(
-        "about %.1f GFLOP and %.2f s a step, %s for %d steps; about %.1f GB of memory",
-        *(estimate.flops / 1e9, estimate.seconds, duration(estimate.seconds * steps)),
-        *(steps, estimate.memory_bytes / 1e9),
+        "about %s and %.2f s a step, %s for %d steps; about %s of memory",
+        *(amount(estimate.flops, "FLOP"), estimate.seconds, duration(estimate.seconds * steps)),
+        *(steps, amount(estimate.memory_bytes, "B")),
     )
     free = free_memory(device)
     if free is not None and estimate.memory_bytes > 0.9 * free:

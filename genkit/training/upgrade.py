@@ -6,8 +6,11 @@ a kind made of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
+
+from pydantic import ValidationError
 
 from genkit.config import ByKind, Section, sections_of
 from genkit.training.config import RunConfig
@@ -48,6 +51,38 @@ def upgraded(tree: Mapping[str, Any], config: type[RunConfig]) -> dict[str, Any]
         name: _upgraded(name, value, config) if isinstance(value, Mapping) else value
         for name, value in tree.items()
     }
+
+
+def without_unknown(
+    tree: Mapping[str, Any], config: type[RunConfig]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tree without settings that this version doesn't know, and those by their dotted names.
+
+    Args:
+        tree: As another version wrote it.
+        config: The class that will check what is left.
+    """
+    left: dict[str, Any] = copy.deepcopy(dict(tree))
+    unknown: dict[str, Any] = {}
+    try:
+        config.model_validate(left)
+    except ValidationError as error:
+        for problem in error.errors():
+            if problem["type"] == "extra_forbidden":
+                dotted, value = _taken_out(left, problem["loc"])
+                unknown[dotted] = value
+    return left, unknown
+
+
+def _taken_out(tree: dict[str, Any], place: Sequence[str | int]) -> tuple[str, Any]:
+    """A setting's dotted name and value, gone from the tree; tags of unions are no part of it."""
+    names: list[str] = []
+    section: Any = tree
+    for key in place[:-1]:
+        if isinstance(section, dict) and key in section:
+            names.append(str(key))
+            section = section[key]
+    return ".".join([*names, str(place[-1])]), section.pop(place[-1])
 
 
 def _upgraded(name: str, tree: Mapping[str, Any], config: type[RunConfig]) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +56,8 @@ def train(
             dicts, or a config object.
         overrides: `section.key=value` settings laid over it.
         out: The run folder; by default the one that `config` is or lies in, else
-            runs/<family>-<name of the file>, with -overfit behind it where `overfit_batch` is on.
+            runs/<family>-<name of the file>, behind it the name of the data where an override
+            gives data.root, and -overfit where `overfit_batch` is on.
         resume: Continue from the newest checkpoint in the folder; from the start if there is none.
         init: An export (run, folder or Hub id) whose weights the run starts from.
         processes: CPU processes to train with. On GPUs: `accelerate launch train/run.py CONFIG`.
@@ -70,7 +72,10 @@ def train(
     name = "run"
     if isinstance(config, Path | str):
         file, of_run = run_folder.source(Path(config))
+        if of_run is not None:
+            run_folder.refuse_unknown(of_run)
         name, out, config = file.stem, out or of_run, load_config(file, overrides)
+        name += _other_data(config, overrides)
     elif isinstance(config, Mapping):
         config = load_config(config, overrides)
     elif overrides:
@@ -182,6 +187,14 @@ def _pipeline_of(init: str) -> Any:
     return load_pipeline(init)
 
 
+def _other_data(config: RunConfig, overrides: Sequence[str]) -> str:
+    """The end of a run's name where the command names the data, so that each has a run."""
+    if not any(override.startswith("data.root=") for override in overrides):
+        return ""
+    root = Path(getattr(config.data, "root", ""))
+    return "-" + re.sub(r"[^\w.-]+", "-", root.name).strip("-.")
+
+
 def _to_show(config: RunConfig, rows: Rows) -> Rows:
     """The test part of the data set; where there is none, and that is said, the training rows."""
     if config.data.kind == "custom":
@@ -280,7 +293,6 @@ def _finish(
     trainer: Trainer[Any], config: RunConfig, record: dict[str, Any], *, finished: bool
 ) -> None:
     """Complete the provenance and, at the end of the run, export it."""
-    rows = trainer.run_dir / "metrics.jsonl"
     record |= {
         "steps": trainer.steps_done,
         "seconds": round(trainer.seconds, 1),
@@ -293,4 +305,8 @@ def _finish(
     if not finished:
         return
     save_run_export(trainer, config, trainer.run_dir / "export", record)
-    log.info("done: %s and %s", rows.parent / "export", rows)
+    run = shown(trainer.run_dir)
+    log.info("done: %s", run)
+    if shown_last := sorted(trainer.run_dir.glob("previews/*.png")):
+        log.info("its last pictures: %s/previews/%s", run, shown(shown_last[-1].name))
+    log.info("next: genkit sample %s --grid sheet.png", run)

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from genkit.cli import main
 from genkit.config import to_yaml
 from genkit.data import open_data
 from genkit.errors import UNFINISHED, CheckpointError, ConfigError, DataError, Unfinished
-from genkit.run_folder import progress
+from genkit.run_folder import progress, write_config
 from genkit.training import checkpoints
 from genkit.verbs.export import export
 from genkit.verbs.train import train
@@ -86,6 +87,25 @@ def test_what_a_refused_resume_advises_goes_on_with_the_run(tmp_path):
         train(tiny("dcgan"), out=run, resume=True)
     named = re.search(r"`genkit train (.*) --resume`", str(refused.value))[1]
     assert train(named, resume=True) == run
+
+
+def test_a_run_is_named_by_its_data_where_the_command_gives_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("genkit.verbs.train._train", lambda config, run_dir, **how: run_dir)
+    config = write_config(tiny("dcgan"), tmp_path) or tmp_path / "config.yaml"
+    root = f"data.root={tmp_path / 'red fruit'}"
+    assert train(config, ["data.kind=folder", root]) == Path("runs/dcgan-config-red-fruit")
+    assert train(config) == Path("runs/dcgan-config")
+
+
+def test_the_last_lines_of_a_training_say_what_there_is_and_what_comes_next(tmp_path, caplog):
+    with caplog.at_level("INFO", "genkit"):
+        run = train(tiny("dcgan"), out=tmp_path / "run")
+    last = [record.getMessage() for record in caplog.records][-3:]
+    assert last[0] == f"done: {run}"
+    assert (run / last[1].rpartition(f"{run}/")[2]).is_file()
+    verb, path, *given = last[2].removeprefix("next: genkit ").split()
+    assert (verb, path, given) == ("sample", str(run), ["--grid", "sheet.png"])
 
 
 def test_a_run_can_not_become_shorter_than_it_is(tmp_path):
