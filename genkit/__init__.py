@@ -57,8 +57,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'genkit' has no attribute {name!r}")
-    module, _, other = _HOMES[name].partition(":")
-    return getattr(importlib.import_module(module), other or name)
+if not TYPE_CHECKING:  # else a type checker would find every name, those that aren't there too
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(
+                f"module 'genkit' has no attribute {name!r}; there are: {', '.join(__all__)}"
+            )
+        module, _, other = _HOMES[name].partition(":")
+        return getattr(importlib.import_module(module), other or name)
+
+
+def __dir__() -> list[str]:
+    """The public names, whether they have been used or not: what completion offers."""
+    return sorted({*globals(), *__all__})

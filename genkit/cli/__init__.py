@@ -32,6 +32,13 @@ from genkit.launch.output import handler, lost_output, printed
 class _Group(TyperGroup):
     """Verbs whose `GenkitError` becomes one message and exit status 2, `Unfinished` one and 75."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read `--debug` wherever it stands: before the verb or behind it."""
+        ours = args[: args.index("--")] if "--" in args else args
+        if "--debug" in ours:
+            args = ["--debug", *(a for a in ours if a != "--debug"), *args[len(ours) :]]
+        return list(super().parse_args(ctx, args))
+
     def invoke(self, ctx: Any) -> Any:
         try:
             result = super().invoke(ctx)

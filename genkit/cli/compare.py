@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +32,9 @@ def compare(
         int | None,
         typer.Option(min=0, max=12, help="Digits behind the point.", show_default=False),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, numbers in full, instead of a table.")
+    ] = False,
 ) -> None:
     """Show by how much two runs differ in each metric that was measured by one protocol.
 
@@ -57,7 +61,7 @@ def compare(
     for name in (runs[0].name, runs[1].name, "difference", "95 % interval"):
         table.add_column(Text(name), justify="right")
     table.add_column("better")
-    refused = []
+    refused, rows = [], []
     for name in shared:
         ours, theirs = metrics[0][name], metrics[1][name]
         try:
@@ -67,15 +71,26 @@ def compare(
                 raise
             refused.append(str(error))
             continue
+        better = found.better(runs[0].name, runs[1].name)
+        rows.append(
+            {
+                "metric": name, "first": ours.value, "second": theirs.value,
+                "difference": found.value, "low": found.low, "high": found.high, "better": better,
+            }
+        )  # fmt: skip
         numbers = [number(v, precision) for v in (ours.value, theirs.value, found.value)]
         ends = [number(v, precision) for v in (found.low, found.high)]
         row = [name, *numbers, "–" if found.low is None else " – ".join(ends),
-               found.better(runs[0].name, runs[1].name)]  # fmt: skip
+               better]  # fmt: skip
         table.add_row(*map(Text, row))
-    Console().print(table)
     alone = [name for name in (*metrics[0], *metrics[1]) if name not in shared]
     if alone and not metric:
         refused.append(f"measured in one of them only: {', '.join(alone)}")
+    if as_json:
+        named = {"first": runs[0].name, "second": runs[1].name}
+        typer.echo(json.dumps({**named, "metrics": rows, "notes": refused}, indent=1))
+        return
+    Console().print(table)
     for line in refused:
         typer.echo(line)
 

@@ -35,7 +35,9 @@ def check(
     ] = "label",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Decode every image and say what is there; exit status 2 when a file is broken.
+    """Decode every image and say what is there.
+
+    The exit status is 2 when a file is broken.
 
     Examples:
       [cyan]genkit data check photos/[/]
@@ -72,7 +74,9 @@ def pack(
         str, typer.Option(help="Column of metadata.jsonl that holds the class.")
     ] = "label",
 ) -> None:
-    """Write a folder as WebDataset .tar shards; the same folder gives the same bytes.
+    """Write a folder as WebDataset .tar shards.
+
+    The same folder gives the same bytes.
 
     Examples:
       [cyan]genkit data pack photos/ shards/[/]

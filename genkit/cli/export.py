@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,9 @@ def export(
         str | None,
         typer.Option(metavar="NAME", help="For the model card, as the Hub calls it, e.g. mit."),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of the path.")
+    ] = False,
 ) -> None:
     """Write the averaged weights of a run as a diffusers pipeline folder.
 
@@ -35,4 +39,5 @@ def export(
     """
     from genkit.verbs.export import export as run_verb
 
-    typer.echo(run_verb(run, step=checkpoint, out=out, push=push, license=license))
+    done = run_verb(run, step=checkpoint, out=out, push=push, license=license)
+    typer.echo(json.dumps({"run": str(run), "export": str(done)}) if as_json else done)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from genkit.errors import shown
 
 
-def families() -> None:
-    """List the model families; each has configs under configs/FAMILY/.
+def families(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False
+) -> None:
+    """List the model families.
+
+    Each has configs under configs/FAMILY/.
 
     Examples:
       [cyan]genkit families[/]
+      [cyan]genkit families --json[/]
       [cyan]genkit config schema cgan[/]  every setting of one of them
     """
     from rich.console import Console
@@ -22,6 +31,13 @@ def families() -> None:
 
     from genkit.family import module_name, names
 
+    if as_json:
+        found = [
+            {"name": name, "module": module_name(name), "about": _first_line(module_name(name))}
+            for name in names()
+        ]
+        typer.echo(json.dumps(found, indent=1))
+        return
     table = Table(box=None, pad_edge=False, show_header=False)
     for name in names():
         table.add_row(f"[cyan]{name}[/]", escape(_first_line(module_name(name))))

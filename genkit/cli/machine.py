@@ -18,7 +18,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 
 def machine(*, as_json: AsJson = False) -> None:
-    """Check versions, devices, precision, caches and folders; exit status 1 if genkit can't work.
+    """Check versions, devices, precision, caches and folders.
+
+    The exit status is 1 if genkit can't work.
 
     Examples:
       [cyan]genkit machine[/]

@@ -44,7 +44,7 @@ class DataSection(Section):
     image_size: ImageSize = 32  # px: one number for squares, or [height, width]
     channels: Literal[1, 3] = 3  # 3 = colour, 1 = grey
     batch_size: MayChange[Positive] = 64  # per process and micro-batch
-    limit: Positive | None = None  # use only the first so many training images; None = all
+    limit: Positive | None = None  # use only the first so many training images; null = all
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how another shape gets to this size
     flip: bool = False  # mirror left-right at random
     shift: NonNegative = 0  # random crop after padding by so many px

@@ -170,6 +170,18 @@ def is_text(annotation: Any) -> bool:
     return bool(kinds) and all(kind is str or issubclass(kind, Path) for kind in kinds)
 
 
+def words_of(annotation: Any) -> list[str]:
+    """The words that a setting of this type may be, in order; none if it may be anything else."""
+    if get_origin(annotation) in (Annotated, tuple):
+        return words_of(get_args(annotation)[0])
+    if get_origin(annotation) is Literal:
+        return [word for word in get_args(annotation) if isinstance(word, str)]
+    if get_origin(annotation) in (Union, types.UnionType):
+        arms = [arm for arm in get_args(annotation) if arm is not type(None)]
+        return words_of(arms[0]) if len(arms) == 1 else []
+    return []
+
+
 def _is_section(annotation: Any) -> bool:
     return bool(sections_of(annotation)) and type(None) not in get_args(annotation)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from genkit import launch
-from genkit.errors import EvaluationError, WeightsError
+from genkit.config import nearest
+from genkit.errors import EvaluationError, WeightsError, shown
 from genkit.evaluation import metrics, usual
 from genkit.evaluation.extractor import Extractor, Precision
 from genkit.evaluation.extractors import load_extractor, usual_metrics
@@ -53,6 +55,19 @@ class Request:
     seed: int = 0
     device: torch.device | str | None = None
     workers: int = 0
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any]) -> Request:
+        """A request of keyword arguments.
+
+        Raises:
+            EvaluationError: There is no argument of such a name; the nearest one is named.
+        """
+        known = [each.name for each in fields(cls)]
+        for name in asked:
+            if name not in known:
+                raise EvaluationError(f"{shown(name)}: no such argument; {nearest(name, known)}")
+        return cls(**asked)
 
     def __post_init__(self) -> None:
         _ = self.named

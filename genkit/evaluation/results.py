@@ -89,11 +89,17 @@ class Evaluation:
     versions: dict[str, str]
 
     def __getitem__(self, name: str) -> Value:
-        """The metric of that name."""
+        """The metric of that name.
+
+        Raises:
+            KeyError: It was not measured; says what was.
+        """
         for metric in self.metrics:
             if metric.name == name:
                 return metric
-        raise KeyError(name)
+        raise KeyError(
+            f"{name!r} was not measured; there are: {', '.join(m.name for m in self.metrics)}"
+        )
 
     @property
     def warnings(self) -> list[str]:

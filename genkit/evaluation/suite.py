@@ -51,7 +51,7 @@ def evaluate(
     """
     start = time.monotonic()
     name = request.get("protocol")
-    asked = Request(**(request if name is None else protocols.settings(name, request)))
+    asked = Request.of(request if name is None else protocols.settings(name, request))
     _check(samples, reference, train, asked)
     if isinstance(reference, Rows):
         samples = numbered_alike(samples, reference)

@@ -65,7 +65,7 @@ class UNet(Denoiser):
     channels: tuple[Positive, ...] = (128, 256, 256, 256)  # of each level
     layers: Depth = 2  # residual blocks of a level
     attention: tuple[Positive, ...] = (16,)  # sides of levels with it
-    head_dim: Positive | None = None  # width of a head; None = one head, as wide as its level
+    head_dim: Positive | None = None  # width of a head; null = one head, as wide as its level
     scale_shift: bool = False  # time scales and shifts after the norm (Nichol & Dhariwal)
     patch_size: Positive = 1  # px that become channels
 

@@ -125,7 +125,7 @@ def no_part(where: str, split: str, parts: Collection[str]) -> DataError:
     found = f"there are: {there}" if there else "it is not divided"
     return DataError(
         f"{where}: it has no {split} part ({found}); put images to test against in test/ and those "
-        "to train on in train/ beside it, or name another reference"
+        "to train on in train/ beside it"
     )
 
 

@@ -56,8 +56,8 @@ class TrainerConfig(Section):
     seed: int = 0  # names every random draw of the run
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where it pays
     grad_accumulation: MayChange[Positive] = 1  # micro-batches per optimizer step
-    grad_clip: Annotated[float, Field(gt=0)] | None = None  # max global L2 norm; None = no clipping
-    ema_decay: Fraction | None = 0.999  # None = keep no average
+    grad_clip: Annotated[float, Field(gt=0)] | None = None  # max global L2 norm; null = no clipping
+    ema_decay: Fraction | None = 0.999  # null = keep no average
     ema_warmup: bool = True  # decay at step t is at most (1 + t) / (10 + t)
     log_every: MayChange[Positive] = 50  # steps between rows of metrics.jsonl
     preview_every: MayChange[Positive] = 1_000  # steps between sheets of samples
@@ -87,7 +87,7 @@ class TrainerConfig(Section):
 class EvaluationConfig(Section):
     """Metrics during training, on samples of the averaged weights."""
 
-    every: MayChange[Positive | None] = None  # steps; None = only after training
+    every: MayChange[Positive | None] = None  # steps; null = only after training
     count: MayChange[Annotated[int, Field(ge=100, le=10_000_000)]] = 2_000  # samples
     extractor: MayChange[CodeName] = "auto"  # auto = digits for ten grey digits, else inception-v3
     best_by: str = "frechet"  # the metric that best/ is chosen by; frechet = its distance

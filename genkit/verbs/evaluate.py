@@ -115,7 +115,7 @@ def evaluate_samples(
     root: Path | None = None,
     reference_count: int | None = None,
     count: int | None = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
     processes: int = 1,
     **request: Any,
 ) -> Evaluation:
@@ -144,7 +144,7 @@ def evaluate_samples(
 
     samples = with_name(samples)
     inputs = [samples, *map(file_of, (reference, train)), *(request.get("weights") or {}).values()]
-    target = target_of(out, beside(samples), inputs)
+    target = target_of(None if out is None else Path(out), beside(samples), inputs)
     named = {"reference": reference, "train": train, "root": root, "count": count,
              "reference_count": reference_count, **request}  # fmt: skip
     if processes > 1:

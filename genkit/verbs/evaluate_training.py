@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genkit import launch
-from genkit.errors import ConfigError
+from genkit.errors import ConfigError, DataError
 from genkit.family import load
 from genkit.training.config import RunConfig
 from genkit.training.trainer import Evaluate
@@ -55,7 +55,13 @@ def during_training(
     if config.data.kind == "custom":
         raise ConfigError("evaluation.every: a data set handed over in Python has no test part")
     asked, task = config.evaluation, tasks.find(load(config.family).task)
-    reference = real_images(config)
+    try:
+        reference = real_images(config)
+    except DataError as error:
+        raise DataError(
+            f"evaluation.every={asked.every} needs a test part, which was not found ({error}); "
+            "evaluation.every=null trains without it"
+        ) from None
     way_out = "evaluation.extractor=digits"
     extractor = load_for(asked.extractor, reference, way_out, device=launch.own_device())
     request = {"extractors": (extractor,), "metrics": quick(extractor)}

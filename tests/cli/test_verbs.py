@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from genkit import family
 from genkit.cli import app, main
 from genkit.config import Section, comments_of, to_yaml, validate
+from genkit.errors import ConfigError
 from genkit.training.config import RunConfig
 
 
@@ -167,3 +168,49 @@ def test_machine_prints_a_line_for_every_check(capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     for name in ("python", "packages", "devices", "precision", "memory", "folders"):
         assert name in out
+
+
+def test_debug_may_stand_behind_the_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ("--debug", "config", "show", "no.yaml"),
+        ("config", "show", "no.yaml", "--debug"),
+    ):
+        with pytest.raises(ConfigError, match="no such config file"):
+            main(words)
+    assert run("config", "show", "no.yaml", "--", "--debug") == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", verbs(), ids=" ".join)
+def test_examples_are_indented_in_every_help(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(*path, "--help")
+    examples = capsys.readouterr().out.partition("Examples:")[2].splitlines()
+    assert examples[1].startswith("   genkit ")
+
+
+def test_families_and_their_modules_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("families", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in found] == family.names()
+    assert all(each["module"].endswith(each["name"]) and each["about"] for each in found)
+
+
+def test_files_of_accelerate_are_named_and_not_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("config", "check", "configs/accelerate/one-gpu.yaml", "configs/cgan/mnist.yaml") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("how accelerate starts processes, not checked")
+    assert lines[1:] == ["configs/cgan/mnist.yaml: ok"]
+
+
+def test_a_shown_config_says_which_words_a_setting_may_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("config", "show", "configs/cgan/glyphs.yaml") == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert f"{'kind: conv':<30}  # (conv, residual, mlp)" in lines
+    assert f"{'kind: adam':<30}  # (adam, rmsprop, sgd)" in lines
+    assert f"{'trackers: []':<30}  # get the metrics too (tensorboard, wandb)" in lines
+    assert any(line.startswith("kind: glyphs") and "unpaired)" in line for line in lines)
+    assert not [line for line in lines if "None" in line]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genkit.errors import EvaluationError
+from genkit.errors import EvaluationError, shown
 
 if TYPE_CHECKING:
     from genkit.evaluation.extractor import Extractor
@@ -43,12 +43,26 @@ def chosen(names: Iterable[str]) -> list[Metric]:
     for name in names:
         if ":" not in name and name not in known:
             raise EvaluationError(
-                f"metric {name!r}: no such metric; there are: {', '.join(known)}, "
-                "and module:METRIC for your own"
+                f"metric {shown(repr(name))}: no such metric; there are: "
+                f"{', '.join(known)}, and module:METRIC for your own{_measures(name)}"
             )
         metric = _own(name) if ":" in name else known[name]
         found[metric.name] = metric
     return sorted(found.values(), key=lambda metric: metric.order)
+
+
+def _measures(value: str) -> str:
+    """Which metric gives a value of that name: "fid" is measured by "fd", "recall" by "prdc"."""
+    homes = [
+        (name, module.name)
+        for module in _files()
+        for name in _constant(Path(__file__).parent / f"{module.name}.py", "MEANING")
+        if value == name or value.startswith(f"{name}-")
+    ]
+    if not homes:
+        return ""
+    metric: Metric = importlib.import_module(f"{__name__}.{max(homes)[1]}").METRIC
+    return f"; {shown(value)} is a value of {metric.name}: write that"
 
 
 def quick(extractor: Extractor) -> list[str]:
@@ -76,10 +90,15 @@ def _said(constant: str) -> dict[str, Any]:
     here, found = Path(__file__).parent, dict[str, Any]()
     pairs = (here.parent / "paired.py", here.parent / "perceptual.py")
     for file in (*(here / f"{module.name}.py" for module in _files()), *pairs):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == constant:
-                found |= ast.literal_eval(node.value)
+        found |= _constant(file, constant)
+    return found
+
+
+def _constant(file: Path, name: str) -> dict[str, Any]:
+    found = dict[str, Any]()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            found |= ast.literal_eval(node.value)
     return found
 
 
