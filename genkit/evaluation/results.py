@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from genkit.errors import OutputError, shown
 from genkit.files import write_whole
+from genkit.rows.left_out import NONE, LeftOut
 
 FORMAT = 1
 
@@ -57,10 +58,16 @@ class Value:
 
 
 def identity(images: Any) -> dict[str, Any]:
-    """A set's name, count and content; of rows or of statistics."""
-    return {
-        "name": images.name, "count": identity_count(images), "sha256": images.fingerprint
-    }  # fmt: skip
+    """A set's name, count and content, and what was not read of it; of rows or of statistics."""
+    found = {"name": images.name, "count": identity_count(images), "sha256": images.fingerprint}
+    left_out: LeftOut = getattr(images, "left_out", NONE)
+    return found | ({"left_out": left_out.to_tree()} if left_out else {})
+
+
+def left_out(images: Any) -> str:
+    """A sentence on what was not read of a set; empty if nothing."""
+    found: LeftOut = getattr(images, "left_out", NONE)
+    return f"{shown(images.name)}: {found.sentence(examples=True)}" if found else ""
 
 
 def identity_count(images: Any) -> int | None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import Tensor
+
 from genkit.errors import EvaluationError
 from genkit.evaluation import metrics, processes, protocols, usual
 from genkit.evaluation.engine import Features, extract
@@ -14,10 +16,11 @@ from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.metric import Metric
 from genkit.evaluation.metrics import prdc
 from genkit.evaluation.moments import Gaussian
+from genkit.evaluation.overlap import Contents, Shared
 from genkit.evaluation.perceptual import Lpips, diversity
 from genkit.evaluation.pixels import Pixels
 from genkit.evaluation.request import Request
-from genkit.evaluation.results import Evaluation, Value, identity, versions
+from genkit.evaluation.results import Evaluation, Value, identity, left_out, versions
 from genkit.evaluation.sets import shape_of
 from genkit.evaluation.statistics import ReferenceStatistics
 from genkit.evaluation.values import value_of
@@ -76,11 +79,22 @@ def _check(samples: Rows, reference: Reference, train: Rows | None, asked: Reque
             continue  # left out with a note
         if "train" in metric.needs and train is None:
             raise EvaluationError(f"metric {metric.name}: needs the training images: --train SET")
+        if "train" in metric.needs and metric.on == "pixels" and train is not None:
+            _refuse_the_same(metric.name, reference, train)
         if metric.on == "images" and not isinstance(reference, Rows):
             raise EvaluationError(
                 f"{reference.name}: these are statistics; metric {metric.name} reads real images, "
                 "so give a set of images as the reference"
             )
+
+
+def _refuse_the_same(name: str, reference: Reference, train: Rows) -> None:
+    if reference.fingerprint == train.fingerprint:
+        raise EvaluationError(
+            f"metric {name}: reference and training images are the same set ({reference.name}), so "
+            "nothing says how near unseen images lie; give images that were not trained on as "
+            "--reference"
+        )
 
 
 def _check_extractors(
@@ -125,6 +139,7 @@ class _Extraction:
     of_samples: list[Features]
     of_reference: list[Features] | None
     of_floor: list[Features] | None
+    shared: Shared
 
     @classmethod
     def of(
@@ -146,15 +161,20 @@ class _Extraction:
         if wanted and train is not None and real is not None:
             pixels = [Pixels()]  # they come last, after the extractors asked for
 
-        def read(images: Rows, keep: bool, more: list[Extractor]) -> list[Features]:
-            return extract(
+        def read(images: Rows, keep: bool, more: list[Extractor]) -> tuple[list[Features], Tensor]:
+            more = [*more, Contents()]
+            *found, contents = extract(
                 images,
                 [*extractors, *more],
                 keep=keep,
                 only_moments=[*small, *[False] * len(more)],
                 workers=asked.workers,
             )
+            return found, contents.rows[:, 0]
 
+        mine = read(samples, False, pixels)
+        theirs = (None, None) if real is None else read(real, True, pixels)
+        floor = (None, None) if floor_set is None else read(floor_set, True, [])
         return cls(
             asked,
             extractors,
@@ -163,9 +183,10 @@ class _Extraction:
             reference,
             train,
             floor_set,
-            read(samples, False, pixels),
-            None if real is None else read(real, True, pixels),
-            None if floor_set is None else read(floor_set, True, []),
+            mine[0],
+            theirs[0],
+            floor[0],
+            Shared(mine[1], theirs[1], floor[1]),
         )
 
     @property
@@ -194,6 +215,7 @@ class _Extraction:
             self.floor_set,
             self.train,
             self.asked.metrics is not None,
+            self.shared,
         )
 
 
@@ -222,6 +244,8 @@ def _measured(sets: _Extraction, start: float) -> Evaluation:
         for metric in asked:
             classes = metric.table(view) or classes
     values += [_value(found, sets, None) for found in _of_images(sets, notes)]
+    notes += [*sets.shared.notes(), _short_floor(sets)]
+    notes += map(left_out, (sets.samples, sets.reference, sets.train))
     if sets.asked.protocol is not None:
         notes += protocols.notes(sets.asked.protocol, len(sets.samples), sets.reference.name)
     return Evaluation(
@@ -233,6 +257,17 @@ def _measured(sets: _Extraction, start: float) -> Evaluation:
         notes=tuple(dict.fromkeys(note for note in notes if note)),
         seconds=round(time.monotonic() - start, 2),
         versions=versions(),
+    )
+
+
+def _short_floor(sets: _Extraction) -> str:
+    """A note where there are fewer training images than samples; else empty."""
+    if sets.floor_set is None or len(sets.floor_set) >= len(sets.samples):
+        return ""
+    return (
+        f"the floors are of {len(sets.floor_set):,} training images and the values of "
+        f"{len(sets.samples):,} samples: distances of fewer images are larger, so these floors "
+        "are too high; give a larger --train"
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from genkit.evaluation.engine import Features
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.moments import Gaussian, Moments
+from genkit.evaluation.overlap import Shared
 from genkit.random import generator
 from genkit.rows.base import Rows
 from genkit.rows.combine import picked
@@ -71,6 +72,7 @@ class View:
         floor_set: The training images behind `floor`.
         train_set: All training images.
         is_asked: Whether metrics were named, and not only what is usual is measured.
+        shared: Which pictures the sets have in common; None = not known.
     """
 
     extractor: Extractor
@@ -85,6 +87,7 @@ class View:
     floor_set: Rows | None = None
     train_set: Rows | None = None
     is_asked: bool = False
+    shared: Shared | None = None
 
     @cached_property
     def real(self) -> Gaussian:

@@ -47,7 +47,7 @@ def measure(view: View) -> list[Found]:
             places=mine,
             count=len(mine),
             floor=floor,
-            note="0.5: can't be told from real images",
+            note=_note(view),
             protocol={
                 "compared": [len(fake), len(real)],
                 "detector": "ridge regression on standardised features, two halves by turns",
@@ -56,6 +56,14 @@ def measure(view: View) -> list[Found]:
             most=1.0,
         )
     ]
+
+
+def _note(view: View) -> str:
+    shared = 0 if view.shared is None else view.shared.with_reference
+    base = "0.5: can't be told from real images"
+    if not shared:
+        return base
+    return f"{base}; {shared:,} samples are pictures of the reference"
 
 
 def detector_auc(fake: Tensor, real: Tensor) -> tuple[float, Tensor]:

@@ -11,7 +11,8 @@ grey 32 px images of `digits.to_grey`: no network that might overlook a copy.
 A copy with noise on it is found; one that is moved by a pixel or more is not.
 
 Near-copy rate: share of samples whose closeness is below the 1 % quantile of the test images'.
-Real images that were not trained on give 0.01 by construction; that is its floor. `near-copy-half`
+Real images that were not trained on give 0.01 by construction; that is its floor. Test images that
+are among the training images too are left out of it, and counted. `near-copy-half`
 is the same with the median, 0.5 for unseen real images: it sees a model that leans towards its
 training images without copying any.
 """
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from genkit.errors import EvaluationError
 from genkit.evaluation.metric import Metric
+from genkit.evaluation.overlap import contents_of
 from genkit.evaluation.sets import batches
 from genkit.evaluation.view import Found, View
 from genkit.nn.pretrained.digits import to_grey
@@ -45,7 +47,13 @@ def measure(view: View) -> list[Found]:
     train = view.train_set
     if train is None or view.reference is None:
         return []
-    mine, unseen = closeness(view.samples.rows, train), closeness(view.reference.rows, train)
+    rows = view.reference.rows[_unseen(view, train)]
+    if not len(rows):
+        if view.is_asked:
+            raise EvaluationError(f"near-copies: {_why(view)}")
+        return []
+    known = len(view.reference.rows) - len(rows)
+    mine, unseen = closeness(view.samples.rows, train), closeness(rows, train)
     found = []
     for name, quantile in RATES.items():
         near, floor = nearer_than(mine, unseen, quantile)
@@ -57,19 +65,44 @@ def measure(view: View) -> list[Found]:
                 near,
                 count=together(len(mine), len(unseen)),
                 floor=floor,
-                note=f"{quantile:g} for unseen real images, by construction",
+                note=_note(quantile, known, len(unseen)),
                 protocol={
                     "distance": "Euclidean between grey 32 px images, over the mean distance to "
                     f"the {NEIGHBOURS} nearest training images",
                     "threshold": f"{quantile:.0%} quantile of the reference images",
                     "train": train.name,
                     "train_count": len(train),
+                    **({"reference_left_out": known} if known else {}),
                     "interval": "samples and reference drawn again",
                 },
                 most=1.0,
             )
         )
     return found
+
+
+def _unseen(view: View, train: Rows) -> Tensor:
+    """Which reference images are none of the training images, (N,) bool."""
+    if view.shared is None or view.shared.reference is None:
+        assert view.reference is not None
+        return torch.ones(len(view.reference.rows), dtype=torch.bool)
+    return ~torch.isin(view.shared.reference, contents_of(train))
+
+
+def _note(quantile: float, known: int, unseen: int) -> str:
+    base = f"{quantile:g} for unseen real images, by construction"
+    if not known:
+        return base
+    return f"{base}; {known:,} reference images are training images: the other {unseen:,} were used"
+
+
+def _why(view: View) -> str:
+    if view.train_set is None or view.reference_set is None:
+        return "needs training and reference images: no near-copy rate"
+    return (
+        f"all images of {view.reference_set.name} are training images, so nothing says how near "
+        "unseen ones lie: no near-copy rate; give images that were not trained on as --reference"
+    )
 
 
 def pixels(images: Rows) -> Tensor:
@@ -139,5 +172,5 @@ METRIC = Metric(
     on="pixels",
     needs=frozenset({"reference", "train"}),
     is_usual=True,
-    why=lambda view: "needs training and reference images: no near-copy rate",
+    why=_why,
 )
