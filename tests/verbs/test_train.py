@@ -20,7 +20,7 @@ from genkit.cli import main
 from genkit.config import to_yaml
 from genkit.data import open_data
 from genkit.errors import UNFINISHED, CheckpointError, ConfigError, DataError, Unfinished
-from genkit.run_folder import progress, write_config
+from genkit.run_folder import progress
 from genkit.training import checkpoints
 from genkit.verbs.export import export
 from genkit.verbs.train import train
@@ -92,10 +92,11 @@ def test_what_a_refused_resume_advises_goes_on_with_the_run(tmp_path):
 def test_a_run_is_named_by_its_data_where_the_command_gives_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("genkit.verbs.train._train", lambda config, run_dir, **how: run_dir)
-    config = write_config(tiny("dcgan"), tmp_path) or tmp_path / "config.yaml"
+    config = tmp_path / "mine.yaml"
+    config.write_text("family: dcgan")
     root = f"data.root={tmp_path / 'red fruit'}"
-    assert train(config, ["data.kind=folder", root]) == Path("runs/dcgan-config-red-fruit")
-    assert train(config) == Path("runs/dcgan-config")
+    assert train(config, ["data.kind=folder", root]) == Path("runs/dcgan-mine-red-fruit")
+    assert train(config) == Path("runs/dcgan-mine")
 
 
 def test_the_last_lines_of_a_training_say_what_there_is_and_what_comes_next(tmp_path, caplog):
