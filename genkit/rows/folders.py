@@ -16,12 +16,19 @@ from genkit.images import EXTENSIONS
 from genkit.rows.entries import LARGEST_TABLE, refuse_escape, refuse_large
 from genkit.rows.left_out import NONE, LeftOut
 from genkit.rows.listing import Listed, Listing, read_caption, read_json, read_label
-from genkit.rows.tree import Tree, folder_tree, is_picture, no_pictures, walk, zip_tree
+from genkit.rows.tree import (
+    DATASET,
+    METADATA,
+    Tree,
+    folder_tree,
+    is_picture,
+    no_pictures,
+    walk,
+    zip_tree,
+)
 
-METADATA = "metadata.jsonl"
 LABEL = "label"  # the column of metadata.jsonl that holds the class, unless another is named
 SPLITS = ("train", "test", "val", "valid", "validation", "truth", "counterfactual")
-_DATASET = "dataset.json"  # of a zip, as StyleGAN and EDM write it
 
 
 def list_folder(root: Path, label: str | None = LABEL) -> Listing:
@@ -50,7 +57,7 @@ def list_zip(path: Path, label: str | None = LABEL) -> Listing:
     tree = zip_tree(path)
     if not tree.pictures:
         raise DataError(f"{shown(path)}: no images in this file")
-    tables = [name for name in tree.names if name.rpartition("/")[2] == _DATASET]
+    tables = [name for name in tree.names if name.rpartition("/")[2] == DATASET]
     if not tables:
         return _list(_unwrapped(tree), "zip", label)
     table = min(tables, key=lambda name: (name.count("/"), name))
@@ -58,7 +65,9 @@ def list_zip(path: Path, label: str | None = LABEL) -> Listing:
     listed = [
         Listed(tree.entry(name), read_label(labels.get(name), where)) for name in tree.pictures
     ]
-    return Listing("zip", {"": listed}, left_out={"": no_pictures(tree.names)})
+    return Listing(
+        "zip", {"": listed}, left_out={"": no_pictures(n for n in tree.names if n != table)}
+    )
 
 
 def from_here(path: Path) -> str:

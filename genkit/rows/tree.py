@@ -18,8 +18,15 @@ from genkit.images import EXTENSIONS
 from genkit.rows.entries import DAMAGE, Entry, file_entry, zip_entry
 from genkit.rows.left_out import NONE, LeftOut
 
-_NO_PICTURES = ("metadata.jsonl", "class_names.json", "dataset.json", "thumbs.db", "desktop.ini")
-_OTHER_TABLES = ("metadata.csv", "metadata.parquet")
+METADATA = "metadata.jsonl"
+DATASET = "dataset.json"  # of a zip, as StyleGAN and EDM write it
+_OF_SYSTEMS = ("thumbs.db", "desktop.ini")
+_OTHER_TABLES = {
+    "metadata.csv": f"metadata.csv ({METADATA} is what is read)",
+    "metadata.parquet": f"metadata.parquet ({METADATA} is what is read)",
+    METADATA: f"{METADATA} below a class (that of the whole set is read)",
+    DATASET: f"{DATASET} (read in a zip, not in a folder)",
+}
 _KINDS = 12  # of endings that are told apart
 
 Identity = tuple[int, int]
@@ -69,7 +76,7 @@ def is_picture(name: str) -> bool:
 def no_pictures(names: Iterable[str]) -> LeftOut:
     """What is left out of these files since they are no pictures, by ending."""
     others = [name for name in names if not is_picture(name)]
-    others = [name for name in others if _base(name).lower() not in _NO_PICTURES]
+    others = [n for n in others if n != METADATA and _base(n).lower() not in _OF_SYSTEMS]
     told = [(_ending(name), name) for name in others]
     common = {ending for ending, _ in Counter(e for e, _ in told).most_common(_KINDS)}
     left = NONE
@@ -81,8 +88,8 @@ def no_pictures(names: Iterable[str]) -> LeftOut:
 
 
 def _ending(name: str) -> str:
-    if _base(name).lower() in _OTHER_TABLES:
-        return f"{_base(name)} (metadata.jsonl is what is read)"
+    if table := _OTHER_TABLES.get(_base(name)):
+        return table
     return os.path.splitext(name)[1].lower() or "without ending"
 
 

@@ -50,12 +50,24 @@ def test_files_that_are_no_pictures_are_counted_by_ending(tmp_path):
     write(tmp_path, "a/0.png")
     for name in ("x.heic", "a/y.HEIC", "a/noending", "read.me.txt", ".hidden", "Thumbs.db"):
         (tmp_path / name).write_text("x")
-    for name in ("a/._0.png", "__MACOSX/0.png", ".cache/0.png", "class_names.json"):
+    for name in ("a/._0.png", "__MACOSX/0.png", ".cache/0.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
     assert left_out(tmp_path) == {".heic": 2, ".txt": 1, "without ending": 1}
-    (tmp_path / "metadata.csv").write_text("file_name,label\n")
-    assert left_out(tmp_path)["metadata.csv (metadata.jsonl is what is read)"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("metadata.csv", "metadata.csv (metadata.jsonl is what is read)"),
+        ("a/metadata.jsonl", "metadata.jsonl below a class (that of the whole set is read)"),
+        ("dataset.json", "dataset.json (read in a zip, not in a folder)"),
+    ],
+)
+def test_a_table_that_is_not_read_is_told_with_what_would_be(tmp_path, name, reason):
+    write(tmp_path, "a/0.png")
+    (tmp_path / name).write_text("{}")
+    assert left_out(tmp_path) == {reason: 1}
 
 
 def test_many_kinds_of_endings_are_counted_together(tmp_path):
