@@ -6,7 +6,8 @@ clipped gradients, `EMAModel`, the loss read at each step. Both train one and th
 
 Networks: "small" has 4.44 M weights (64, 128 and 128 channels at 32, 16 and 8 px, a residual block
 each, attention at 16 px and in the middle, heads 8 wide as diffusers' class has them by default),
-"cifar10" the 35.75 M of Ho et al. 2020 (arXiv:2006.11239).
+"cifar10" the 35.75 M of Ho et al. 2020 (arXiv:2006.11239), "dit-s" and "dit-b" the transformers of
+Peebles & Xie 2023 (arXiv:2212.09748) with patches of 2 px.
 
 Legend: B batch, C image channels, S size in px.
 """
@@ -38,22 +39,31 @@ from genkit.machine import keep_freed_memory
 from genkit.rows.base import image_rows
 from genkit.rows.batch import DataInfo
 
-Network = Literal["small", "cifar10", "tiny"]
+Network = Literal["small", "cifar10", "dit-s", "dit-b", "tiny", "dit-tiny"]
 TIMESTEPS = 1000
 
 MODELS: dict[Network, dict[str, Any]] = {
     "small": {"channels": [64, 128, 128], "layers": 1, "attention": [16], "head_dim": 8},
     "cifar10": {},
+    "dit-s": {"kind": "dit"},
+    "dit-b": {"kind": "dit", "width": 768, "heads": 12},
+    "dit-tiny": {"kind": "dit", "width": 16, "layers": 2, "heads": 2, "patch_size": 4},
     "tiny": {"channels": [8, 16], "layers": 1, "attention": [8], "head_dim": 8},  # for tests
 }
-COLOURS: dict[Network, int] = {"small": 1, "cifar10": 3, "tiny": 1}
-SIZES: dict[Network, int] = {"small": 32, "cifar10": 32, "tiny": 16}
+COLOURS: dict[Network, int] = {name: 3 if name[:3] in ("cif", "dit") else 1 for name in MODELS}
+SIZES: dict[Network, int] = {name: 16 if "tiny" in name else 32 for name in MODELS}
 
 
-def unet(network: Network) -> Any:
-    """The `UNet2DModel` with first weights, on the CPU."""
-    model = ddpm.UNet(**MODELS[network])
-    return model.make(SIZES[network], COLOURS[network], COLOURS[network], None)
+def network_of(network: Network) -> Any:
+    """diffusers' `UNet2DModel` or `DiTTransformer2DModel` with first weights, on the CPU."""
+    kind = ddpm.DiT if MODELS[network].get("kind") == "dit" else ddpm.UNet
+    return kind(**MODELS[network]).make(SIZES[network], COLOURS[network], COLOURS[network], None)
+
+
+def float_images(network: Network, batch_size: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Four batches of random images in [-1, 1] on a device."""
+    pixels = random_images(SIZES[network], 4 * batch_size, COLOURS[network])
+    return to_float(pixels).to(device).split(batch_size)
 
 
 def as_diffusers_runs_it(network: Any) -> Any:
@@ -72,11 +82,22 @@ class PlainLoop:
     """The training loop of diffusers' example, one `step` at a time.
 
     Args:
-        network: A `UNet2DModel`.
+        network: A `UNet2DModel`, or a `DiTTransformer2DModel`.
+        precision: As the example's `--mixed_precision`; None = as Accelerate is configured.
+        compiled: Whether Accelerate compiles the network.
     """
 
-    def __init__(self, network: Any) -> None:
-        self.accelerator = Accelerator()
+    def __init__(
+        self,
+        network: Any,
+        precision: Literal["no", "bf16", "fp16"] | None = None,
+        *,
+        compiled: bool = False,
+    ) -> None:
+        backend = "inductor" if compiled else None
+        self.accelerator = Accelerator(mixed_precision=precision, dynamo_backend=backend)
+        labels = network.config.get("num_embeds_ada_norm")  # of a transformer: the one for none
+        self.given = {} if labels is None else {"class_labels": labels}
         self.average = EMAModel(
             network.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75
         )
@@ -101,7 +122,8 @@ class PlainLoop:
         """
         noisy = self.scheduler.add_noise(images, noise, timesteps)
         with self.accelerator.accumulate(self.network):
-            output = self.network(noisy, timesteps).sample
+            given = {k: torch.full_like(timesteps, value) for k, value in self.given.items()}
+            output = self.network(noisy, timesteps, **given).sample
             loss = F.mse_loss(output.float(), noise.float())
             self.accelerator.backward(loss)
             if self.accelerator.sync_gradients:
@@ -118,9 +140,8 @@ def plain(*, network: Network, batch_size: int, warmup: int = 2, laps: int = 8) 
     """Arm: the plain loop on images that already lie on the device as floats."""
     device = this_device()
     torch.manual_seed(0)
-    loop = PlainLoop(unet(network).to(device))
-    pixels = random_images(SIZES[network], 4 * batch_size, COLOURS[network])
-    batches = itertools.cycle(to_float(pixels).to(device).split(batch_size))
+    loop = PlainLoop(network_of(network).to(device))
+    batches = itertools.cycle(float_images(network, batch_size, device))
 
     def work() -> None:
         images = next(batches)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from genkit.machine import keep_freed_memory
 from genkit.nn.pretrained.inception import SIZE, InceptionV3
 from genkit.random import generator
 from genkit.rows.files import open_path
+
+CPU = torch.device("cpu")
 
 # -- what all arms get -----------------------------------------------------------------------------
 
@@ -90,23 +93,39 @@ def _files(folder: Path, count: int) -> Path:
 # -- features of files -----------------------------------------------------------------------------
 
 
-def cleanfid(*, images: int = 64) -> Measured:
-    """Arm: clean-fid; seconds an image, from 32 px PNG files to features."""
+def features_work(
+    library: Literal["genkit", "clean-fid"],
+    network: InceptionV3,
+    folder: Path,
+    files: Path,
+    precision: Precision,
+    device: torch.device = CPU,
+) -> Callable[[], Any]:
+    """What takes a folder of files to the features of a network, whose file lies in `folder`."""
+    if library == "genkit":
+        torch.save(network.state_dict(), folder / "inception.pth")
+        path = folder / "inception.pth"
+        extractor = load_extractor("inception-v3", path, precision=precision, device=device)
+        return lambda: features_of(open_path(files), extractor)
     from cleanfid import fid
 
+    save_torchscript(network, folder / "inception.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        loaded = torch.jit.load(str(folder / "inception.pt")).eval().to(device)
+    options: dict[str, Any] = {"num_workers": 0, "batch_size": 32, "verbose": False}
+    return lambda: fid.get_folder_features(
+        str(files), model=loaded, device=device, mode="clean", **options
+    )
+
+
+def cleanfid(*, images: int = 64) -> Measured:
+    """Arm: clean-fid; seconds an image, from 32 px PNG files to features."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        save_torchscript(seeded_inception(), folder / "inception.pt")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            network = torch.jit.load(str(folder / "inception.pt")).eval()
-        files = _files(folder, images)
-
-        def features() -> Any:
-            return fid.get_folder_features(
-                str(files), model=network, num_workers=0, batch_size=32, verbose=False,
-                device=torch.device("cpu"), mode="clean",
-            )  # fmt: skip
+        features = features_work(
+            "clean-fid", seeded_inception(), folder, _files(folder, images), "fp32"
+        )
 
         features()
         begun = time.perf_counter()
@@ -120,12 +139,9 @@ def genkit(*, images: int = 64, precision: Precision = "fp32") -> Measured:
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        torch.save(seeded_inception().state_dict(), folder / "inception.pth")
-        extractor = load_extractor("inception-v3", folder / "inception.pth", precision=precision)
-        files = _files(folder, images)
-
-        def features() -> Tensor:
-            return features_of(open_path(files), extractor)
+        features = features_work(
+            "genkit", seeded_inception(), folder, _files(folder, images), precision
+        )
 
         features()
         begun = time.perf_counter()

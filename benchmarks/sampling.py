@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from diffusers import DDIMPipeline
 from torch import Tensor
 
-from benchmarks.diffusion import COLOURS, SIZES, Network, as_diffusers_runs_it, unet
+from benchmarks.diffusion import COLOURS, SIZES, Network, as_diffusers_runs_it, network_of
 from benchmarks.step import Measured
 from benchmarks.timing import Laps, now, this_device
 from genkit import random
@@ -40,7 +40,7 @@ def taught(network: Network, steps: int) -> Any:
     """The `UNet2DModel`, on this machine's device, after so many updates on rectangles."""
     device = this_device()
     torch.manual_seed(SEED)
-    made = unet(network).to(device)
+    made = network_of(network).to(device)
     scheduler: Any = PROCESS.scheduler()
     adam = torch.optim.Adam(made.parameters(), lr=3e-4)
     for _ in range(steps):
@@ -154,7 +154,7 @@ def parts(
     keep_freed_memory()
     device = this_device()
     torch.manual_seed(SEED)
-    made = unet(network).to(device).eval()
+    made = network_of(network).to(device).eval()
     pipeline = Denoising(scheduler=PROCESS.scheduler(), unet=made)
     marks: list[float] = []
     made.register_forward_pre_hook(lambda *_: marks.append(now(device)))

@@ -220,7 +220,7 @@ def test_genkits_fp32_step_is_the_plain_loops_to_rounding(tmp_path: Path):
 
 
 def test_the_denoisers_have_the_weights_that_the_table_says():
-    counts = {name: _count(diffusion.unet(name)) for name in ("small", "cifar10")}
+    counts = {name: _count(diffusion.network_of(name)) for name in ("small", "cifar10")}
     assert counts == {"small": 4_435_393, "cifar10": 35_746_307}
 
 
