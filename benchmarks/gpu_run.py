@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,8 +44,7 @@ TINY = [
 
 def run(out: Path, deadline: float, *, tiny: bool) -> Iterator[Row]:
     """Train, export, sample and, where its classes are digits, evaluate."""
-    folder = out / "run"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp()) / "run"
     config, words = chosen()
     words = [*words, *ENDLESS, "data.batch_size=256"]
     if tiny:
