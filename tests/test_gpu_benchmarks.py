@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import gpu, gpu_page, gpu_turns
 from benchmarks.gpu_counts import Counts, kind_of
-from benchmarks.gpu_parts import PARTS, Part, summary
+from benchmarks.gpu_parts import PARTS, Part, Room, summary
 from benchmarks.gpu_turns import Lost, Player, play
 
 CPU = torch.device("cpu")
@@ -124,6 +124,15 @@ def test_arms_take_turns_and_one_that_fails_leaves_the_others_theirs(tmp_path, m
     assert rows["broken"]["failed"] == "CUDA out of memory"
     assert rows["weak"]["failed"] == "lap: gone"
     assert [name for name, what in Stub.asked if what == "end"] == ["a", "broken", "weak"]
+
+
+def test_a_part_of_which_no_arm_was_measured_has_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_turns, "Process", Stub)
+    room = Room(tmp_path, time.time() + 99)
+    with pytest.raises(SystemExit, match="no arm was measured"):
+        list(room.play(Player("broken", "f")))
+    measured = list(room.play(Player("a", "f"), Player("broken", "f"), rounds=1, most_steps=1))
+    assert [row.get("failed") for row in measured] == [None, "CUDA out of memory"]
 
 
 # -- counts ----------------------------------------------------------------------------------------
