@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
 from genkit.errors import PipelineError, shown
+from genkit.files import alone_in
 from genkit.pipelines.card import model_card
 from genkit.pipelines.export_files import INDEX, component_names, one_line
 from genkit.pipelines.loading import hub_errors
@@ -63,7 +62,7 @@ def save_export(
 
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _alone_in(place.parent):
+        with alone_in(place.parent):
             _replace(place, write)
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or error
@@ -182,25 +181,6 @@ def _recover(old: Path, place: Path) -> None:
             path.rename(kept)
             log.info("%s: kept, no export made it", shown(kept))
     shutil.rmtree(old)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process exports into the same folder."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            log.info("%s: this file system keeps no locks", shown(folder))
-        yield
-    finally:
-        os.close(handle)  # which unlocks it, as the end of the process would
 
 
 def _finish_files(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import tarfile
 import zipfile
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genkit.errors import PipelineError
-from genkit.files import is_stream, write_whole
+from genkit.files import alone_in, is_stream, write_whole
 from genkit.images import from_numpy, png_bytes, to_numpy
 from genkit.pipelines import table
 from genkit.pipelines.spec import (
@@ -75,7 +76,7 @@ class FileStore(Store):
         if not self.out.exists():
             return False
         refuse_others(self.out, _read_mark(self.out), mark(spec))
-        shutil.rmtree(self.part, ignore_errors=True)  # a kill just before the end leaves it
+        self._clear()  # a kill just before the end leaves it
         return True
 
     def begin(self, spec: Spec, given: Table) -> None:
@@ -85,8 +86,7 @@ class FileStore(Store):
             one_picture(self.out, made_columns(spec))
         _refuse_what_is_lost(self.out, made_columns(spec))
         if not self.part.exists():
-            fresh = self.part.with_name(f".{self.part.name}.new-{os.getpid()}")
-            shutil.rmtree(fresh, ignore_errors=True)
+            fresh = self.part.with_name(f".{self.part.name}.new-{secrets.token_hex(6)}")
             fresh.mkdir(parents=True)
             for name, (dtype, shape) in shapes.items():
                 _allocate(fresh / _file(name), dtype, (spec["count"], *shape))
@@ -108,6 +108,8 @@ class FileStore(Store):
 
     def missing(self) -> NDArray[np.bool_]:
         """Which rows are not marked as written."""
+        if self._is_made_elsewhere():
+            return np.zeros(_read_mark(self.out)["count"], dtype=np.bool_)
         if not self.part.exists():
             raise PipelineError(f"{self.part}: missing; run `genkit sample` again")
         try:
@@ -119,6 +121,13 @@ class FileStore(Store):
 
     def write(self, indices: Sequence[int], made: Mapping[str, Any]) -> None:
         """Values first, then their marks, so that a kill between the two costs one batch only."""
+        try:
+            self._write(indices, made)
+        except FileNotFoundError:
+            if not self._is_made_elsewhere():
+                raise
+
+    def _write(self, indices: Sequence[int], made: Mapping[str, Any]) -> None:
         arrays = self._arrays_to_write
         table.write_made(
             self.part, indices, small({n: v for n, v in made.items() if n not in arrays})
@@ -138,13 +147,33 @@ class FileStore(Store):
     def finish(self) -> None:
         """Write the file inside the part folder, rename it into place, remove the rest."""
         self.all_there()
+        try:
+            with alone_in(self.part):
+                self._finish()
+        except FileNotFoundError:
+            if not self._is_made_elsewhere():
+                raise
+
+    def _finish(self) -> None:
+        if self._is_made_elsewhere():
+            self._clear()
+            return
         spec = read_spec(self.part / SPEC)
         whole = self.part / f"whole{self.out.suffix}"
         (_write_npz if self.out.suffix == ".npz" else _write_tar)(whole, self.part, spec)
         with whole.open("rb") as file:
             os.fsync(file.fileno())
         whole.replace(self.out)
-        shutil.rmtree(self.part, ignore_errors=True)
+        self._clear()
+
+    def _is_made_elsewhere(self) -> bool:
+        """Whether somebody else who makes the same samples has finished them meanwhile."""
+        return self.out.exists()
+
+    def _clear(self) -> None:
+        """Remove what a kill left too."""
+        for path in (self.part, *self.out.parent.glob(f".{self.part.name}.new-*")):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 # -- arrays ----------------------------------------------------------------------------------------

@@ -70,7 +70,10 @@ def parse_spec(text: str) -> Spec:
     Raises:
         ValueError: The text is none.
     """
-    spec = json.loads(text)
+    try:
+        spec = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(spec, dict) or not spec.keys() >= _KEYS:
         raise ValueError("no spec")
     return _upgraded(spec)

@@ -143,7 +143,11 @@ class FolderStore(Store):
         table.write_made(self.out, indices, small(made))
         # Thousands of small files: waiting for the disk after each would take most of the time.
         for index, image in zip(indices, made["image"], strict=True):
-            write_whole(self.out / names[index], png_bytes(image), sync=False)
+            try:
+                write_whole(self.out / names[index], png_bytes(image), sync=False)
+            except FileNotFoundError:  # cleared by somebody else who finished the same samples
+                if not (self.out / names[index]).exists():
+                    raise
 
     def finish(self) -> None:
         """Write metadata.jsonl and clear what a kill left behind."""
@@ -151,6 +155,9 @@ class FolderStore(Store):
         spec = read_spec(self.out / SPEC)
         for stray in self.out.rglob(".*.new-*"):
             stray.unlink(missing_ok=True)
+        if self._is_listed(spec):
+            table.clear(self.out)
+            return
         names, columns = self._names(spec), whole_table(self.out, spec)
         columns = {name: values for name, values in columns.items() if name != "file"}
         lines = []
@@ -159,6 +166,11 @@ class FolderStore(Store):
             lines.append(json.dumps(line) + "\n")
         write_whole(self.out / "metadata.jsonl", "".join(lines))
         table.clear(self.out)
+
+    def _is_listed(self, spec: Spec) -> bool:
+        """Whether metadata.jsonl names as many pictures as there are to be."""
+        listing = self.out / "metadata.jsonl"
+        return listing.is_file() and len(listing.read_text().splitlines()) == spec["count"]
 
     @cached_property
     def _names_to_write(self) -> list[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from genkit.pipelines import (
     save_interpolation,
     write_samples,
 )
+from genkit.pipelines.file_store import store_for
 from genkit.pipelines.samples import begin_samples, missing_samples, weights_sha256
 from genkit.pipelines.table import names_of
 
@@ -139,6 +141,45 @@ def test_several_processes_write_what_one_writes(make, tmp_path, name):
     assert written == [7, 8, 8]
     finish_samples(shared)
     assert contents(shared) == contents(alone)
+
+
+@pytest.mark.parametrize("name", OUTS)
+@pytest.mark.parametrize("batches", [0, 1, 3, 6])
+def test_who_is_overtaken_while_it_makes_the_same_samples_ends_well(make, tmp_path, name, batches):
+    pipeline, asked = make(3), {"count": 22, "batch_size": 4}
+    write_samples(pipeline, tmp_path / "a" / name, **asked)
+    out, made = tmp_path / "b" / name, []
+
+    def overtaken(images: int) -> None:
+        made.append(images)
+        if len(made) == max(batches, 1):
+            write_samples(pipeline, out, **asked)
+
+    if batches == 0:  # between the last batch and the end
+        store = store_for(out)
+        write_samples(pipeline, out, **asked, rank=1, processes=2)
+        write_samples(pipeline, out, **asked)
+        store.finish()
+    else:
+        assert write_samples(pipeline, out, **asked, progress=overtaken) == 22
+    assert contents(out) == contents(tmp_path / "a" / name)
+    assert [path.name for path in out.parent.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", OUTS)
+def test_two_at_once_make_one_result(make, tmp_path, name):
+    pipelines, asked = [make(3) for _ in range(2)], {"count": 60, "batch_size": 4}
+    write_samples(make(3), tmp_path / "a" / name, **asked)
+    out = tmp_path / "b" / name
+    with ThreadPoolExecutor(2) as at_once:
+        list(at_once.map(lambda each: write_samples(each, out, **asked), pipelines))
+    assert contents(out) == contents(tmp_path / "a" / name)
+
+
+def test_what_kills_left_beside_a_file_is_cleared_with_its_next_end(make, tmp_path):
+    (tmp_path / ".x.npz.part.new-12345").mkdir()
+    write_samples(make(3), tmp_path / "x.npz", count=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
 
 
 @pytest.mark.parametrize("name", OUTS)
