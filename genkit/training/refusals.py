@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from genkit.errors import CheckpointError, DataError, TrainingError, shown
+from genkit.machine import ran_out_of_memory
 from genkit.training import checkpoints
 from genkit.training.config import RunConfig
 from genkit.training.estimate import LESS_MEMORY
@@ -148,8 +149,8 @@ def memory(trainer: Trainer[Any]) -> Iterator[None]:
     """Turn what torch raises when memory runs out into a `TrainingError` that says what to do."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _ran_out(error):
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
             raise
         step = trainer.steps_done + 1
         raise TrainingError(f"step {step}: memory ran out; {LESS_MEMORY}") from None
@@ -160,25 +161,14 @@ def building() -> Iterator[None]:
     """The same while networks and averages are made, where batches play no part."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError, OverflowError) as error:
-        if not _ran_out(error):
+    except (MemoryError, RuntimeError, OverflowError) as error:
+        if not ran_out_of_memory(error):
             raise
         raise TrainingError(
             "memory ran out while the networks were built; choose a smaller model "
             "(`genkit config show` has its settings), or trainer.ema_decay=null, which "
             "keeps no averages"
         ) from None
-
-
-def _ran_out(error: BaseException) -> bool:
-    """Whether memory is why: torch says it in several ways."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError | OverflowError):
-        return True
-    return any(words in str(error) for words in OUT_OF_MEMORY)
-
-
-# What RuntimeErrors say: of the allocator, and of sizes beyond what a tensor can have.
-OUT_OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "calculation overflowed")
 
 
 @contextmanager
