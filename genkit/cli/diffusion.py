@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from genkit.errors import PipelineError
+from genkit.errors import PipelineError, shown
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,14 @@ def _pair(text: str) -> tuple[str, Any]:
 
 def _scalar(text: str, value: str) -> Any:
     """A YAML scalar; numbers like 1e-4 too, which YAML 1.1 takes for text."""
-    try:
-        found = yaml.safe_load(value)
-    except yaml.YAMLError:
-        found = ()
+    from genkit.config import is_whole, parse  # pydantic: not for a help text
+
+    whole = not value.strip() or is_whole(value)  # of which YAML would drop nothing
+    found = parse(value, f"--option {shown(text)}") if whole else ()
     if isinstance(found, list | dict | tuple):
         raise PipelineError(
-            f"--option {text}: {value!r} is no single value; write a number, a word, true or false"
+            f"--option {shown(text)}: {shown(repr(value))} is no single value; write a number, a "
+            "word, true or false"
         )
     if isinstance(found, str):
         try:

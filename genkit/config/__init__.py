@@ -10,7 +10,7 @@ from genkit.config.checking import nearest, validate
 from genkit.config.comments import comments_of
 from genkit.config.data import AnyData, DataSection, kinds, reader
 from genkit.config.overrides import laid_over
-from genkit.config.parsing import parse
+from genkit.config.parsing import is_whole, parse
 from genkit.config.reading import read_tree
 from genkit.config.sections import (
     ByKind,
@@ -42,6 +42,7 @@ __all__ = [
     "comments_of",
     "differences",
     "flatten",
+    "is_whole",
     "kinds",
     "laid_over",
     "may_change",

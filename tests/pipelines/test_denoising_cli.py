@@ -171,6 +171,13 @@ def test_a_scheduler_option_is_a_yaml_scalar(text, value):
     assert Options(option=[f"name={text}"]).of_call()["options"] == {"name": value}
 
 
+@pytest.mark.parametrize("text", ["true # x", "[1", "&a 3", "!!int 3", "[" * 100_000, "9" * 5000])
+def test_a_scheduler_option_of_which_yaml_would_drop_something_is_refused(text):
+    with pytest.raises(PipelineError, match="is no single value") as refused:
+        Options(option=[f"name={text}"]).of_call()
+    assert len(str(refused.value)) < 1000
+
+
 @pytest.mark.slow
 def test_compiled_samples_are_the_same(sample, run, tmp_path):
     for name, extra in (("a", []), ("b", ["--compile"])):
