@@ -43,13 +43,13 @@ def trained(run: Path) -> int:
 def _progress(record: Record) -> list[Advice]:
     run, here = quoted(record.path), record.path
     parts: list[Advice] = []
-    if not record.rows:
+    step, newest = exported(here), trained(here)
+    if not record.rows and step is None:
         what = "No curves yet: metrics.jsonl has no line. Go on with the training"
         if _is_custom(record):
             parts.append((f"{what} from Python, with the same data set and resume=True.", []))
         else:
             parts.append((f"{what}:", [f"genkit train {run} --resume"]))
-    step, newest = exported(here), trained(here)
     if step is not None and step < newest:
         what = (
             f"The export is step {step:,} of a run that is at {newest:,}: so are samples drawn and "
@@ -62,11 +62,10 @@ def _progress(record: Record) -> list[Advice]:
 def _samples(record: Record) -> list[Advice]:
     run = quoted(record.path)
     if record.samples is not None and (asked := is_begun(record.samples)):
-        out, count = quoted(record.samples), asked.replace(",", "")
-        go_on = [f"genkit sample {run} --count {count} --out {out}"] if count.isdecimal() else []
-        return [
-            ("The samples are begun and not finished; the same command goes on with them:", go_on)
-        ]
+        what = (
+            f"The samples are begun and not finished, {asked} were asked for: the same command of "
+        )
+        return [(f"{what}`genkit sample` goes on with them.", [])]
     if record.samples is not None or record.picture("samples-grid.png") is not None:
         return []
     draw = f"genkit sample {run} --count 2000"

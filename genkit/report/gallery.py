@@ -95,8 +95,9 @@ def _caption(record: Record, few: Few, count: int) -> str:
     name = shown(record.samples.name)
     if asked := is_begun(record.samples):
         return f"{count} samples of {name}, begun and not finished: {asked} were asked for."
-    of = f" of the {few.count:,}" if few.count is not None else ""
-    return f"{count}{of} samples in {name}."
+    if few.count in (None, count):
+        return f"{'The ' if few.count else ''}{count} samples in {name}."
+    return f"{count} of the {few.count:,} samples in {name}."
 
 
 def class_names(record: Record, labels: Sequence[str] | None) -> list[str] | None:

@@ -26,9 +26,11 @@ def sound(value: object) -> float | None:
 
 
 def _number(value: object) -> object:
-    if isinstance(value, int | float) and sound(value) is None:
+    if not isinstance(value, int | float):
+        return value
+    if (number := sound(value)) is None:
         raise ValueError("no finite number")
-    return value
+    return number
 
 
 Number = Annotated[float, BeforeValidator(_number)]
@@ -112,13 +114,14 @@ class Metric(Part):
         """Values that are infinite or not a number become None, and the note says so."""
         if not isinstance(tree, dict):
             return tree
-        numbers = {key: tree.get(key) for key in ("value", "low", "high", "floor")}
-        wrong = [k for k, v in numbers.items() if isinstance(v, int | float) and sound(v) is None]
+        given = {key: tree.get(key) for key in ("value", "low", "high", "floor")}
+        numbers = {k: sound(v) for k, v in given.items() if isinstance(v, int | float)}
+        wrong = [key for key, number in numbers.items() if number is None]
         if not wrong:
-            return tree
+            return {**tree, **numbers}
         said = f"its {' and '.join(wrong)} in the file {_IS[len(wrong) > 1]}"
         note = "; ".join(filter(None, [tree.get("note"), said]))
-        return {**tree, **dict.fromkeys(wrong), "note": note}
+        return {**tree, **numbers, "note": note}
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -220,6 +220,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("evaluation.json", DEEP),
         ("evaluation.json", "null"),
         ("sampling.json", '{"images_per_s": Infinity, "count": 2000}'),
+        ("sampling.json", '{"images_per_s": 5e-324, "count": -1}'),
         ("best.json", f'{{"metric": "fd", "value": {HUGE}, "step": 1}}'),
         ("frontier.json", '{"format": 1, "rows": [[[[]]]]}'),
     ],
@@ -240,6 +241,13 @@ def test_a_config_beyond_all_measure_is_refused_at_once(pair: list[Path], text: 
     done = CliRunner().invoke(app, ["report", *map(str, pair)])
     assert done.exit_code == 2
     assert "config.yaml: can't be read" in done.stderr
+
+
+def test_numbers_next_to_nothing_are_nothing(pair: list[Path]) -> None:
+    for run in pair:
+        changed(run, value=5e-324, low=-5e-324, high=5e-324)
+        (run / "sampling.json").write_text('{"images_per_s": 5e-324, "count": 2000}')
+    assert "2 runs compared" in Path(printed("report", *pair).strip()).read_text()
 
 
 def test_curves_of_any_numbers_can_be_drawn(pair: list[Path]) -> None:
