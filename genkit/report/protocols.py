@@ -17,7 +17,8 @@ def said_once(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
     """What metrics have in common, so that a table needn't repeat it: (of which, how measured)."""
     everywhere = _common(metrics)
     lines = [("Every metric", protocol(everywhere))]
-    for name in dict.fromkeys(m.protocol.get("extractor") for m in metrics):
+    extractors = {str(m.protocol.get("extractor")): m.protocol.get("extractor") for m in metrics}
+    for name in extractors.values():
         here = _common_features(name, metrics)
         lines.append((f"Metrics on {name}", protocol(here, without=everywhere)))
     return [(which, how) for which, how in lines if how]
