@@ -11,7 +11,7 @@ from typing import Any
 
 from genkit.config import flatten
 from genkit.errors import EvaluationError, shown
-from genkit.evaluation.metrics import aims
+from genkit.evaluation.metrics import aims, enough
 from genkit.report import words
 from genkit.report.parts import Metric
 from genkit.report.protocols import BESIDE_THE_VALUE, protocol
@@ -44,8 +44,8 @@ class Column:
         if len(ranks) < 2:
             return set()
         texts = {i: words.number(_value(self.cells[i]), digits) for i in ranks}
-        first = texts[max(ranks, key=lambda i: ranks[i])]
-        found = {i for i, text in texts.items() if text == first}
+        first = max(ranks, key=lambda i: ranks[i])
+        found = {i for i in ranks if ranks[i] == ranks[first] or texts[i] == texts[first]}
         return found if len(found) < len(ranks) else set()
 
 
@@ -110,7 +110,7 @@ def aim(name: str) -> float | None:
     return next((v for n, v in _aims().items() if name == n or name.startswith(f"{n}-")), None)
 
 
-_aims = lru_cache(1)(aims)
+_aims, _enough = lru_cache(1)(aims), lru_cache(1)(enough)
 
 
 def direction(column: Column | Metric) -> str:
@@ -118,6 +118,8 @@ def direction(column: Column | Metric) -> str:
     right = aim(column.name)
     if right is not None:
         return f"{right:g} is right"
+    if column.name in _enough():
+        return f"{_enough()[column.name]:g} is enough"
     return f"{column.better} is better" if column.better else ""
 
 
@@ -128,7 +130,8 @@ def merit(metric: Metric) -> float | None:
     right = aim(metric.name)
     if right is not None:
         return -abs(metric.value - right)
-    return {"higher": metric.value, "lower": -metric.value, None: None}[metric.better]
+    value = max(metric.value, _enough().get(metric.name, metric.value))
+    return {"higher": value, "lower": -value, None: None}[metric.better]
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,8 @@ def difference(first: Metric, second: Metric) -> Difference:
 
 def _lower_is_better(first: Metric, second: Metric) -> bool | None:
     right = aim(first.name)
+    if merit(first) == merit(second) and first.name in _enough():
+        return None  # both are enough
     if right is None or first.value is None or second.value is None:
         return None if first.better is None else first.better == "lower"
     if (first.value - right) * (second.value - right) < 0:

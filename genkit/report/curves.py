@@ -201,12 +201,15 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     if high <= low:
         spread = abs(low) / 2 or 0.5
         low, high = low - spread, high + spread
-    rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    marks = [float(f"{i * step:.12g}") for i in range(first, last + 1)]
-    return marks if len(marks) > 1 else [low, high]
+    for parts in (about, 2 * about):
+        rough = (high - low) / parts
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        marks = [float(f"{i * step:.12g}") for i in range(first, last + 1)]
+        if len(marks) > 1:
+            return marks
+    return [low, high]
 
 
 def _powers(low: float, high: float) -> list[float]:

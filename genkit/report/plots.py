@@ -127,21 +127,14 @@ class _Scale:
 def round_numbers(low: float, high: float) -> list[float]:
     """Positive numbers of few digits across a range, at least two: the roundest that are enough."""
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    for digits in (
-        (1,),
-        (1, 3),
-        (1, 2, 5),
-        (1, 1.5, 2, 3, 4, 5, 7),
-        [n / 10 for n in range(10, 100)],
-    ):
+    for digits in ((1,), (1, 3), (1, 2, 5)):
         marks = [float(f"{digit}e{power}") for power in powers for digit in digits]
         inside = [mark for mark in marks if low <= mark <= high]
         if len(inside) > 2:
             return inside
-    return [low, high]
+    return [mark for mark in ticks(low, high, 4) if low <= mark <= high]
 
 
-_DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), [n / 10 for n in range(10, 100)])
 _UNITS = ((1, "s", (1, 2, 5, 10, 20, 30)), (60, "min", (1, 2, 5, 10, 20, 30)),
           (3600, "h", (1, 2, 5, 12)), (86400, "d", (1, 2, 5, 10, 20, 50, 100)))  # fmt: skip
 
@@ -149,15 +142,15 @@ _UNITS = ((1, "s", (1, 2, 5, 10, 20, 30)), (60, "min", (1, 2, 5, 10, 20, 30)),
 def _times(low: float, high: float) -> list[tuple[float, str]]:
     marks = [(float(unit * n), f"{n} {name}") for unit, name, numbers in _UNITS for n in numbers]
     inside = [(seconds, text) for seconds, text in marks if low <= seconds <= high]
-    if len(inside) > 1:
+    if len(inside) > 2:
         return inside
     unit, name, _ = next((u for u in reversed(_UNITS) if u[0] <= high), _UNITS[0])
     return [(n * unit, f"{short(n)} {name}") for n in round_numbers(low / unit, high / unit)]
 
 
 def _thin(marks: Sequence[T]) -> list[T]:
-    """At most six of them."""
-    return list(marks[:: math.ceil(len(marks) / 6)])
+    """At most five of them."""
+    return list(marks[:: math.ceil(len(marks) / 5)])
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:

@@ -12,6 +12,7 @@ from genkit.report.curves import Chart, chart, charts, doctor_charts, short, tic
         (0, 5000, [0, 1000, 2000, 3000, 4000, 5000]),
         (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
         (-0.3, 0.3, [-0.2, 0, 0.2]),
+        (0.22, 0.96, [0.4, 0.6, 0.8]),
     ],
 )
 def test_ticks_are_round_numbers_inside_the_range(

@@ -23,7 +23,11 @@ def test_names_in_a_plot_do_not_lie_over_each_other() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "texts"),
-    [((3, 37), ["5 s", "10 s", "20 s", "30 s"]), ((3600, 90000), ["2 h", "5 h", "12 h", "1 d"])],
+    [
+        ((3, 37), ["5 s", "10 s", "20 s", "30 s"]),
+        ((3600, 90000), ["2 h", "5 h", "12 h", "1 d"]),
+        ((300, 470), ["5 min", "6 min", "7 min"]),
+    ],
 )
 def test_times_are_marked_in_their_units(seconds: tuple[float, float], texts: list[str]) -> None:
     data = [Datum("a", second, 1.0) for second in seconds]

@@ -162,6 +162,21 @@ def test_half_of_near_copies_is_best_at_a_half(
     assert r"near-copy-half $\rightarrow$ 0.5" in tables.latex(found, compare(found))
 
 
+def test_near_copies_as_rare_as_among_unseen_images_are_enough(pair: list[Path]) -> None:
+    for run, value in zip(pair, (0.001, 0.009), strict=True):
+        file = run / "evaluation.json"
+        tree = json.loads(file.read_text())
+        file.write_text(json.dumps(tree | {"metrics": tree["metrics"][-1:]}))
+        changed(run, name="near-copy-rate", value=value, low=value, high=value)
+    found = read_subjects(pair)
+    column = compare(found).columns[0]
+    assert column.best() == set()
+    first, second = (record.evaluation.metrics[0] for record in found if record.evaluation)
+    assert difference(first, second).better("first", "second") == "–"
+    changed(pair[0], value=0.02, low=0.02, high=0.02)
+    assert compare(read_subjects(pair)).columns[0].best() == {1}
+
+
 def test_who_is_better_is_said_in_words_as_far_as_intervals_tell(pair: list[Path]) -> None:
     found = read_subjects(pair)
     said = dict(standings(found, compare(found)))

@@ -85,6 +85,11 @@ def aims() -> dict[str, float]:
     return _said("AIM")
 
 
+def enough() -> dict[str, float]:
+    """The value from which on less is no better, of those that have one."""
+    return _said("ENOUGH")
+
+
 def _said(constant: str) -> dict[str, Any]:
     """A constant of all metrics' files, taken from their text."""
     here, found = Path(__file__).parent, dict[str, Any]()

@@ -36,6 +36,7 @@ MEANING = {
     "images; about 0.5 where nothing is copied",
 }
 TITLE = {"near-copy-rate": "Near copies", "near-copy-half": "Nearer than half"}
+ENOUGH = {"near-copy-rate": 0.01}  # as unseen real images; less is no better
 AIM = {"near-copy-half": 0.5}  # less: farther off than real images are
 NEIGHBOURS = 50
 RATES = {"near-copy-rate": 0.01, "near-copy-half": 0.5}  # name: quantile of the test images
