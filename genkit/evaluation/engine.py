@@ -9,22 +9,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-from collections.abc import Iterator, Sequence
+import logging
+import os
+import stat
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
 from importlib.metadata import version
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from genkit.errors import EvaluationError
+from genkit.errors import EvaluationError, shown
 from genkit.evaluation import processes
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.moments import Moments
+from genkit.evaluation.pace import Pace
 from genkit.evaluation.sets import picture, pictures
 from genkit.files import cache_folder, write_whole
 from genkit.random import generator
@@ -33,7 +39,11 @@ from genkit.rows.columns import Raw
 from genkit.rows.drawn import DrawnRows
 
 BATCH = 256  # images read at a time
+CHECKSUM = "crc32"  # in the metadata of a file of features
 KEPT_ROWS = 4096  # of a set of which only the moments are wanted
+
+
+log = logging.getLogger("genkit")
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,7 @@ def _pass(
     count, rank, world = len(images), processes.rank(), processes.world()
     ranges = [range(i, min(i + BATCH, count)) for i in range(0, count, BATCH)][rank::world]
     mine = sum(len(places) for places in ranges)
+    pace = Pace(images.name, count, world)
     sums = [_Sum(mine, chosen_rows(count) if few else None) for few in small]
     with processes.failing_together():
         for places, batch in _ahead(images, ranges, workers):
@@ -113,6 +124,7 @@ def _pass(
                     for i in range(0, len(batch), extractor.batch_size)
                 ]
                 total.add(places, torch.cat(parts))
+            pace.advance(len(places))
     found = []
     for extractor, total in zip(extractors, sums, strict=True):
         bad = sum(processes.gathered(total.bad))
@@ -237,7 +249,12 @@ def _read(path: Path | None, count: int) -> Features | None:
     if path is None:
         return None
     try:
+        with safe_open(path, "pt") as file:
+            known_sum = (file.metadata() or {}).get(CHECKSUM)
         held = load_file(path)  # mapped, not copied
+        if known_sum != _checksum(held):
+            log.warning("%s: damaged or of an older genkit; made anew", shown(path))
+            return None
         if "scatter" not in held:
             return Features(count, held["features"])
         known = Moments(count, held["mean"], held["scatter"])
@@ -254,6 +271,22 @@ def _write(path: Path | None, features: Features) -> None:
     if features.known is not None and features.places is not None:
         known = features.known
         held |= {"places": features.places, "mean": known.mean, "scatter": known.scatter}
-    with contextlib.suppress(OSError, SafetensorError):
+    marks = {CHECKSUM: _checksum(held)}
+
+    def save(file: BinaryIO) -> None:
         # By name and not as bytes, which would be a second copy of all features in memory.
-        write_whole(path, lambda file: save_file(held, file.name))
+        rights = os.fstat(file.fileno()).st_mode
+        save_file(held, file.name, metadata=marks)
+        os.chmod(file.name, stat.S_IMODE(rights))  # safetensors lets nobody else read
+
+    with contextlib.suppress(OSError, SafetensorError):
+        write_whole(path, save)
+
+
+def _checksum(held: Mapping[str, Tensor]) -> str:
+    """Of all values: a disk may hand out others than were written."""
+    found = 0
+    for name in sorted(held):
+        found = zlib.crc32(name.encode(), found)
+        found = zlib.crc32(held[name].contiguous().numpy().data, found)
+    return f"{found:08x}"

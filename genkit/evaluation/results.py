@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from genkit.errors import OutputError, shown
+from genkit.errors import EvaluationError, OutputError, shown
+from genkit.evaluation import tables
 from genkit.files import write_whole
 from genkit.rows.left_out import NONE, LeftOut
 
@@ -82,7 +84,7 @@ def versions() -> dict[str, str]:
     return found | {"python": platform.python_version()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """What `evaluate` found; `evaluation.json` holds the same."""
 
@@ -118,12 +120,39 @@ class Evaluation:
 
     @classmethod
     def load(cls, path: Path | str) -> Evaluation:
-        """What `save` wrote."""
-        tree = json.loads(Path(path).read_text(encoding="utf-8"))
-        tree["metrics"] = tuple(Value(**metric) for metric in tree["metrics"])
-        for name in ("classes", "notes"):
-            tree[name] = None if tree[name] is None else tuple(tree[name])
-        return cls(**{field.name: tree[field.name] for field in fields(cls)})
+        """What `save` wrote.
+
+        Raises:
+            EvaluationError: The file can't be read, or is something else.
+        """
+        try:
+            tree = json.loads(Path(path).read_text(encoding="utf-8"))
+            tree["metrics"] = tuple(Value(**metric) for metric in tree["metrics"])
+            for name in ("classes", "notes"):
+                tree[name] = None if tree[name] is None else tuple(tree[name])
+            return cls(**{field.name: tree[field.name] for field in fields(cls)})
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise EvaluationError(
+                f"{shown(path)}: no evaluation that can be read ({shown(error, 120)}); measure anew"
+            ) from None
+
+    def __repr__(self) -> str:
+        ends = [f"{v.name} {v.value:.4g}" + (f" ({e})" if (e := tables.interval(v)) else "")
+                for v in self.metrics]  # fmt: skip
+        count, real = self.samples["count"], shown(self.reference["name"])
+        return f"<Evaluation of {count:,} samples against {real}: {', '.join(ends)}>"
+
+    def _repr_html_(self) -> str:
+        """The table, as notebooks show it."""
+        return tables.as_html(self.metrics)
+
+    def to_markdown(self) -> str:
+        """A table of GitHub's Markdown: value, interval, floor, and which way is good."""
+        return tables.markdown(self.metrics)
+
+    def to_latex(self) -> str:
+        """The same as a tabular for the package booktabs."""
+        return tables.latex(self.metrics)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, as written to evaluation.json."""
@@ -131,6 +160,11 @@ class Evaluation:
 
     def save(self, path: Path | str) -> None:
         """Write evaluation.json, whole or not at all."""
+        if strange := [v.name for v in self.metrics if not math.isfinite(v.value)]:
+            raise EvaluationError(
+                f"{shown(path)}: {', '.join(strange)} is no finite number, so nothing was written; "
+                "leave it out by naming other metrics"
+            )
         text = json.dumps(self.to_json(), indent=2, allow_nan=False)
         with writing(path):
             write_whole(Path(path), text + "\n")

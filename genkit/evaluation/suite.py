@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from genkit.errors import EvaluationError
-from genkit.evaluation import metrics, processes, protocols, usual
+from genkit.evaluation import metrics, processes, protocols, readings, usual
 from genkit.evaluation.engine import Features, extract
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.metric import Metric
@@ -234,20 +234,24 @@ def _measured(sets: _Extraction, start: float) -> Evaluation:
     values: list[Value] = []
     notes: list[str] = []
     classes: list[dict[str, Any]] | None = None
+    otherwise = _read_otherwise(sets)
     for position, extractor in enumerate(sets.extractors):
         view = sets.view(position)
         asked = sets.asked.metrics_of(extractor, sets.asked.chosen[position])
         for metric in asked:
-            values += [_value(found, sets, extractor) for found in _found(metric, view, notes)]
+            values += [
+                _value(found, sets, extractor, otherwise) for found in _found(metric, view, notes)
+            ]
         notes += [metric.remark(view) for metric in metrics.every()]
         notes.append(usual.warning(extractor, sets.reference))
         for metric in asked:
             classes = metric.table(view) or classes
-    values += [_value(found, sets, None) for found in _of_images(sets, notes)]
+    values += [_value(found, sets, None, otherwise) for found in _of_images(sets, notes)]
     notes += [*sets.shared.notes(), _short_floor(sets)]
     notes += map(left_out, (sets.samples, sets.reference, sets.train))
     if sets.asked.protocol is not None:
         notes += protocols.notes(sets.asked.protocol, len(sets.samples), sets.reference.name)
+        notes += readings.notes(otherwise, sets.asked.protocol)
     return Evaluation(
         samples=identity(sets.samples),
         reference=identity(sets.reference),
@@ -280,12 +284,24 @@ def _found(metric: Metric, view: View, notes: list[str]) -> Sequence[Found]:
     return found
 
 
-def _value(found: Found, sets: _Extraction, extractor: Extractor | None) -> Value:
+def _read_otherwise(sets: _Extraction) -> dict[str, int]:
+    """How many pictures of each set the tools of a published protocol would read otherwise."""
+    if sets.asked.protocol is None:
+        return {}
+    both = (sets.samples, sets.reference)
+    return {rows.name: n for rows in both if (n := readings.read_otherwise(rows))}
+
+
+def _value(
+    found: Found, sets: _Extraction, extractor: Extractor | None, otherwise: dict[str, int]
+) -> Value:
     more: dict[str, Any] = {}
     if sets.floor_set is not None and extractor is not None:
         more["floor_count"] = len(sets.floor_set)
     if sets.asked.protocol is not None:
         more["preset"] = sets.asked.protocol
+    if otherwise:
+        more["read_otherwise"] = otherwise
     return value_of(found, sets.samples, sets.reference, extractor, more)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genkit import images, launch
-from genkit.errors import EvaluationError
+from genkit.errors import EvaluationError, shown
 from genkit.files import write_whole
 from genkit.rows.base import Rows
 from genkit.rows.files import open_path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from genkit.evaluation import Evaluation, ReferenceStatistics
 
     Reference = str | Path | Rows | ReferenceStatistics
+
+log = logging.getLogger("genkit")
 
 LONGEST_WAIT = timedelta(hours=12)
 STORED = ("samples.npz", "samples.zip", "samples.tar", "samples")  # of a run, as people name them
@@ -154,6 +157,7 @@ def evaluate_samples(
     if launch.ranks().is_launched:
         launch.meet(LONGEST_WAIT)  # while the first process computes the metrics, the others wait
     measured = _stored(samples) if count is None else samples
+    log.info("measuring %s", shown(measured))
     result = evaluate(measured, **named)
     more = [note for note in (_old_samples(measured), export_lag(measured)) if note is not None]
     result = replace(result, notes=(*result.notes, *more))

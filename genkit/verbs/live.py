@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,20 @@ def _drawn(pipeline: Any, how: Drawing) -> DrawnRows:
     )
 
 
+@contextmanager
+def _quiet(pipeline: Any) -> Iterator[None]:
+    """Without the bar that diffusers draws for each batch: the whole pass says how far it is."""
+    if not hasattr(pipeline, "set_progress_bar_config"):
+        yield
+        return
+    before = dict(getattr(pipeline, "_progress_bar_config", {}))
+    pipeline.set_progress_bar_config(**before | {"disable": True})
+    try:
+        yield
+    finally:
+        pipeline.set_progress_bar_config(**before)
+
+
 def _of_diffusers(
     pipeline: Any,
     seed: int,
@@ -124,7 +139,8 @@ def _of_diffusers(
             asked["batch_size"] = len(places)
         else:
             asked["prompt"] = [prompts[place % len(prompts)] for place in places]
-        found = torch.as_tensor(pipeline(**asked).images)  # (B, H, W, C) in [0, 1]
+        with _quiet(pipeline):
+            found = torch.as_tensor(pipeline(**asked).images)  # (B, H, W, C) in [0, 1]
         if bad := int((~found.isfinite().flatten(1).all(1)).sum()):
             raise EvaluationError(
                 f"{bad} of {len(found)} images of the {type(pipeline).__name__} are not finite "

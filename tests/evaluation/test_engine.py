@@ -1,6 +1,8 @@
 import importlib
 import inspect
+import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from genkit.errors import EvaluationError
 from genkit.evaluation import Extractor
 from genkit.evaluation.engine import chosen_rows, extract, features_of
 from genkit.evaluation.moments import moments_of
+from genkit.evaluation.pace import Pace
 from genkit.random import generator
 from genkit.rows.base import MemoryRows, image_rows
 from genkit.rows.columns import Image
@@ -78,6 +81,44 @@ def test_a_broken_cache_file_is_made_anew_and_an_unwritable_cache_is_done_withou
     blocked.write_text("")
     monkeypatch.setenv("GENKIT_CACHE", str(blocked))
     assert torch.equal(features_of(pictures(), Mean(), keep=True), expected)
+
+
+def test_a_cache_file_of_damaged_values_is_made_anew_and_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("GENKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(logging.getLogger("genkit"), "propagate", True)
+    expected = features_of(pictures(), Mean(), keep=True)
+    (file,) = (tmp_path / "features").iterdir()
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 0x40  # of the last value
+    file.write_bytes(content)
+    with caplog.at_level("WARNING", logger="genkit"):
+        assert torch.equal(features_of(pictures(), Mean(), keep=True), expected)
+    assert f"{file}: damaged" in caplog.text
+    caplog.clear()
+    assert torch.equal(features_of(pictures(), Mean(), keep=True), expected)
+    assert not caplog.text
+
+
+def test_everybody_may_read_the_cache_whom_the_umask_lets(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENKIT_CACHE", str(tmp_path))
+    features_of(pictures(), Mean(), keep=True)
+    (file,) = (tmp_path / "features").iterdir()
+    (tmp_path / "usual").write_text("")
+    assert file.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_long_pass_says_how_far_it_is(monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("genkit"), "propagate", True)
+    clock = iter([0.0, 4.0, 11.0, 12.0, 22.0])
+    monkeypatch.setattr("genkit.evaluation.pace.time", SimpleNamespace(monotonic=clock.__next__))
+    with caplog.at_level("INFO", logger="genkit"):
+        pace = Pace("samples.npz", 5000, share=2)
+        for _ in range(4):
+            pace.advance(550)
+    assert [record.getMessage() for record in caplog.records] == [
+        "samples.npz: 2,200 of 5,000 images measured, 200 images/s, 0:14 min left",
+        "samples.npz: 4,400 of 5,000 images measured, 200 images/s, 0:03 min left",
+    ]
 
 
 def test_features_that_are_not_finite_are_an_error_that_counts_the_images():

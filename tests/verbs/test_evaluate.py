@@ -135,7 +135,7 @@ def test_what_says_how_to_draw_is_refused_where_nothing_is_drawn(export):
         genkit.evaluate(export, images, prompts=["a seven"])
 
 
-def test_a_plain_diffusers_pipeline_is_measured_in_three_lines():
+def test_a_plain_diffusers_pipeline_is_measured_in_three_lines(capsys):
     from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 
     with torch.random.fork_rng():
@@ -150,10 +150,11 @@ def test_a_plain_diffusers_pipeline_is_measured_in_three_lines():
             up_block_types=("UpBlock2D", "UpBlock2D"),
         )
     pipeline = DDIMPipeline(unet, DDIMScheduler())
-    pipeline.set_progress_bar_config(disable=True)
     real = image_rows("real", noise(40))
     options = {"num_inference_steps": 2}
     found = genkit.evaluate(pipeline, real, count=12, options=options, **DIGITS)
+    assert not capsys.readouterr().err, "a bar for each batch"
+    assert not getattr(pipeline, "_progress_bar_config", {})
     assert found.samples["count"] == 12
     assert found["fd-digits"].value > 0
     again = genkit.evaluate(pipeline, real, count=12, batch_size=5, options=options, **DIGITS)
