@@ -33,8 +33,8 @@ def notes(counts: dict[str, int], protocol: str) -> Iterator[str]:
     for name, count in counts.items():
         yield (
             f"{shown(name)}: {count:,} pictures have transparency, an EXIF turn or more than 8 "
-            f"bits, which the tools of protocol {protocol} drop or cut and genkit does not: save them "
-            "as plain 8-bit RGB for the same values"
+            f"bits; the tools of protocol {protocol} drop or cut that and genkit does not; save "
+            "them as plain 8-bit RGB for the same values"
         )
 
 
