@@ -28,7 +28,10 @@ def default_out(source: str, name: str, folder: str) -> Path:
     if is_run(Path(source)):
         return Path(source) / name
     whole = Path(source).resolve() if Path(source).exists() else Path(source)
-    return Path(f"{whole.name}-{folder}")
+    named = [whole.name]
+    if is_run(whole.parent):  # RUN/export is known by the run's name, RUN/best by both
+        named = [whole.parent.name, *(["best"] if whole.name == "best" else [])]
+    return Path("-".join([*named, folder]))
 
 
 def check_outputs(

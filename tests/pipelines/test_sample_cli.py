@@ -19,6 +19,7 @@ from genkit.cli import app
 from genkit.pipelines import load_pipeline, save_export, write_samples
 from genkit.rows.combine import fitted
 from genkit.rows.files import open_path
+from genkit.verbs.sample_outputs import default_out
 
 ROOT = Path(__file__).parents[2]
 
@@ -193,6 +194,23 @@ def test_samples_of_an_export_go_to_a_folder_named_after_it(
     again = genkit_sample(tmp_path / "shapes", "--count", 70, "--json")
     assert json.loads(again.stdout)["written"] == 6
     assert "ask for others" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("RUN", "RUN/samples.npz"),
+        ("RUN/export", "run-samples"),
+        ("RUN/best", "run-best-samples"),
+        ("RUN/../shapes/", "shapes-samples"),
+        ("somebody/model", "model-samples"),
+    ],
+)
+def test_what_samples_are_called_by_default(run, source, name):
+    for folder in (run / "best", run.parent / "shapes"):
+        folder.mkdir()
+    found = default_out(source.replace("RUN", str(run)), "samples.npz", "samples")
+    assert str(found) == name.replace("RUN", str(run))
 
 
 def test_an_export_that_is_older_than_its_run_is_said_to_be(genkit_sample, run, tmp_path):
