@@ -165,7 +165,12 @@ def code_in(section: Section) -> dict[str, str]:
 
 
 def is_text(annotation: Any) -> bool:
-    """Whether settings of this type are text: words, paths or names, or null beside them."""
+    """Whether settings of this type are text: words, paths or names, or null beside them.
+
+    A list of words is none: what stands in an override is then YAML.
+    """
+    if get_origin(annotation) in (tuple, list):
+        return False
     kinds = set(_leaves(annotation)) - {type(None)}
     return bool(kinds) and all(kind is str or issubclass(kind, Path) for kind in kinds)
 

@@ -273,3 +273,14 @@ def test_settings_may_be_given_as_dicts_which_stay_as_they_are():
     assert tree == {"family": "dcgan", "data": {"kind": "folder", "root": Path("x")}}
     with pytest.raises(ConfigError, match="the settings given: `family` is missing"):
         load_config({"data": {}})
+
+
+@pytest.mark.parametrize("name", ["trainer.trackers", "adversarial.augment"])
+def test_a_list_of_words_is_given_in_brackets_and_written_as_the_message_says(name):
+    word = {"trainer.trackers": "tensorboard", "adversarial.augment": "color"}[name]
+    section, key = name.split(".")
+    with pytest.raises(ConfigError, match=rf"write \[{word}\]") as refused:
+        load_config({"family": "dcgan"}, [f"{name}={word}"])
+    advised = str(refused.value).rpartition("write ")[2]
+    config = load_config({"family": "dcgan"}, [f"{name}={advised}"])
+    assert getattr(getattr(config, section), key) == (word,)
