@@ -177,10 +177,7 @@ def sampling(
     made = diffusion.network_of(network).to(device).eval()
     make: Callable[[int], object]
     if library == "diffusers":
-        theirs = arms.peer(made)
-        if precision == "bf16":
-            theirs.to(torch.bfloat16)
-        make = _of_diffusers(theirs, steps)
+        make = _of_diffusers(arms.peer(made), steps, device, precision)
     else:
         ours = Denoising(scheduler=arms.PROCESS.scheduler(), unet=made)
         if compiled:
@@ -195,8 +192,15 @@ def sampling(
             make(size)
 
 
-def _of_diffusers(pipeline: Any, steps: int) -> Callable[[int], object]:
-    return lambda number: pipeline(number, num_inference_steps=steps).images
+def _of_diffusers(
+    pipeline: Any, steps: int, device: torch.device, precision: str
+) -> Callable[[int], object]:
+    # A pipeline of bf16 weights ends in an error: numpy has no such numbers.
+    def make(number: int) -> object:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return pipeline(number, num_inference_steps=steps).images
+
+    return make
 
 
 def _parts(count: int, size: int) -> Iterator[int]:

@@ -33,8 +33,9 @@ def chosen() -> tuple[str, list[str]]:
 
 # As long as there is time, so at a constant rate, and nothing in between.
 ENDLESS = [
-    *("optim.schedule=constant", "optim.constant_steps=0", "trainer.steps=1000000"),
-    *("trainer.preview_every=1000000", "trainer.save_every=1000000", "trainer.log_every=50"),
+    *("optim.schedule=constant", "optim.constant=0", "optim.constant_steps=0"),
+    *("trainer.steps=1000000", "trainer.preview_every=1000000", "trainer.save_every=1000000"),
+    "trainer.log_every=50",
 ]
 TINY = [
     *("model.channels=[8,16]", "model.head_dim=8", "data.train_count=512", "data.test_count=128"),
