@@ -133,7 +133,7 @@ def speed_table(rows: Sequence[Row], card: Row, show: Show = _shown) -> str:
         ratios = [a / b for a, b in zip(rows[0].get("laps", ()), row["laps"], strict=False)]
         between = f"{show(min(ratios), '.2f')} to {show(max(ratios), '.2f')}" if ratios else ""
         cells = [
-            f"{row['arm']}: {row['precision']}",
+            f"{row['arm']}: {row.get('precision', '?')}",
             show(row["images"] / seconds, ",.0f"),
             show(first / seconds if first else None, ".2f"),
             between,

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_page, gpu_turns
+from benchmarks import gpu, gpu_page, gpu_run, gpu_turns
 from benchmarks.gpu_counts import Counts, kind_of
 from benchmarks.gpu_parts import PARTS, Part, Room, summary
 from benchmarks.gpu_turns import Lost, Player, play
+from genkit.family import load_config
 
 CPU = torch.device("cpu")
 
@@ -82,6 +83,19 @@ def test_a_part_that_hangs_is_ended_and_failed(tmp_path, monkeypatch):
     begun = time.time()
     assert gpu.run_part(PARTS[0], 0.2, tmp_path) == "not over after 0 s"
     assert time.time() - begun < 5
+
+
+@pytest.mark.parametrize("packed", [None, "mnist", "cifar10"])
+@pytest.mark.parametrize("tiny", [False, True])
+def test_the_real_run_is_one_that_genkit_takes(tmp_path, monkeypatch, packed, tiny):
+    monkeypatch.setattr(gpu_run, "PACK", tmp_path)
+    if packed:
+        (tmp_path / "data" / packed).mkdir(parents=True)
+    config, words = gpu_run.asked(tiny=tiny)
+    settings = load_config(gpu_run.ROOT / config, words)
+    assert settings.trainer.steps == 10**6
+    assert settings.optim.schedule == "constant"
+    assert tiny or (packed or "glyphs") == settings.data.kind
 
 
 # -- turns -----------------------------------------------------------------------------------------
