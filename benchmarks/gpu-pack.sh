@@ -21,6 +21,11 @@ while [ $# -gt 0 ]; do
         *) echo "gpu-pack.sh: $1: unknown; there are --data PATH and --results PATH" >&2; exit 2 ;;
     esac
 done
+name=$(basename "$data")
+case $name in
+    "" | mnist | cifar10) ;;
+    *) echo "gpu-pack.sh: $data: the real run knows folders called mnist or cifar10" >&2; exit 2 ;;
+esac
 
 # Without torch and what comes with it. gpu.sh installs those only that it does not find.
 names=(diffusers pydantic pydantic_core annotated-types typing-inspection lpips clean-fid
@@ -41,11 +46,6 @@ done
     --python-version "$version" --implementation cp "${platforms[@]}" -d .gpu/wheels -r "$pins"
 
 if [ -n "$data" ]; then
-    name=$(basename "$data")
-    case $name in
-        mnist | cifar10) ;;
-        *) echo "gpu-pack.sh: $data: the run knows folders called mnist or cifar10" >&2; exit 2 ;;
-    esac
     rm -rf .gpu/data && mkdir .gpu/data
     cp -rL "$data" ".gpu/data/$name"
     chmod -R u+w .gpu/data

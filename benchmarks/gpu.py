@@ -48,7 +48,15 @@ def results(out: Path) -> list[dict[str, Any]]:
 def append(out: Path, row: dict[str, Any]) -> None:
     """Add one line."""
     with (out / "results.jsonl").open("a") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(json.dumps({**row, "rehearsal": REHEARSAL}) + "\n")
+
+
+def set_apart(out: Path) -> None:
+    """Rename results that are a rehearsal's where this is none, or the reverse: they don't mix."""
+    if any(row.get("rehearsal", False) != REHEARSAL for row in results(out)):
+        apart = out / f"results-{'of-a-gpu' if REHEARSAL else 'of-a-rehearsal'}.jsonl"
+        (out / "results.jsonl").replace(apart)
+        print(f"earlier results are now in {apart.name}: theirs was another kind of machine")
 
 
 def done(rows: Iterable[dict[str, Any]]) -> set[str]:
@@ -169,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     if options.part:
         return _one(options.part, out)
+    set_apart(out)
     run_all(options.only, out, options.started, options.budget)
     from benchmarks import gpu_page
 
@@ -184,7 +193,7 @@ def _one(name: str, out: Path) -> int:
     deadline = float(os.environ.get("GPU_DEADLINE", time.time() + part.most))
     try:
         for row in part.work(gpu_parts.Room(out, deadline)):
-            append(out, {"part": name, "rehearsal": REHEARSAL, **row})
+            append(out, {"part": name, **row})
     except Exception:
         traceback.print_exc()
         return 1

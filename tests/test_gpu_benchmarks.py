@@ -65,6 +65,17 @@ def test_what_stands_is_not_run_again_and_what_failed_is(tmp_path, monkeypatch, 
     assert "c: failed in 0 s it broke" in said
 
 
+def test_a_rehearsal_is_not_taken_for_what_a_gpu_has_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "REHEARSAL", True)
+    gpu.append(tmp_path, {"part": "card", "status": "done"})
+    gpu.set_apart(tmp_path)
+    assert gpu.done(gpu.results(tmp_path)) == {"card"}
+    monkeypatch.setattr(gpu, "REHEARSAL", False)
+    gpu.set_apart(tmp_path)
+    assert gpu.results(tmp_path) == []
+    assert (tmp_path / "results-of-a-rehearsal.jsonl").exists()
+
+
 def test_without_time_nothing_is_begun_and_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "PARTS", (part("a", 10, 20),))
     gpu.run_all(None, tmp_path, time.time() - 95, 100)
