@@ -13,7 +13,7 @@ from genkit.report.parts import Frontier
 
 WIDTH, HEIGHT = 380, 270  # of a plot; the page scales it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 18, 30, 46
-_LETTER, _LINE = 7.2, 16  # px that a letter takes, and a line
+_LETTER, _LINE = 8.2, 16  # px that a letter takes, and a line
 _NAME = 24  # letters of a name in a drawing
 _COLOURS = 6  # in the style sheet
 # Where a name may stand beside its point: right and left of it, above and below.

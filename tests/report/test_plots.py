@@ -11,7 +11,7 @@ def test_names_in_a_plot_do_not_lie_over_each_other() -> None:
     found = plot("t", Axis("time", is_time=True), Axis("fd", is_log=False), data)
     boxes = []
     for point in found.points:
-        long = 7.2 * len(point.name)
+        long = 8.2 * len(point.name)
         left = point.label_x - {"start": 0, "end": long, "middle": long / 2}[point.anchor]
         assert left >= 0
         assert left + long <= found.width
