@@ -36,7 +36,11 @@ def train(
     ] = False,
     processes: Annotated[int, typer.Option(min=1, help="CPU processes on this machine.")] = 1,
 ) -> None:
-    """Train a model and export it. Ctrl-C writes a checkpoint before it stops.
+    """Train a model and export it.
+
+    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 let it write a checkpoint after the step and stop. Exit
+    status: 0 done, 75 stopped before its last step (`--resume` goes on), 2 refused, 130 ended at
+    once by a second Ctrl-C. docs/stopping.md has the rest, and a job for SLURM.
 
     Examples:
       [cyan]genkit train configs/cgan/glyphs.yaml[/]

@@ -61,17 +61,21 @@ class Loop:
         self._previews = Previews(trainer)
 
     def run(self) -> bool:
-        """Every step that is left; False if a signal ended the run before, its state saved."""
+        """Every step that is left; False if a signal ended the run before, its state saved.
+
+        One that comes before the first step is heeded after it: torch breaks off badly.
+        """
         trainer = self._trainer
         with (
             deterministic(self._settings.deterministic),
+            stop_request() as stop,
             closing(self._batches()) as batches,
             refusals.memory(trainer),
             refusals.lost_worker(trainer),
         ):
             first = next(batches)
             self._prepare(first)
-            with trainer.own_random_state(), stop_request() as stop, self._clock() as progress:
+            with trainer.own_random_state(), self._clock() as progress:
                 self._progress = progress
                 self._go_on(first, batches, stop)
         return trainer.steps_done == self._settings.steps

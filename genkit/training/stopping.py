@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from genkit.launch.signals import StopRequest, handled
 
@@ -17,16 +18,16 @@ def stop_request() -> Iterator[StopRequest]:
     Workers of the loader that end from then on are no error: what ends the run may end them too.
     """
     stop = StopRequest()
-    watched = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    watched: list[Any] = []
 
     def take(number: int, frame: FrameType | None) -> None:
         stop.take(number)
-        if watched is not None:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises wherever the run is
+        if hasattr(signal, "SIGCHLD") and not watched:
+            watched.append(signal.signal(signal.SIGCHLD, signal.SIG_DFL))  # torch's raises anywhere
 
     with handled(take):
         try:
             yield stop
         finally:
-            if stop and watched is not None:
-                signal.signal(signal.SIGCHLD, watched)
+            if watched:
+                signal.signal(signal.SIGCHLD, watched[0] or signal.SIG_DFL)

@@ -85,6 +85,20 @@ def test_a_signal_ends_the_run_with_a_checkpoint_of_its_step(tmp_path, number):
     assert_same_state(state(resumed), state(unbroken))
 
 
+def test_a_signal_during_the_rehearsal_is_heeded_after_the_first_step(tmp_path):
+    run = trainer(tiny("dcgan", trainer__save_every=4), tmp_path)
+    step = run.step
+
+    def interrupted(batches):
+        if run.rehearsing:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(batches)
+
+    run.step = interrupted
+    assert not run.fit()
+    assert checkpoints.steps(tmp_path / "checkpoints") == [1]
+
+
 def test_workers_that_end_with_what_stops_a_run_are_no_error(tmp_path):
     settings = {"data__memory": "never", "data__workers": 1, "trainer__save_every": 4}
     run = trainer(tiny("dcgan", **settings), tmp_path)
