@@ -1,7 +1,7 @@
 """What signals and kill -9 cost: nothing that was complete, and the results are the unbroken ones.
 
     python -m benchmarks.kills signals [--times 10] [--out FOLDER]
-    python -m benchmarks.kills kills [--times 50] [--out FOLDER]
+    python -m benchmarks.kills kills [--times 50] [--only evaluation] [--out FOLDER]
 
 `signals`: a training on 1 and 2 processes, with 0 and 2 workers of the loader, gets a signal after
 a random while, sent to the process that was started or to every one there is; `--times` for each
@@ -61,6 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", choices=("signals", "kills"))
     parser.add_argument("--times", type=int)
+    parser.add_argument("--only", default="", help="Kills of work that is called so alone.")
     parser.add_argument("--out", type=Path, help="Keep what was made here.")
     asked = parser.parse_args()
     folder = (asked.out or Path(tempfile.mkdtemp(prefix="genkit-kills-"))).resolve()
@@ -71,7 +72,7 @@ def main() -> None:
     if asked.what == "signals":
         lines = signals(config("signals.yaml"), asked.times or 10)
     else:
-        lines = kills(asked.times or 50)
+        lines = kills(asked.times or 50, asked.only)
     failed = 0
     for line, well in lines:
         failed += not well
@@ -116,17 +117,18 @@ class Work:
     clean: bool = True
 
 
-def kills(times: int) -> Iterator[tuple[str, bool]]:
+def kills(times: int, only: str = "") -> Iterator[tuple[str, bool]]:
     """A line for each kind of work, and whether all went well."""
     run = Path("model")
     short = config("short.yaml", steps=4, save_every=4, log_every=2)
-    subprocess.run([*GENKIT, "train", str(short), "--out", str(run)], check=True)
-    works = list(all_works(run))
-    left = times
+    if not run.exists():
+        subprocess.run([*GENKIT, "train", str(short), "--out", str(run)], check=True)
+    works = [work for work in all_works(run) if work.name.startswith(only)]
+    shares = sum(work.share for work in works)
     for i, work in enumerate(works):
-        number = left if i == len(works) - 1 else max(1, times * work.share // 100)
-        left -= number
-        yield survives(work, number, random.Random(i))
+        number = times * work.share // shares
+        times, shares = times - number, shares - work.share  # the last one gets what is left
+        yield survives(work, max(1, number), random.Random(i))
 
 
 def all_works(run: Path) -> Iterator[Work]:
@@ -150,7 +152,7 @@ def all_works(run: Path) -> Iterator[Work]:
     )
     yield Work("filling a cache", 10, lambda out: [sys.executable, "-c", drawn, str(out)], files)
     measure = [*GENKIT, "evaluate", "measured.npz", "--reference", "pictures", "--extractor"]
-    measure += ["digits", "--metric", "fd", "--metric", "kd", "--out"]
+    measure += ["digits", "--metric", "fd", "--metric", "kid", "--out"]
     yield Work("evaluation", 12, lambda out: [*measure, f"{out}.json"], evaluation)
 
 

@@ -156,8 +156,8 @@ class _Group:
         kept = "the others were stopped, and what they completed is kept"
         if status == -signal.SIGKILL:
             return LaunchError(
-                f"{which} was killed (SIGKILL), as Linux does where memory runs out; give fewer "
-                f"--processes or smaller batches; {kept}"
+                f"{which} was killed (SIGKILL), as Linux does where memory runs out; give smaller "
+                f"batches, of a training with as much more trainer.grad_accumulation; {kept}"
             )
         if (trace := trace_file(folder, rank)).exists():
             sys.stderr.write(trace.read_text("utf-8"))

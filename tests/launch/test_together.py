@@ -124,7 +124,7 @@ def test_a_rank_that_the_system_killed_is_said_to_be_out_of_memory(tmp_path):
     code = (
         "os.kill(os.getpid(), 9) if os.environ['RANK'] == '1' else time.sleep(.3)\nraise ValueError"
     )
-    said = r"process 1 of 2 was killed \(SIGKILL\), as Linux does where memory runs out; give fewer"
+    said = r"process 1 of 2 was killed \(SIGKILL\), as Linux does where memory runs out; give small"
     with pytest.raises(LaunchError, match=said):
         run_together(runpy.run_path, script(tmp_path, code), 2)
 
