@@ -30,7 +30,14 @@ Count = Annotated[
         min=1,
     ),
 ]
-Labels = Annotated[str | None, _option("CLASSES", "E.g. 3 or 0-9 or 1,3,5-7; default all in turn.")]
+Labels = Annotated[
+    str | None,
+    _option(
+        "CLASSES",
+        "By name or number, e.g. apple,tomato or 0-9 or 1,3,5-7; default all in turn. Where names "
+        "are whole numbers, these are names.",
+    ),
+]
 Out = Annotated[
     Path | None,
     _option(
@@ -151,6 +158,7 @@ def sample(
     Examples:
       [cyan]genkit sample runs/glyphs --count 10000 --labels 0-9[/]
       [cyan]genkit sample runs/glyphs --count 500 --labels 3,7 --out threes-and-sevens[/]
+      [cyan]genkit sample runs/fruit --count 100 --labels apple,tomato --out fruit[/]
       [cyan]genkit sample runs/glyphs --out samples.tar --processes 2[/]
       [cyan]genkit sample runs/glyphs --grid sheet.png --interpolate walk.gif[/]
       [cyan]genkit sample runs/ddpm --scheduler dpmsolver++ --steps 20 --guidance 2 --labels 7[/]
@@ -162,7 +170,6 @@ def sample(
     On several GPUs: [cyan]accelerate launch sample/run.py RUN --count 50000[/]
     """
     from genkit import launch
-    from genkit.pipelines import parse_labels
     from genkit.verbs.sample import Edit, Request
 
     named = {"grid": grid, "interpolation": interpolate, "trajectory": trajectory}
@@ -177,7 +184,8 @@ def sample(
         batch_size=batch_size,
         device=device,
         pictures={name: path for name, path in named.items() if path is not None},
-        options=options | ({} if labels is None else {"label": parse_labels(labels)}),
+        options=options,
+        labels=labels,
         edit=Edit(init, inpaint, mask, strength),
         compile=compile,
     )

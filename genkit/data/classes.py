@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 import torch
 
-from genkit.errors import DataError, shown
+from genkit.errors import DataError
 from genkit.rows.base import Rows
+from genkit.rows.class_names import numbered
 
-_SHOWN = 12  # classes that are named
 _MOST_EMPTY = 1_000  # classes without an image, where numbers alone say how many there are
 _FEW = 20  # classes that may have one image each without a word
 
@@ -54,11 +53,3 @@ def say_classes(rows: Rows) -> None:
             "%s: %s of %s classes have one image only; is the class really what data.label names?",
             *(rows.name, f"{single:,}", f"{count:,}"),
         )
-
-
-def numbered(classes: Sequence[int], names: Sequence[str] | None) -> str:
-    """Such as "0 cat, 1 dog and 8 more"; numbers alone where there are no names."""
-    few = classes[:_SHOWN]
-    told = [str(one) if names is None else f"{one} {shown(names[one], 40)}" for one in few]
-    more = f" and {len(classes) - _SHOWN:,} more" if len(classes) > _SHOWN else ""
-    return ", ".join(told) + more

@@ -137,7 +137,7 @@ class Pipeline(DiffusionPipeline):
             output: "pil" a list of pictures; "tensor" (N, C, H, W) float32 in [0, 1] on the CPU;
                 "np" (N, H, W, C) uint8.
             asked: Columns that it takes, one value or several that are repeated in turn, such as
-                label=[0, 1], image=picture; and what `options` takes.
+                label=[0, 1] or label=["cat", "dog"], image=picture; and what `options` takes.
         """
         rows, options = self.asked(given, **asked)
         if count is None:

@@ -108,6 +108,12 @@ class Given(Cycled):
         return said | ({"given": rest} if rest else {})
 
 
+def class_of(pipeline: Any) -> Class | None:
+    """The classes that a pipeline may be asked for as `label`; None where there are none."""
+    columns = (taken.get("label") for taken in getattr(pipeline, "takes", ()))
+    return next((column for column in columns if isinstance(column, Class)), None)
+
+
 def split(takes: Takes, asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Keywords of a call told apart: values of columns, and options."""
     columns = {*NAMES} | {name for taken in takes for name in taken}

@@ -10,6 +10,7 @@ batches that an unbroken one makes, and the files are equal byte for byte.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -19,15 +20,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from genkit.errors import PipelineError
+from genkit.errors import DataError, PipelineError, shown
 from genkit.pipelines.file_store import store_for
+from genkit.pipelines.given import class_of
 from genkit.pipelines.spec import Spec
 from genkit.pipelines.stores import Store
 from genkit.pipelines.table import Table, table_of
 from genkit.rows.base import Rows
-from genkit.rows.columns import Columns, Image
+from genkit.rows.class_names import called, numbers_of
+from genkit.rows.columns import Class, Columns, Image
 
-_LARGEST_LABEL = 1_000_000
+log = logging.getLogger("genkit")
 
 
 def write_samples(
@@ -182,20 +185,32 @@ def weights_sha256(pipeline: Any) -> str:
     return digest.hexdigest()
 
 
-def parse_labels(text: str) -> list[int]:
-    """Classes as a person writes them: "3", "0-9", "1,3,5-7" -> [1, 3, 5, 6, 7]."""
-    labels: list[int] = []
-    for piece in text.split(","):
-        first, dash, last = (part.strip() for part in piece.partition("-"))
-        if not (first.isdecimal() and (last.isdecimal() if dash else True)):
-            raise PipelineError(
-                f"labels {text!r}: {piece.strip()!r} is no class or range; write 3, 0-9 or 1,3,5-7"
-            )
-        low, high = int(first), int(last or first)
-        if low > high or high > _LARGEST_LABEL:
-            why = "runs backwards" if low > high else "is out of reach"
-            raise PipelineError(f"labels {text!r}: {piece.strip()!r} {why}; write for example 0-9")
-        labels += range(low, high + 1)
+def parse_labels(text: str, column: Class | None = None) -> list[int]:
+    """Classes as a person writes them: "apple,tomato", "3", "0-9", "1,3,5-7" -> [1, 3, 5, 6, 7].
+
+    Args:
+        text: Names, numbers and ranges; where names are whole numbers, these are names.
+        column: The classes of the pipeline; None = numbers of any.
+    """
+    try:
+        return numbers_of(text, column)
+    except DataError as error:
+        raise PipelineError(f"labels {shown(text, 60)!r}: {error}") from None
+
+
+def labels_of(pipeline: Any, text: str) -> Any:
+    """The numbers of the classes that a person lists; the log says which these are.
+
+    Raises:
+        PipelineError: One of them is none of the pipeline's classes.
+    """
+    column = class_of(pipeline)
+    if column is None:
+        return text  # which the pipeline refuses: it knows no classes
+    labels = parse_labels(text, column)
+    drawn = list(dict.fromkeys(labels))
+    if column.names and any(column.names[each] != str(each) for each in drawn):
+        log.info("classes: %s", called(drawn, column.names))
     return labels
 
 

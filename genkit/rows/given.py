@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import singledispatch
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 from genkit.errors import DataError
 from genkit.images import from_numpy, to_mode
 from genkit.rows.base import Indices, MemoryRows, Rows, hash_values, stacked
+from genkit.rows.class_names import number_of
 from genkit.rows.columns import (
     Class,
     Column,
@@ -133,11 +133,7 @@ def _(column: Class, value: Any) -> Raw:
     several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if isinstance(value, Tensor | np.ndarray):
         several = value.reshape(-1).tolist()
-    labels = [_class_number(column, each) for each in several]
-    wrong = sorted({label for label in labels if not 0 <= label < column.count})
-    if wrong:
-        raise DataError(f"{wrong[0]} is no class; they are 0 to {column.count - 1}")
-    return torch.tensor(labels, dtype=torch.int64)
+    return torch.tensor([number_of(column, each) for each in several], dtype=torch.int64)
 
 
 @raw_of.register
@@ -181,15 +177,6 @@ def _(column: Points, value: Any) -> Raw:
 @raw_of.register(File)
 def _(column: Column, value: Any) -> Raw:
     return [value] if isinstance(value, str) else list(value)
-
-
-def _class_number(column: Class, given: Any) -> int:
-    if isinstance(given, str) and column.names is not None and given in column.names:
-        return column.names.index(given)
-    if isinstance(given, Integral):
-        return int(given)
-    named = f" or one of {', '.join(column.names)}" if column.names else ""
-    raise DataError(f"{given!r} is no class; they are 0 to {column.count - 1}{named}")
 
 
 def _each(value: Any, dims: int, convert: Any) -> Raw:

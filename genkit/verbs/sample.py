@@ -33,7 +33,7 @@ from genkit.pipelines import (
     write_samples,
 )
 from genkit.pipelines.loading import is_run
-from genkit.pipelines.samples import begin_samples, missing_samples, present_samples
+from genkit.pipelines.samples import begin_samples, labels_of, missing_samples, present_samples
 from genkit.provenance import hardware
 from genkit.rows.columns import Image, Text
 from genkit.rows.combine import fitted
@@ -102,6 +102,7 @@ class Request:
         device: Of the networks; None = a GPU if there is one.
         pictures: Sheets and walks by kind: "grid", "interpolation", "trajectory".
         options: Keywords of the pipeline's call.
+        labels: Classes as a person lists them; None = all, or what `options` say.
         edit: A picture to begin with.
         compile: Whether to sample through `torch.compile`.
     """
@@ -115,6 +116,7 @@ class Request:
     device: str | None = None
     pictures: Mapping[str, Path] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    labels: str | None = None
     edit: Edit = field(default_factory=Edit)
     compile: bool = False
 
@@ -173,6 +175,8 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
     if request.compile:
         pipeline.compile()
     asked = {**request.options, **request.edit.asked(pipeline)}
+    if request.labels is not None:
+        asked["label"] = labels_of(pipeline, request.labels)
     given = rows_given(pipeline, request.given) if request.given else None
     result = {"source": request.source, "seed": request.seed, "labels": asked.get("label")}
     if target is not None and not request.is_sheet:

@@ -272,7 +272,7 @@ def test_a_trajectory_can_come_with_samples(sample, free, tmp_path):
     ("words", "said"),
     [
         ("RUN --steps 51", "steps: 51 is more than the 50 timesteps of this model; give 50"),
-        ("RUN --labels 3", "label: 3 is no class; they are 0 to 2"),
+        ("RUN --labels 3", "labels '3': '3' is no class; they are 0 to 2"),
         ("FREE --guidance 2", "guidance: this model knows no classes to be guided by"),
         ("RUN --scheduler edm_euler", "choose one of ddpm, ddim"),
         ("RUN --scheduler dpmsolver", "did you mean"),

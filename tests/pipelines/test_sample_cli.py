@@ -251,8 +251,8 @@ def test_a_file_of_samples_is_written_through_a_link_and_never_into_a_pipe(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["RUN", "--labels", "7"], "label: 7 is no class; they are 0 to 2"),
-        (["RUN", "--labels", "two"], "write 3, 0-9 or 1,3,5-7"),
+        (["RUN", "--labels", "7"], "labels '7': '7' is no class; they are 0 to 2: 0 a, 1 b, 2 c"),
+        (["RUN", "--labels", "two"], "'two' is no class; they are 0 to 2: 0 a, 1 b, 2 c"),
         (["RUN", "--device", "abacus"], "--device abacus: not usable here"),
         (["RUN", "--given", "RUN/lost"], "no such file or folder of images"),
         (["RUN", "--given", "RUN", "--grid", "x.png"], "show samples, not what is made of"),

@@ -20,7 +20,7 @@ from genkit.pipelines import (
     write_samples,
 )
 from genkit.pipelines.file_store import store_for
-from genkit.pipelines.samples import begin_samples, missing_samples, weights_sha256
+from genkit.pipelines.samples import begin_samples, labels_of, missing_samples, weights_sha256
 from genkit.pipelines.table import names_of
 
 OUTS = ["samples", "samples.npz", "samples.tar"]
@@ -328,6 +328,21 @@ def test_labels_are_read_as_people_write_them():
 def test_what_is_no_label_is_refused(text):
     with pytest.raises(PipelineError, match="write "):
         parse_labels(text)
+
+
+def test_labels_of_a_command_are_names_and_the_log_says_which_number_is_drawn(make, caplog):
+    caplog.set_level("INFO", "genkit")
+    fruit = make(2, class_names=["apple", "tomato"])
+    assert labels_of(fruit, "tomato,0") == [1, 0]
+    assert "classes: tomato (number 1), apple (number 0)" in caplog.text
+    assert labels_of(make(3, class_names=["3", "7", "9"]), "3") == [0]
+    assert "classes: 3 (number 0)" in caplog.text
+    caplog.clear()
+    assert labels_of(make(3, class_names=["0", "1", "2"]), "0-2") == [0, 1, 2]
+    assert labels_of(make(3), "0-2") == [0, 1, 2]
+    assert not caplog.text
+    with pytest.raises(PipelineError, match=r"labels 'pear': 'pear' is no class; they are 0 to 1"):
+        labels_of(fruit, "pear")
 
 
 def test_counts_that_make_no_sense_are_refused(make, tmp_path):
