@@ -38,7 +38,7 @@ def source(config: Path) -> tuple[Path, Path | None]:
     Raises:
         CheckpointError: It is a folder, and no run's.
     """
-    if config.is_dir():
+    if os.path.isdir(config):  # a name may be too long to ask the path itself
         if not (config / "config.yaml").exists():
             raise CheckpointError(
                 f"{shown(config)}: a folder without config.yaml, so it is no run; "
@@ -51,7 +51,7 @@ def source(config: Path) -> tuple[Path, Path | None]:
 
 
 def _has(folder: Path, *names: str) -> bool:
-    return any((folder / name).exists() for name in names)
+    return any(os.path.exists(folder / name) for name in names)
 
 
 def check(config: RunConfig, run_dir: Path, *, resume: bool, processes: int = 1) -> None:
@@ -77,7 +77,7 @@ def check(config: RunConfig, run_dir: Path, *, resume: bool, processes: int = 1)
         raise CheckpointError(_refusal(run_dir, lasting, resume=resume))
     newest = checkpoints.newest_meta(run_dir / "checkpoints")
     if newest is not None:
-        _refuse_fewer_steps(config, run_dir, int(newest.get("step", 0)))
+        _refuse_fewer_steps(config, run_dir, newest["step"])
         now, words = config.global_batch(processes), config.batch_in_words(processes)
         refusals.another_batch(run_dir / "checkpoints", {"global_batch": now, **newest}, now, words)
     if changed and launch.ranks().is_first:
@@ -200,7 +200,21 @@ def open_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
             "%s: %s is no setting of this genkit %s; the run is read without it",
             *(shown(run), _assigned(unknown), __version__),
         )
-    return config, json.loads(record.read_text())
+    if "data" not in (known := read_record(run)):
+        raise CheckpointError(
+            f"{shown(record)}: holds no record of a training; `genkit train {shown(run)} --resume` "
+            "writes it anew"
+        )
+    return config, known
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """What a run's provenance.json says; empty where it holds no record."""
+    try:
+        found = json.loads((run / "provenance.json").read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def refuse_unknown(run: Path) -> None:

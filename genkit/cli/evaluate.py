@@ -217,8 +217,9 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _check_pairs(reference: str | None, asked: Collection[str]) -> Path:
     from genkit.errors import EvaluationError
+    from genkit.verbs.real_images import is_place
 
-    if reference is None or (not Path(reference).exists() and "*" not in reference):
+    if reference is None or not is_place(Path(reference)):
         named = "" if reference is None else f"--reference {reference}: "
         raise EvaluationError(f"{named}--paired needs a folder or file of images as --reference")
     given = [f"--{name.replace('_', '-')}" for name in asked]

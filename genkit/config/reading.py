@@ -23,7 +23,8 @@ def read_tree(path: Path | str) -> dict[str, Any]:
             f"{name}: no such config file; `ls configs/*/` shows the shipped ones"
         ) from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{name}: can't be read: {shown(error)}") from None
+        why = shown(getattr(error, "strerror", None) or error)
+        raise ConfigError(f"{name}: can't be read: {why}") from None
     tree = parse(text, name)
     if not isinstance(tree, dict):
         raise ConfigError(f"{name}: expected `key: value` lines, got {type(tree).__name__}")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from genkit.config import DataSection, kinds, reader
 from genkit.data.classes import check_numbers, say_classes
 from genkit.data.loader import Loader, check_size
-from genkit.data.memory import only_listed
+from genkit.data.memory import arranged, only_listed
 from genkit.errors import ConfigError, DataError
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
@@ -58,7 +58,9 @@ def open_data(
         with only_listed() as waiting:
             rows = data.open(split)
         check(rows)
-        return _told(data.open(split) if waiting else rows, split)
+        if waiting:  # where they are all of it, they need not be listed again
+            rows = arranged(rows, data) if waiting == [rows] else data.open(split)
+        return _told(rows, split)
     if not isinstance(data, CustomData):
         raise ConfigError(
             f"data.kind={data.kind}: a data set was handed over in Python as well; "

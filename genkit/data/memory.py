@@ -34,20 +34,20 @@ log = logging.getLogger("genkit")
 
 Pictures = dict[str, Tensor]  # of one row, (C, H, W) each
 
-_waiting: ContextVar[list[str] | None] = ContextVar("waiting", default=None)
+_waiting: ContextVar[list[Rows] | None] = ContextVar("waiting", default=None)
 
 
 @contextmanager
-def only_listed() -> Iterator[list[str]]:
+def only_listed() -> Iterator[list[Rows]]:
     """In here readers list their files and decode no picture, for checks that need none.
 
     Yields:
-        The names of the rows that were left so; opened again outside they are as configured.
+        The rows that were left so; outside `arranged` makes them what is configured.
     """
-    names: list[str] = []
-    token = _waiting.set(names)
+    left: list[Rows] = []
+    token = _waiting.set(left)
     try:
-        yield names
+        yield left
     finally:
         _waiting.reset(token)
 
@@ -79,8 +79,7 @@ def of_listing(
     if split == "train" and data.limit is not None:
         rows = rows.only(torch.arange(min(data.limit, len(rows))))
     found = arranged(fitted(rows, data.size, data.channels, data.fit), data)
-    if rows.name not in (_waiting.get() or ()):  # else it's opened once more
-        listing.say(name, split)
+    listing.say(name, split)
     return found
 
 
@@ -106,7 +105,7 @@ def arranged(rows: Rows, data: DataSection) -> Rows:
         log.info("%s: %s images, streamed: decoded as they are needed", rows.name, f"{count:,}")
         return rows
     if (waiting := _waiting.get()) is not None:
-        waiting.append(rows.name)
+        waiting.append(rows)
         return rows
     return _decoded(rows, data, in_memory=in_memory)
 

@@ -32,10 +32,19 @@ class Printed:
         """Write, if anybody takes it."""
         if self.refused is None:
             try:
-                return self._stream.write(text)
+                return self._stream.write(self._encodable(text))
             except OSError as error:
                 self._give_up(error)
         return len(text)
+
+    def _encodable(self, text: str) -> str:
+        """The text; what its encoding lacks, such as a path's bytes that are no text, escaped."""
+        encoding = self._stream.encoding or "utf-8"
+        try:
+            text.encode(encoding, self._stream.errors or "strict")
+        except UnicodeEncodeError:
+            return text.encode(encoding, "backslashreplace").decode(encoding)
+        return text
 
     def flush(self) -> None:
         """Flush, if anybody takes it."""

@@ -31,7 +31,7 @@ from genkit.rows.listing import (
     read_json,
     read_label,
 )
-from genkit.rows.shard_names import find_shards, parts_of
+from genkit.rows.shard_names import SUFFIXES, find_shards, parts_of
 from genkit.rows.tree import is_picture, no_pictures
 
 CLASS_NAMES = "class_names.json"
@@ -52,6 +52,8 @@ def list_shards(root: Path, split: str | None = None) -> Listing:
     shards = find_shards(root)
     names = read_class_names(shards[0].parent)
     parts, stray = parts_of(shards)
+    if split == "train" and "train" not in parts and not root.is_dir():
+        parts = {"": shards}  # of which part each is says a folder only: these were named
     if split is None:
         found = {name: list_tars(files) for name, files in parts.items()}
     else:
@@ -63,19 +65,22 @@ def list_shards(root: Path, split: str | None = None) -> Listing:
     left_out = {name: part.left_out for name, part in found.items()}
     left_out["train"] = left_out.get("train", NONE) + stray
     listed = {name: part.listed for name, part in found.items()}
-    return Listing("shards", listed, names, left_out=left_out)
+    others = [(name, len(files)) for name, files in parts.items() if name and name not in found]
+    unlisted = tuple(f"{name} ({number} shard{'s' * (number > 1)})" for name, number in others)
+    return Listing("shards", listed, names, left_out=left_out, unlisted=unlisted)
 
 
 def _chosen(parts: Mapping[str, Sequence[Path]], split: str, root: Path) -> str:
     """Which part holds a split."""
     if split in parts:
         return split
-    if split == "train" and ("" in parts or (len(parts) == 1 and not root.is_dir())):
-        return next(iter(parts))  # of which part it is says a folder only: these were named
+    if split == "train" and "" in parts:
+        return ""
     only = f", only of {' and '.join(parts)}" if "" not in parts else ""
     advice = "name another reference"
     if split == "train":
-        advice = f"to train on them, name them: data.root='{shown(root / '*.tar')}'"
+        ending = next(end for end in SUFFIXES if next(iter(parts.values()))[0].name.endswith(end))
+        advice = f"to train on them, name them: data.root='{shown(root / f'*{ending}')}'"
     raise DataError(
         f"{shown(root)}: no shard with {split!r} in its name{only}, so there is no {split} part; "
         f"{advice}"

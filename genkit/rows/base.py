@@ -17,7 +17,7 @@ from torch import Tensor
 
 from genkit import random
 from genkit.errors import DataError, shown
-from genkit.rows.columns import Class, Column, Columns, Image, Raw
+from genkit.rows.columns import Class, Column, Columns, Image, Raw, are_numbers
 from genkit.rows.left_out import NONE, LeftOut
 
 Indices = Sequence[int] | Tensor
@@ -106,7 +106,7 @@ class Rows(ABC):
         name is one, where all names are whole numbers; else as `labels`.
         """
         names = self.class_names
-        if self.labels is None or names is None or not all(name.isdecimal() for name in names):
+        if self.labels is None or names is None or not are_numbers(names):
             return self.labels
         return torch.tensor([int(name) for name in names], dtype=torch.int64)[self.labels]
 

@@ -9,7 +9,7 @@ Legend: B rows, C channels, H W height and width in px, L points, A flags, K cla
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from genkit.images import to_float
 
 Raw = Tensor | list[Any]  # of B rows: stacked where the shapes agree, else one entry a row
 Columns = Mapping[str, "Column"]
+_DIGITS = 18  # that any number has which an int64 holds
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,11 @@ class Class(Column):
         """Classes (B,) int64."""
         labels = _stacked(raw, self.kind)
         return labels if labels.dtype == torch.int64 else labels.to(torch.int64)
+
+
+def are_numbers(names: Iterable[str]) -> bool:
+    """Whether all names of classes are whole numbers, none too large for an int64."""
+    return all(name.isdecimal() and len(name) <= _DIGITS for name in names)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from genkit import random
 from genkit.errors import DataError
 from genkit.images import Fit, to_pil
 from genkit.rows.base import Indices, Rows
-from genkit.rows.columns import Class, Column, Flags, Image, Mask, Points, Raw
+from genkit.rows.columns import Class, Column, Flags, Image, Mask, Points, Raw, are_numbers
 from genkit.rows.pictures import FileRows, Shape
 
 
@@ -266,7 +266,7 @@ def _read_both(
 
 def _are_numbered(names: Sequence[str]) -> bool:
     """Whether each name is the number of its class already."""
-    return all(name.isdecimal() and int(name) == i for i, name in enumerate(names))
+    return are_numbers(names) and all(int(name) == i for i, name in enumerate(names))
 
 
 def _of(column: Column, picture: str | None) -> Column:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -271,6 +272,7 @@ def _table(tree: Tree, table: str) -> dict[str, Any]:
 
 def _unwrapped(tree: Tree) -> Tree:
     """Without the folder that all of it was packed in, unless that is named as a part."""
-    tops = {name.partition("/")[0] if "/" in name else "" for name in tree.pictures}
-    top = tops.pop()
-    return tree if tops or not top or top.lower() in SPLITS else _unwrapped(tree.below(top))
+    levels = zip(*(name.split("/")[:-1] for name in tree.pictures), strict=False)
+    shared = [tops[0] for tops in takewhile(lambda tops: len({*tops}) == 1, levels)]
+    folders = "/".join(takewhile(lambda top: top.lower() not in SPLITS, shared))
+    return tree.below(folders) if folders else tree

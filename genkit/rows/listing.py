@@ -14,13 +14,14 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from genkit.errors import DataError, shown
-from genkit.rows.columns import Class
+from genkit.rows.columns import Class, are_numbers
 from genkit.rows.entries import Entry
 from genkit.rows.left_out import NONE, LeftOut
 
@@ -49,6 +50,7 @@ class Listing:
         left_out: What lies in each of these parts and is not read.
         columns: What metadata.jsonl calls its columns, where there is one.
         notes: What a user should know of how it was read.
+        unlisted: Further parts, of which nobody asked what is in them, in words: "test (2 shards)".
     """
 
     kind: str
@@ -57,6 +59,7 @@ class Listing:
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
 
     def say(self, name: str, split: str | None = None) -> None:
         """Log the notes, and which part is read where there are several.
@@ -68,6 +71,7 @@ class Listing:
         for note in self.notes:
             log.warning("%s", note)
         others = [f"{part} ({len(held):,})" for part, held in self.parts.items() if part != split]
+        others += self.unlisted
         if split in self.parts and others:
             log.info("%s: of the parts only %s is read, not %s", name, split, ", ".join(others))
 
@@ -106,7 +110,8 @@ class Listing:
         known = [*self.parts.get("train", self.part(None, where))]
         words = {one.label for one in known if isinstance(one.label, str)}
         names = in_order(words) if words else self.names
-        labels = [_number(one, names, words, where) for one in listed]
+        numbered = {name: number for number, name in enumerate(names or ())}
+        labels = [_number(one, numbered, words, where) for one in listed]
         given = [label for label in labels if label is not None]
         if not given:
             return None, None
@@ -131,7 +136,7 @@ def no_part(where: str, split: str, parts: Collection[str]) -> DataError:
 
 def in_order(words: Collection[str]) -> tuple[str, ...]:
     """Names of classes, sorted; as numbers where all of them are whole numbers."""
-    if all(word.isdecimal() for word in words):
+    if are_numbers(words):
         return tuple(sorted(words, key=lambda word: (int(word), word)))
     return tuple(sorted(words))
 
@@ -190,12 +195,12 @@ def read_caption(row: Mapping[str, Any], where: str) -> Caption:
 
 
 def _number(
-    one: Listed, names: Sequence[str] | None, words: Collection[str], where: str
+    one: Listed, numbers: Mapping[str, int], words: Collection[str], where: str
 ) -> int | None:
     if one.label is None or (not words and isinstance(one.label, int)):
         return one.label
-    if one.label in words and names is not None:
-        return names.index(str(one.label))
-    known = shown(", ".join((names or ())[:20])) if words else "whole numbers"
+    if one.label in words:
+        return numbers[str(one.label)]
+    known = shown(", ".join(islice(numbers, 20))) if words else "whole numbers"
     label = shown(repr(one.label))
     raise DataError(f"{where}: {one.entry.where} has class {label}; the train part has {known}")

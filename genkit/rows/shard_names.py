@@ -68,10 +68,14 @@ def _spelled(name: str) -> list[str]:
     if found is None:
         return [name]
     low, high = int(found[1]), int(found[2])
-    if not 0 <= high - low < _MOST:
-        raise DataError(f"{shown(name)}: {found[0]} names {high - low + 1} shards")
-    numbers = [f"{number:0{len(found[1])}d}" for number in range(low, high + 1)]
     before, after = name[: found.start()], _spelled(name[found.end() :])
+    count = (high - low + 1) * len(after)
+    if not 0 < count <= _MOST:
+        raise DataError(
+            f"{shown(name)}: names {count:,} shards; write the lower number first, and "
+            f"no more than {_MOST:,}"
+        )
+    numbers = [f"{number:0{len(found[1])}d}" for number in range(low, high + 1)]
     return [f"{before}{number}{rest}" for number in numbers for rest in after]
 
 

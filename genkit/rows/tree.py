@@ -2,6 +2,7 @@
 
 Hidden files and folders and `__MACOSX` are not there. A link to a folder is followed, unless that
 folder is read anyway: so no picture comes twice by a link that leads back, and none without end.
+Two links of the set to one folder elsewhere are read both: they may be two classes or two parts.
 """
 
 from __future__ import annotations
@@ -120,15 +121,12 @@ def walk(root: Path, problems: list[LeftOut] | None = None) -> Iterator[str]:
         root: The folder.
         problems: Takes what is left out; None = nobody wants to know.
     """
-    yield from _walk(root, "", frozenset(), [] if problems is None else problems)
+    yield from _walk(root, "", set(), [] if problems is None else problems)
 
 
-def _walk(
-    root: Path, inside: str, above: frozenset[Identity], problems: list[LeftOut]
-) -> Iterator[str]:
-    """The files below `inside`; `above` are the folders that are being read."""
+def _walk(root: Path, inside: str, read: set[Identity], problems: list[LeftOut]) -> Iterator[str]:
+    """The files below `inside`; `read` has the folders that were read, and is told of these."""
     links: list[str] = []
-    read: set[Identity] = set(above)
 
     def unreadable(error: OSError) -> None:
         name = os.path.relpath(str(error.filename), root)
@@ -144,11 +142,12 @@ def _walk(
         links += [before + f for f in folders if os.path.islink(os.path.join(parent, f))]
         yield from (before + name for name in files if not name.startswith("."))
     for link in sorted(links):
-        if _identity(root / link) in read:
+        known = read if inside else set(read)  # each link of the set itself counts for itself
+        if _identity(root / link) in known:
             reason = "link to a folder that is read anyway"
             problems.append(LeftOut.of(reason, [link]))
         else:
-            yield from _walk(root, link, frozenset(read), problems)
+            yield from _walk(root, link, known, problems)
 
 
 def _is_seen(name: str) -> bool:

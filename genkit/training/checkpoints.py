@@ -97,7 +97,7 @@ def load(root: Path, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{folder}: may not be read ({error.strerror}); its owner can allow it with "
             f"`chmod -R a+rX {folder}`"
         ) from None
-    except (OSError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+    except (OSError, LookupError, TypeError, ValueError, RuntimeError, pickle.PickleError) as error:
         raise Damaged(
             f"{folder}: can't be read ({error}); delete the folder and resume from the one before"
         ) from None
@@ -111,7 +111,7 @@ def newest_meta(root: Path) -> dict[str, Any] | None:
             found = json.loads((folder_of(root, step) / "meta.json").read_text())
         except (OSError, ValueError, RecursionError):
             continue
-        if isinstance(found, dict):
+        if isinstance(found, dict) and isinstance(found.get("step"), int):
             return found
     return None
 

@@ -36,7 +36,8 @@ class Damage:
     def explains(self, meta: Mapping[str, Any]) -> bool:
         """Whether the set of a checkpoint is this one but for files that were named as broken."""
         named = {*meta.get("broken", ())}
-        return bool(named) and meta.get("content") == self._without(named)
+        now = self._without(named) if named else None
+        return now is not None and meta.get("content") == now
 
     def _without(self, names: set[str]) -> str | None:
         key = tuple(sorted(names))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from genkit.errors import OutputError, shown
 from genkit.files import check_output
+from genkit.rows.shard_names import is_shard
 from genkit.verbs.real_images import is_run, path_and_split
 
 
@@ -58,8 +60,8 @@ def beside(samples: Path) -> Path:
 
 def name_of(samples: Path) -> str:
     """What results of samples are called after: all of the name, so that no two sets share one."""
-    if "*" in samples.name:  # shards
-        return samples.name.partition("*")[0].rstrip("-_.") or "samples"
+    if is_shard(samples) and not samples.exists():  # several of them
+        return re.split(r"[*?\[{]", samples.name)[0].rstrip("-_.") or "samples"
     return samples.name or "samples"
 
 

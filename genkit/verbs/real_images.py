@@ -13,6 +13,7 @@ from genkit.data.readers.glyphs import GlyphsData
 from genkit.errors import EvaluationError, shown
 from genkit.rows.base import Rows
 from genkit.rows.combine import picked
+from genkit.rows.shard_names import is_shard
 from genkit.training.config import RunConfig
 from genkit.verbs.partial import refuse_partial
 
@@ -51,6 +52,11 @@ def is_run(path: Path) -> bool:
     return (path / "config.yaml").is_file()
 
 
+def is_place(path: Path) -> bool:
+    """Whether a name is that of files: of some that are there, or of shards, be it a pattern."""
+    return path.exists() or is_shard(path)
+
+
 def named_set(
     name: str, channels: int, size: tuple[int, int], root: Path | None = None
 ) -> Rows | ReferenceStatistics:
@@ -74,7 +80,7 @@ def named_set(
     path, split = path_and_split(name)
     if is_run(path):
         return real_images(path, split or "test", root)
-    if path.exists() or "*" in name:
+    if is_place(path):
         refuse_partial(path)
         return read_reference(path, split)
     if ":" not in name or os.sep in name:
@@ -102,7 +108,7 @@ def some_of(reference: Rows | ReferenceStatistics, count: int) -> Rows:
 def path_and_split(name: str) -> tuple[Path, str | None]:
     """The path in the name of a set, and the part that is meant; None = all of it."""
     front, _, end = name.rpartition(":")
-    if end in SPLITS and front and (Path(front).exists() or "*" in front):
+    if end in SPLITS and front and is_place(Path(front)):
         return Path(front), end
     return Path(name), None
 

@@ -141,7 +141,12 @@ def _train(
 
     with run_folder.locked(run_dir):
         _check(config, run_dir, resume=resume, processes=processes)
-        start = None if init is None else _pipeline_of(init)
+        goes_on = resume and checkpoints.steps(run_dir / "checkpoints")
+        if init is not None and goes_on and launch.ranks().is_first:
+            # No error: a job that begins and goes on by one command asks for both.
+            text = "%s: goes on from its own checkpoint, so --init %s is passed over"
+            log.info(text, shown(run_dir), shown(init))
+        start = None if init is None or goes_on else _pipeline_of(init)
         hook = None
         if config.evaluation.every is not None:
             hook = during_training(
@@ -266,7 +271,10 @@ def _resume(trainer: Trainer[Any], run_dir: Path, *, asked: bool) -> None:
 def _start_record(trainer: Trainer[Any], info: DataInfo) -> dict[str, Any]:
     """Write `config.yaml` and `provenance.json`; a resumed run adds its seconds."""
     path = trainer.run_dir / "provenance.json"
-    before = json.loads(path.read_text()) if path.exists() and trainer.steps_done else {}
+    known = path.exists() and trainer.steps_done
+    before = run_folder.read_record(trainer.run_dir) if known else {}
+    if known and not before:
+        log.warning("%s: held no record of the run, and is written anew", shown(path))
     record = provenance() | {
         "steps": trainer.steps_done,
         "seconds": round(trainer.seconds, 1),

@@ -54,14 +54,16 @@ def test_the_numbers_are_printed_and_written_beside_the_samples(sets):
         assert "torch" in metric["protocol"]["versions"]
 
 
-def test_of_shards_the_numbers_lie_beside_them(sets):
+@pytest.mark.parametrize("pattern", ["part-*.tar", "part-{0..1}.tar", "part-[01].tar"])
+def test_of_shards_the_numbers_lie_beside_them(sets, pattern):
     for shard in (0, 1):
         with tarfile.open(sets / f"part-{shard}.tar", "w") as tar:
             for file in sorted((sets / "train").glob(f"*{shard}.png")):
                 tar.add(file, file.name)
-    done = run(sets / "part-*.tar", "--reference", sets / "real", "--metric", "kid", *DIGITS)
+    done = run(sets / pattern, "--reference", sets / pattern, "--metric", "kid", *DIGITS)
     assert done.exit_code == 0, done.output
-    assert json.loads((sets / "part-evaluation.json").read_text())["samples"]["count"] == 8
+    found = json.loads((sets / "part-evaluation.json").read_text())
+    assert (found["samples"]["count"], found["reference"]["count"]) == (8, 8)
 
 
 def test_json_weights_metrics_and_a_part_of_the_reference(sets, tmp_path):

@@ -78,6 +78,7 @@ def test_memory_and_streaming_agree():
         ((torch.zeros(3, 8, 8, dtype=torch.int64), 0), r"expected uint8, or float in \[0, 1\]"),
         ((WHITE, "cat"), r"item 1: label 'cat'; expected a whole number"),
         ((WHITE, 0.5), r"item 1: label 0.5; expected a whole number"),
+        ((WHITE, float("inf")), r"item 1: label inf; expected a whole number"),
         ((WHITE, -3), r"image 1 has label -3, outside 0..0"),
         (WHITE, r"1 of 2 items have no label"),
         (OSError("disk"), r"item 1: can't be read \(disk\)"),

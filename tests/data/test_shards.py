@@ -1,11 +1,13 @@
 import gzip
 import io
 import json
+import re
 import tarfile
 
 import pytest
 import torch
 
+import genkit.rows.archives
 from genkit.data import open_data
 from genkit.data.inspect import inspect
 from genkit.data.pack import pack
@@ -13,6 +15,7 @@ from genkit.data.readers.folder import FolderData
 from genkit.data.readers.shards import ShardsData
 from genkit.errors import DataError
 from genkit.files import cache_folder
+from genkit.rows.base import MemoryRows
 from genkit.rows.files import open_path
 
 from .pictures import cut, write, write_classes
@@ -189,8 +192,43 @@ def test_test_shards_are_never_trained_on(tmp_path, png):
     (tmp_path / "set" / "photos-0.tar").unlink()
     with pytest.raises(DataError, match=r"only of test, .*data.root='.*/\*.tar'"):
         open_data(config(tmp_path / "set"))
-    # What the message advises.
-    assert len(open_data(config(tmp_path / "set" / "*.tar"))) == 1
+
+
+@pytest.mark.parametrize("names", [["test-0.tar"], ["test-0.tar", "val-0.tar"], ["test-0.tgz"]])
+def test_what_a_set_without_a_train_part_advises_trains_on_what_there_is(tmp_path, png, names):
+    for name in names:
+        shard = archive(tmp_path / "set" / f"{name[:-4]}.tar", [("0.png", png)])
+        if name.endswith(".tgz"):
+            shard.with_suffix(".tgz").write_bytes(gzip.compress(shard.read_bytes()))
+            shard.unlink()
+    with pytest.raises(DataError, match=r"data.root='(.*)'") as refused:
+        open_data(config(tmp_path / "set"))
+    advised = re.search(r"data.root='(.*)'", str(refused.value))[1]
+    assert len(open_data(config(advised))) == len(names)
+
+
+def test_parts_that_are_not_read_are_said(tmp_path, png, caplog):
+    for name in ("train-0", "test-0", "test-1", "val-0"):
+        archive(tmp_path / "set" / f"{name}.tar", [("0.png", png)])
+    with caplog.at_level("INFO", "genkit"):
+        open_data(config(tmp_path / "set"))
+    said = "of the parts only train is read, not test (2 shards), val (1 shard)"
+    assert [said in line for line in caplog.messages].count(True) == 1
+
+
+def test_shards_are_scanned_once_though_they_are_checked_before_they_are_decoded(
+    packed, monkeypatch
+):
+    scanned = []
+    scan = genkit.rows.archives.scan
+    monkeypatch.setattr(
+        genkit.rows.archives, "scan", lambda shard: scanned.append(shard) or scan(shard)
+    )
+    checked = []
+    rows = open_data(config(packed[1]), check=checked.append)
+    assert (len(scanned), len(checked)) == (3, 1)
+    assert torch.equal(rows.labels, checked[0].labels)
+    assert isinstance(rows, MemoryRows)
 
 
 def test_what_a_shard_holds_and_is_not_read_is_counted(tmp_path, png):

@@ -71,6 +71,21 @@ def test_a_terminal_that_was_closed_takes_nothing_and_hurts_nobody():
         assert stream.encoding == terminal.encoding  # it is a text stream in all else
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text", "printed"),
+    [
+        ("utf-8", "runs/caf\udce9", b"runs/caf\\udce9"),
+        ("ascii", "runs/caf\u00e9", b"runs/caf\\xe9"),
+        ("utf-8", "runs/caf\u00e9", "runs/caf\u00e9".encode()),
+    ],
+)
+def test_what_an_encoding_lacks_is_printed_as_escapes(tmp_path, encoding, text, printed):
+    path = tmp_path / "printed"
+    with path.open("w", encoding=encoding) as file:
+        Printed(file).write(text)
+    assert path.read_bytes() == printed
+
+
 def test_no_file_takes_the_place_of_a_stream_that_is_closed(tmp_path):
     code = (
         "import os, sys\n"

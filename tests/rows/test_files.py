@@ -311,6 +311,24 @@ def test_a_zip_without_a_table_is_read_as_the_folder_that_was_packed(tmp_path):
     assert packed.left_out.reasons == {".txt": 1}
 
 
+def test_a_zip_of_any_depth_is_read(tmp_path):
+    picture = png_bytes(pictures(1)[0])
+    deep = write_zip(tmp_path / "deep.zip", [("a/" * 5_000 + "0.png", picture)])
+    rows = open_path(deep)
+    assert (len(rows), rows.labels) == (1, None)
+    assert rows.read([0])["image"].shape == (1, 3, 8, 8)
+
+
+@pytest.mark.parametrize("word", ["1" * 5_000, "9" * 19, "12345678901234567890"])
+def test_words_of_more_digits_than_a_number_has_are_classes_by_name(tmp_path, word):
+    root = write_folder(tmp_path / "set", pictures(2))
+    rows = [{"file_name": f"00000{i}.png", "label": w} for i, w in enumerate((word, "2"))]
+    (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    opened = open_path(root)
+    assert opened.class_names == tuple(sorted((word, "2")))
+    assert opened.class_numbers.tolist() == opened.labels.tolist()
+
+
 def test_a_zip_holds_its_table_below_a_folder_too(tmp_path):
     images = pictures(2)
     members = [(f"set/x/{i}.png", png_bytes(image)) for i, image in enumerate(images)]

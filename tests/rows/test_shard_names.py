@@ -54,8 +54,12 @@ def test_a_range_in_braces_names_shards_one_by_one(tmp_path):
     ]
     with pytest.raises(DataError, match=r"2 of 4 shards are missing, the first is train-012"):
         find_shards(tmp_path / "train-{010..013}.tar")
-    with pytest.raises(DataError, match=r"names .* shards"):
-        find_shards(tmp_path / "train-{0..99999999}.tar")
+
+
+@pytest.mark.parametrize("name", ["{0..99999999}", "{0..999999}-{0..999999}", "{3..1}"])
+def test_a_range_that_can_hardly_be_meant_is_refused(tmp_path, name):
+    with pytest.raises(DataError, match=r"names .* shards; write the lower number first"):
+        find_shards(tmp_path / f"train-{name}.tar")
 
 
 def test_a_missing_shard_says_where_a_relative_path_begins(tmp_path, monkeypatch):

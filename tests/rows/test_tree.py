@@ -101,6 +101,16 @@ def test_links_to_folders_elsewhere_are_followed_once_and_end(tmp_path):
     assert has_pictures(tmp_path / "set")
 
 
+def test_folders_elsewhere_that_link_to_each_other_are_read_once(tmp_path):
+    for i in range(12):
+        write(tmp_path / "far" / str(i), f"{i}.png")
+        for other in range(12):  # 12! ways through them
+            (tmp_path / "far" / str(i) / f"to-{other}").symlink_to(f"../{other}")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "cat").symlink_to("../far/0")
+    assert len(folder_tree(tmp_path / "set").names) == 12
+
+
 def test_an_empty_folder_is_said(tmp_path):
     write(tmp_path, "cat/0.png", "dog/0.png")
     (tmp_path / "eel").mkdir()

@@ -39,6 +39,15 @@ def test_a_checkpoint_cut_in_half_is_passed_over_and_named(tmp_path, caplog):
         checkpoints.load(tmp_path, 2)
 
 
+@pytest.mark.parametrize("meta", ["[]", "null", "3", "{}", '{"format": "1"}', "", '{"format": 1}'])
+def test_a_checkpoint_whose_record_is_none_is_passed_over_and_named(tmp_path, caplog, meta):
+    save(tmp_path, 1)
+    broken = save(tmp_path, 2) / "meta.json"
+    broken.write_text(meta)
+    assert checkpoints.load_newest(tmp_path)[1]["step"] == 1
+    assert str(broken.parent) in caplog.text
+
+
 def test_an_unfinished_write_is_no_checkpoint(tmp_path):
     save(tmp_path, 1)
     half = tmp_path / ".tmp-step-0000002"

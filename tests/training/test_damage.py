@@ -6,10 +6,13 @@ import pytest
 from families_at_hand import tiny
 from PIL import Image
 
-from genkit.config import to_tree
+from genkit.config import reader, to_tree
+from genkit.data import open_data
 from genkit.errors import CheckpointError, DataError
 from genkit.family import resolve
+from genkit.rows.batch import DataInfo
 from genkit.training import checkpoints
+from genkit.training.damage import Damage
 from genkit.training.loop import Loop
 from genkit.verbs.train import train
 
@@ -92,3 +95,15 @@ def test_an_evaluation_that_fails_costs_no_step(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no such weights"):
         train(config, out=tmp_path / "run")
     assert saved(tmp_path / "run") == 3
+
+
+def test_damage_explains_nothing_of_a_set_whose_files_are_not_known(tmp_path):
+    for side in "ab":
+        for i in range(6):
+            noise(tmp_path / "pairs" / side / f"{i}.png", i)
+    cut(tmp_path / "pairs" / "a" / "3.png")
+    section = reader("paired")(root=tmp_path / "pairs", image_size=16, on_error="skip")
+    damage = Damage(DataInfo.of(open_data(section)), str(section.root))
+    facts = damage.facts()
+    assert facts["broken"] == ["a/3.png"]
+    assert not damage.explains(facts | {"data": "of other images"})

@@ -67,3 +67,14 @@ def test_a_setting_that_may_say_what_a_network_is_is_never_passed_over(run, sect
     edit(run, section, gates=True)
     with pytest.raises(CheckpointError, match=rf"{section}.gates=True .*what the networks are"):
         open_run(run)
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}"])
+def test_a_run_whose_record_is_damaged_writes_it_anew_as_the_refusal_says(run, caplog, record):
+    (run / "provenance.json").write_text(record)
+    advice = rf"provenance.json: holds no record .*`genkit train {run} --resume`"
+    with pytest.raises(CheckpointError, match=advice):
+        export(run)
+    assert train(run, resume=True) == run
+    assert "held no record of the run, and is written anew" in caplog.text
+    assert export(run).is_dir()

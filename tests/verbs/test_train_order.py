@@ -79,6 +79,27 @@ def test_missing_weights_labels_and_images_are_refused_before_any_pixel(photos, 
     assert not (run / "config.yaml").exists()
 
 
+def test_weights_to_start_from_are_passed_over_by_a_run_that_goes_on(photos, tmp_path, caplog):
+    run = begun(of(photos), tmp_path / "run")
+    with caplog.at_level("INFO", "genkit"):
+        refused(of(photos, "dcgan"), run, "a picture", AssertionError, resume=True, init="nowhere")
+    assert "goes on from its own checkpoint, so --init nowhere is passed over" in caplog.text
+
+
+@pytest.mark.parametrize("meta", ["[]", '{"step": "x"}', "{}", ""])
+def test_a_checkpoint_whose_record_is_none_does_not_end_a_resume_in_a_traceback(
+    photos, tmp_path, meta
+):
+    run = begun(of(photos), tmp_path / "run")
+    (checkpoints.folder_of(run / "checkpoints", 4) / "meta.json").write_text(meta)
+    run_folder.check(of(photos), run, resume=True)
+
+
+def test_a_config_whose_name_is_too_long_is_refused_in_one_line():
+    with pytest.raises(ConfigError, match=r"characters left out.*: File name too long$"):
+        train("a" * 5_000)
+
+
 def test_a_tracker_that_is_not_there_is_refused_though_its_folder_lies_about(photos, tmp_path):
     (tmp_path / "wandb").mkdir()
     refused(of(photos, trainer={"trackers": ["wandb"]}), tmp_path / "run", "wandb", ConfigError)

@@ -221,7 +221,7 @@ def _parts(item: object, where: str) -> tuple[object, int | None]:
         return image, None
     try:
         number = int(label)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or number != label:
         raise DataError(f"{where}: label {label!r}; expected a whole number from 0")
