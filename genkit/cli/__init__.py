@@ -27,6 +27,7 @@ from genkit.cli.sample import sample
 from genkit.cli.train import train
 from genkit.errors import UNFINISHED, GenkitError, Unfinished
 from genkit.launch.output import handler, lost_output, printed
+from genkit.launch.signals import end_with_work
 
 
 class _Group(TyperGroup):
@@ -115,6 +116,8 @@ def _settings(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; without arguments, those that the process was started with."""
+    if arguments is None:
+        end_with_work()
     with printed():
         app(args=None if arguments is None else list(arguments), prog_name="genkit")
 

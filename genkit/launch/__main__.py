@@ -15,12 +15,14 @@ from typing import NoReturn
 from genkit.errors import UNFINISHED, GenkitError, Unfinished
 from genkit.launch.output import printed
 from genkit.launch.ranks import leave, ranks
+from genkit.launch.signals import end_with_work
 from genkit.launch.together import INTERRUPTED, error_file, trace_file
 
 
 def be_one(folder: Path, parent: int) -> NoReturn:
     """Be one rank of those that the process `parent` has started; their files are in the folder."""
     end_with(parent)
+    end_with_work()
     me = ranks()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("genkit").setLevel(logging.INFO if me.is_first else logging.ERROR)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
@@ -23,32 +24,6 @@ STOPPING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, nam
 SAME_S = 1.0  # SIGINT again within this time is the same one, sent to a process and to its group
 
 Handler = Callable[[int, FrameType | None], Any]
-
-
-@contextmanager
-def handled(handler: Handler) -> Iterator[None]:
-    """Let `handler` have the signals meanwhile; outside of the main thread nothing changes."""
-    if threading.current_thread() is not threading.main_thread():  # only there can one be set
-        yield
-        return
-    wanted = [n for n in STOPPING if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in wanted}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, signal.SIG_DFL if old is None else old)
-
-
-@contextmanager
-def unfinished(message: str) -> Iterator[None]:
-    """Let a signal raise `Unfinished` at once, for times when there is nothing to save."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Unfinished(message)
-
-    with handled(stop):
-        yield
 
 
 class StopRequest:
@@ -73,6 +48,69 @@ class StopRequest:
                 raise KeyboardInterrupt
             self._interrupted = self._interrupted or now
         self.asked = self.asked or number
+
+    def forget(self) -> int | None:
+        """The signal that asked, as if it had not come yet."""
+        number = self.asked
+        self.__init__()  # type: ignore[misc]
+        return number
+
+
+_request: ContextVar[StopRequest | None] = ContextVar("request", default=None)
+_ends_here = False
+
+
+def request() -> StopRequest:
+    """That of the work which is being done, so that one signal asks once; else a new one."""
+    current = _request.get()
+    return StopRequest() if current is None else current
+
+
+def end_with_work() -> None:
+    """Say that this process ends with its work: what stopped it once does not end it otherwise."""
+    global _ends_here
+    _ends_here = True
+
+
+@contextmanager
+def handled(handler: Handler) -> Iterator[None]:
+    """Let `handler` have the signals meanwhile; outside of the main thread nothing changes."""
+    if threading.current_thread() is not threading.main_thread():  # only there can one be set
+        yield
+        return
+    wanted = [n for n in STOPPING if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in wanted}
+    try:
+        yield
+    except Unfinished:
+        if _ends_here:
+            before = dict.fromkeys(before, signal.SIG_IGN)
+        raise
+    finally:
+        for number, old in before.items():
+            signal.signal(number, signal.SIG_DFL if old is None else old)
+
+
+@contextmanager
+def unfinished(message: str) -> Iterator[None]:
+    """Let a signal raise `Unfinished` at once, for times when there is nothing to save.
+
+    Once the work was asked to stop, here or by what it calls, it is let end as it does.
+    """
+    stop = request()
+    token = _request.set(stop)
+
+    def take(number: int, frame: FrameType | None) -> None:
+        first = not stop
+        stop.take(number)
+        if first:
+            raise Unfinished(message)
+
+    try:
+        with handled(take):
+            yield
+    finally:
+        _request.reset(token)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from genkit.errors import UNFINISHED, GenkitError, LaunchError, Unfinished
 from genkit.launch.ranks import environment, ranks
-from genkit.launch.signals import StopRequest, handled
+from genkit.launch.signals import handled, request
 
 T = TypeVar("T")
 
@@ -71,8 +71,9 @@ def run_together(
             result: T = pickle.loads((Path(folder) / "result").read_bytes())
             return result
     if error is None:  # a signal ended the ranks: it does here what it does without them
-        assert group.stop.asked is not None
-        signal.raise_signal(group.stop.asked)
+        number = group.stop.forget()
+        assert number is not None
+        signal.raise_signal(number)
         raise KeyboardInterrupt
     raise error
 
@@ -90,7 +91,7 @@ class _Group:
     """The ranks of one call."""
 
     def __init__(self) -> None:
-        self.stop = StopRequest()
+        self.stop = request()
         self._ranks: list[subprocess.Popen[bytes]] = []
 
     def start(self, folder: str, processes: int, *, on_gpus: bool) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from genkit.launch.signals import StopRequest, handled
+from genkit.launch.signals import StopRequest, handled, request
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def stop_request() -> Iterator[StopRequest]:
 
     Workers of the loader that end from then on are no error: what ends the run may end them too.
     """
-    stop = StopRequest()
+    stop = request()
     watched: list[Any] = []
 
     def take(number: int, frame: FrameType | None) -> None:

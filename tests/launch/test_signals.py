@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -94,3 +96,38 @@ def test_a_helper_outlives_what_is_sent_to_its_group():
     assert os.read(read, 5) == b"lives"
     os.close(read)
     os.close(write)
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_what_comes_again_while_work_ends_does_not_end_it_otherwise(number):
+    """As when a scheduler signals a launcher, which passes it on, and its ranks."""
+    code = (
+        "import os, sys\n"
+        "from genkit.errors import Unfinished\n"
+        "from genkit.launch.signals import end_with_work, unfinished\n"
+        f"again = lambda: os.kill(os.getpid(), {int(number)})\n"
+        "end_with_work()\n"
+        "try:\n"
+        "    with unfinished('once'):\n"
+        "        try:\n"
+        "            again()\n"
+        "        finally:\n"
+        "            again()\n"
+        "except Unfinished:\n"
+        "    again()\n"
+        "    sys.exit(75)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (75, b"")
+
+
+def test_a_request_that_inner_work_has_taken_is_no_new_one_for_the_outer():
+    with unfinished("early"):
+        stop = signals.request()
+        with handled(lambda number, frame: stop.take(number)):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # the same one, passed on late
+        with unfinished("late"):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert stop
+    assert not signals.request()
