@@ -29,7 +29,7 @@ fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-export PYTHONPATH="$scratch/site:$PWD${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH="$PWD:$scratch/site${PYTHONPATH:+:$PYTHONPATH}"
 export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$scratch/inductor}
 if [ "${GPU_REHEARSAL:-}" = 1 ]; then
     export ACCELERATE_USE_CPU=true CUDA_VISIBLE_DEVICES=
@@ -51,6 +51,20 @@ PY
         echo "installed $(wc -l < "$scratch/wheels") wheels in $(($(date +%s) - started)) s"
     fi
 fi
+# The checkout is not installed there, and genkit asks for its own version.
+"$python" - "$scratch/site" <<'PY'
+import importlib.metadata, pathlib, sys, tomllib
+
+project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]
+try:
+    importlib.metadata.version(project["name"])
+except importlib.metadata.PackageNotFoundError:
+    about = pathlib.Path(sys.argv[1]) / f"{project['name']}-{project['version']}.dist-info"
+    about.mkdir(parents=True)
+    lines = [f"Name: {project['name']}", f"Version: {project['version']}"]
+    lines += [f"Requires-Dist: {needed}" for needed in project["dependencies"]]
+    (about / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, ""]))
+PY
 "$python" -c 'import genkit, diffusers, accelerate, pytest' || {
     echo "gpu.sh: something is missing; pack it with benchmarks/gpu-pack.sh, or pip install -e '.[dev]'" >&2
     exit 2

@@ -172,7 +172,8 @@ def ddpm_large(room: Room) -> Iterator[Row]:
     """The same, batches of 256 and 512."""
     for batch in (256, 512):
         half = Room(room.out, time.time() + room.left / (2 if batch == 256 else 1))
-        players = (_example("cifar10", batch, THEIRS), _denoiser("cifar10", batch, OURS))
+        ours = _denoiser("cifar10", batch, OURS, extras=("count",))
+        players = (_example("cifar10", batch, THEIRS), ours)
         more = [_denoiser("cifar10", batch, f"{OURS}, compiled, channels last", BOTH)]
         for row in half.play(*players, *_compiled(*more), rounds=5):
             yield {"kind": "speed", "work": f"DDPM step, 35.7 M weights, batch {batch}", **row}
