@@ -101,7 +101,7 @@ def run_part(part: Part, seconds: float, out: Path) -> str:
             env=environment,
             stdout=file,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            preexec_fn=os.setpgrp,  # no session of its own, which would outlive the lease's end
         )
         why = ""
         try:
@@ -126,6 +126,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def run_all(names: Sequence[str] | None, out: Path, started: float, budget: float) -> None:
     """Run the parts in order, each if there is time for it, and say what happens."""
     chosen = plan(names, results(out))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the part that is running
     for i, (part, why_not) in enumerate(chosen):
         still = [later for later, reason in chosen[i + 1 :] if not reason]
         left = started + budget - time.time()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from typing import Any, ClassVar
 
@@ -107,6 +110,24 @@ def test_the_real_run_is_one_that_genkit_takes(tmp_path, monkeypatch, packed, ti
     assert settings.trainer.steps == 10**6
     assert settings.optim.schedule == "constant"
     assert tiny or (packed or "glyphs") == settings.data.kind
+
+
+def test_a_run_that_is_ended_ends_its_part(tmp_path):
+    script = tmp_path / "hang"
+    script.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nsleep 60\n")
+    script.chmod(0o755)
+    code = (
+        "import sys, time; from benchmarks import gpu; from pathlib import Path\n"
+        f"sys.executable = {str(script)!r}; gpu.run_all(['card'], Path({str(tmp_path)!r}), "
+        "time.time(), 500)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=gpu.ROOT)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(timeout=30) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 # -- turns -----------------------------------------------------------------------------------------
