@@ -55,7 +55,7 @@ Given = Annotated[
     ),
 ]
 Device = Annotated[str | None, _option("NAME", "E.g. cpu, cuda:1; default a GPU if there is one.")]
-Grid = Annotated[Path | None, _option("FILE.png", "A sheet, one row per class.", _PICTURES)]
+Grid = Annotated[Path | None, _option("FILE.png", "A sheet, a named row per class.", _PICTURES)]
 Walk = Annotated[
     Path | None,
     _option("FILE.png|FILE.gif", "A walk between samples: strip or film.", _PICTURES),
@@ -65,7 +65,7 @@ Way = Annotated[
     _option(
         "FILE.png",
         "Of a few images (or --labels) three strips: into the noise, out of it, and what the "
-        "network sees in it. Diffusion models only.",
+        "network sees in it, with its timesteps. Diffusion models only.",
         _PICTURES,
     ),
 ]

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from genkit.errors import PipelineError
 from genkit.files import write_whole
-from genkit.images import grid, to_pil, to_uint8
-from genkit.pipelines.given import renamed
+from genkit.images import sheets, to_uint8
+from genkit.images.sheets import Line
+from genkit.pipelines.given import class_of, renamed
 from genkit.pipelines.walks import FromNoise
 
 _COLUMNS = 9  # of a sheet of variants
@@ -31,7 +32,7 @@ def save_grid(
     batch_size: int = 64,
     **asked: Any,
 ) -> Path:
-    """The path of a sheet of samples: one row per class, or 8 rows without classes.
+    """The path of a sheet of samples: one row per class, named, or 8 rows without classes.
 
     Args:
         pipeline: A `Pipeline` whose images come from noise.
@@ -52,7 +53,10 @@ def save_grid(
     classes = cycle and [cycle[r % len(cycle)] for r in range(rows) for _ in range(columns)]
     drawing = {"seed": seed, "label": classes, "batch_size": batch_size}
     parts = pipeline.stream(range(rows * columns), **drawing, **asked)
-    return _save(path, [_sheet(torch.cat([made["image"] for _, made in parts]), columns)])
+    images = torch.cat([made["image"] for _, made in parts])
+    names = None if classes is None else _words(pipeline, classes)
+    title = f"seed {seed}, images 0 to {len(images) - 1}"
+    return _save(path, [_sheet(sheets.lines_of(images, columns, names), title)])
 
 
 def save_interpolation(
@@ -98,10 +102,17 @@ def save_interpolation(
         ]
         # In a loop each leg leaves its last image to the next one.
         walks.append(torch.cat([leg[:-1] for leg in legs] if moving else legs))
+    names = [""] if cycle is None else _words(pipeline, cycle)
+    title = f"seed {seed}"
     if not moving:
-        return _save(path, [_sheet(torch.cat(walks), length)])
+        ends = ["image 0", *[""] * (length - 2), "image 1"]
+        walked = enumerate(zip(walks, names, strict=True))
+        lines = [Line(walk, name, () if i else ends) for i, (walk, name) in walked]
+        return _save(path, [_sheet(lines, title)])
+    starts = range(0, len(walks), 10)
     frames = torch.stack(walks, dim=1)  # (T, K, C, H, W)
-    return _save(path, [_sheet(frame, min(len(frame), 10)) for frame in frames])
+    films = [[Line(f[i : i + 10], above=names[i : i + 10]) for i in starts] for f in frames]
+    return _save(path, [_sheet(lines, title) for lines in films])
 
 
 def save_variants(
@@ -131,7 +142,12 @@ def save_variants(
     drawing = {"seed": seed, "image": image, "batch_size": batch_size}
     parts = pipeline.stream(range(count), **drawing, **asked)
     images = torch.cat([image[None], *(made["image"] for _, made in parts)])
-    return _save(path, [_sheet(images, min(len(images), _COLUMNS))])
+    above = ["given", *map(str, range(count))]
+    lines = [
+        Line(images[i : i + _COLUMNS], above=above[i : i + _COLUMNS])
+        for i in range(0, len(images), _COLUMNS)
+    ]
+    return _save(path, [_sheet(lines, f"seed {seed}")])
 
 
 def save_trajectory(
@@ -164,10 +180,21 @@ def save_trajectory(
         )
     asked = renamed(asked)
     count = count or (4 if asked.get("label") is None else len(asked["label"]))
+    _, cycle = _classes(pipeline, asked)
+    labels = [] if cycle is None else [cycle[i % len(cycle)] for i in range(count)]
+    words = [f"{word}, " for word in _words(pipeline, labels)] or [""] * count
     way = pipeline.trajectory(count, frames, seed=seed, **asked)
-    rows = (way.noised, way.noisy, way.predicted)  # each (T, B, C, H, W)
-    strips = [to_uint8(torch.cat([row[:, i] for row in rows])) for i in range(count)]
-    return _save(path, [torch.cat([_sheet(strip, frames) for strip in strips], dim=1)])
+    lines = []
+    for i, word in enumerate(words):
+        noised, noisy, predicted = (
+            to_uint8(row[:, i]) for row in (way.noised, way.noisy, way.predicted)
+        )
+        lines += [
+            Line(noised, f"{word}{i}:\ninto noise", way.noised_at),
+            Line(noisy, "out of noise", way.noisy_at),
+            Line(predicted, "what it is\ntaken for"),
+        ]
+    return _save(path, [_sheet(lines, f"seed {seed}; above the pictures: {way.unit}")])
 
 
 def _classes(
@@ -191,8 +218,16 @@ def _walk(pipeline: Any, first: int, second: int, length: int, **options: Any) -
     return to_uint8(unit * 2 - 1)
 
 
-def _sheet(images: Tensor, columns: int) -> Tensor:
-    return grid(images, columns, scale=max(1, _SIDE // images.shape[-1]))
+def _words(pipeline: Any, labels: Sequence[int]) -> list[str]:
+    """What a sheet calls the classes with these numbers."""
+    column = class_of(pipeline)
+    names = None if column is None else column.names
+    return [sheets.word_for(label, names) for label in labels]
+
+
+def _sheet(lines: Sequence[Line], title: str) -> Image.Image:
+    scale = max(1, _SIDE // lines[0].images.shape[-1])
+    return sheets.sheet(lines, scale=scale, title=title)
 
 
 def _checked(path: Path | str, suffixes: tuple[str, ...]) -> Path:
@@ -202,9 +237,8 @@ def _checked(path: Path | str, suffixes: tuple[str, ...]) -> Path:
     return path
 
 
-def _save(path: Path, sheets: Sequence[Tensor]) -> Path:
+def _save(path: Path, pictures: Sequence[Image.Image]) -> Path:
     """One sheet as PNG, several as GIF, renamed into place."""
-    pictures: list[Image.Image] = [to_pil(sheet) for sheet in sheets]
     rest: dict[str, Any] = {}
     if len(pictures) > 1:
         rest = {"save_all": True, "append_images": pictures[1:], "duration": 60, "loop": 0}

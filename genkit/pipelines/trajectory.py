@@ -5,6 +5,7 @@ Legend: B batch, C channels, H W height and width in px.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,11 @@ from torch import Tensor
 
 from genkit.errors import PipelineError
 from genkit.noise import predictions
+from genkit.noise.levels import FLOW_TIME
 from genkit.pipelines import schedulers
 from genkit.pipelines.base import fitting
+
+_UNITS = {"timesteps": "timestep", "edm": "noise level sigma", "flow": "time, 1 = noise"}
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,17 @@ class Trajectory:
         noisy: The images on their way, as the network sees them, and as they end.
         predicted: What the network takes them for.
         noised: The way there: the final images under evenly growing noise.
+        noisy_at: How noisy each frame of `noisy` is, in words; the last is "image".
+        noised_at: The same of `noised`.
+        unit: What these say: the timestep, the time, or the noise level.
     """
 
     noisy: Tensor
     predicted: Tensor
     noised: Tensor
+    noisy_at: tuple[str, ...]
+    noised_at: tuple[str, ...]
+    unit: str
 
 
 def trajectory(
@@ -51,9 +61,11 @@ def trajectory(
     rows, options = pipeline.asked(None, **asked)
     given = rows.batch(rows.read(range(count), rows.taken), pipeline.device)
     ways: list[tuple[Tensor, Tensor]] = []
+    times: list[str] = []
 
     def watch(seen: Tensor, output: Tensor, x: Tensor, time: Tensor) -> None:
         ways.append((seen.cpu(), predicted_image(pipeline.scheduler, output, seen, x, time).cpu()))
+        times.append(_said(pipeline.scheduler, time))
 
     noise = pipeline.begin(range(count), seed, given, options)
     eps = noise.x.clone()
@@ -62,7 +74,20 @@ def trajectory(
     ways.append((final, final))
     chosen = torch.linspace(0, len(ways) - 1, frames).round().long().tolist()
     noisy, predicted = (torch.stack([ways[i][k] for i in chosen]) for k in (0, 1))
-    return Trajectory(noisy, predicted, _noised(pipeline.scheduler, final, eps, frames))
+    noised = _noised(pipeline.scheduler, final, eps, frames)
+    noisy_at = tuple([*times, "image"][i] for i in chosen)
+    between = schedulers.times_between(pipeline.scheduler, frames)
+    noised_at = tuple(_said(pipeline.scheduler, time) for time in between)
+    unit = _UNITS[schedulers.kind_of(pipeline.scheduler)]
+    return Trajectory(noisy, predicted, noised, noisy_at, noised_at, unit)
+
+
+def _said(scheduler: Any, time: Tensor) -> str:
+    """How noisy a network with this scheduler is told at `time` that its images are."""
+    kind, value = schedulers.kind_of(scheduler), float(time.reshape(-1)[0])
+    if kind == "timesteps":
+        return f"{value:.0f}"
+    return f"{math.exp(4 * value):.2g}" if kind == "edm" else f"{value / FLOW_TIME:.2f}"
 
 
 def predicted_image(

@@ -13,6 +13,7 @@ from torch import Tensor
 from genkit import images
 from genkit.errors import TrainingError
 from genkit.files import write_whole
+from genkit.images import sheets
 from genkit.training import checkpoints
 from genkit.training.diversity import Numbers, Yardstick, worth_measuring
 from genkit.training.overfit import OneBatch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from genkit.training.trainer import Trainer
 
 SAMPLES = "samples"
+_LEAST = 24  # px; smaller pictures are enlarged by a whole factor, so that names fit beside them
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Sheet:
     Attributes:
         images: (N, C, H, W) in [-1, 1].
         title: What they are, such as "before and after"; part of the file's name, except "samples".
-        columns: Pictures in a row; None = as many as rows.
-        labels: (N,) the classes that the pictures were asked for, or None.
+        columns: Pictures in a row; None = as many as rows, or all of a class.
+        labels: (N,) the classes that the pictures were asked for, or None; each begins a row.
         samples: Whether they are new pictures, to be as varied as the `image` of the batches: then
             the training doctor measures them. Of several such sheets it takes the first.
     """
@@ -42,11 +44,17 @@ class Sheet:
     labels: Tensor | None = None
     samples: bool = True
 
-    @property
-    def png(self) -> bytes:
-        """The pictures in a grid, as a file."""
-        columns = self.columns or max(1, round(len(self.images) ** 0.5))
-        return images.png_bytes(images.grid(images.to_uint8(self.images), columns))
+    def png(self, names: Sequence[str] | None = None) -> bytes:
+        """The pictures in rows as a file, with their classes beside them.
+
+        Args:
+            names: Of all classes; None = they have none.
+        """
+        labels = None if self.labels is None else self.labels.tolist()
+        words = labels and [sheets.word_for(label, names) for label in labels]
+        lines = sheets.lines_of(images.to_uint8(self.images), self.columns, words)
+        scale = max(1, -(-_LEAST // self.images.shape[-2]))
+        return sheets.png_of(sheets.sheet(lines, scale=scale))
 
     def file_name(self, step: int) -> str:
         """step-0000500.png of samples, step-0000500-before-and-after.png of others."""
@@ -55,26 +63,29 @@ class Sheet:
 
 
 def classes_on_sheet(classes: int, count: int) -> tuple[Tensor, int | None]:
-    """The labels of a sheet with one row for each class, and its columns.
+    """The labels of a sheet with rows for each class, and its columns.
 
-    Of more classes than pictures there are as many as pictures, evenly spread, in no such rows.
+    Where there are few classes each has several rows, so that the sheet is about square. Of more
+    classes than pictures there are as many as pictures, evenly spread, in no such rows.
 
     Args:
         classes: K.
         count: Pictures on the sheet, at most.
 
     Returns:
-        (N,) int64 with N <= count, and N / K, or None where that is no whole number.
+        (N,) int64 with N <= count, sorted, and the pictures in a row; None where classes have one
+        each.
     """
     if classes > count:
         return torch.arange(count) * classes // count, None
-    columns = count // classes
-    return torch.arange(classes).repeat_interleave(columns), columns
+    each = count // classes
+    rows = max(1, round((each / classes) ** 0.5))
+    return torch.arange(classes).repeat_interleave(each), -(-each // rows)
 
 
-def _refuse_one_name(sheets: Sequence[Sheet]) -> None:
-    names = [sheet.file_name(0) for sheet in sheets]
-    twice = next((sheet.title for sheet in sheets if names.count(sheet.file_name(0)) > 1), None)
+def _refuse_one_name(shown: Sequence[Sheet]) -> None:
+    names = [sheet.file_name(0) for sheet in shown]
+    twice = next((sheet.title for sheet in shown if names.count(sheet.file_name(0)) > 1), None)
     if twice is not None:
         raise TrainingError(f"preview: two sheets would be one file, {twice!r}; give other titles")
 
@@ -98,11 +109,12 @@ class Previews:
             return {}
         folder = trainer.run_dir / "previews"
         with torch.no_grad(), checkpoints.explained(f"preview {folder}"):
-            sheets = trainer.preview()
-            _refuse_one_name(sheets)
-            for sheet in sheets:
-                write_whole(folder / sheet.file_name(trainer.steps_done), sheet.png)
-            samples = next((sheet for sheet in sheets if sheet.samples), None)
+            shown = trainer.preview()
+            _refuse_one_name(shown)
+            for sheet in shown:
+                content = sheet.png(trainer.data.class_names)
+                write_whole(folder / sheet.file_name(trainer.steps_done), content)
+            samples = next((sheet for sheet in shown if sheet.samples), None)
             return {} if samples is None else self._measure(samples)
 
     def _measure(self, samples: Sheet) -> Numbers:

@@ -317,6 +317,9 @@ def test_a_trajectory_ends_at_the_images_and_noises_them_again(labelled):
     eps = noise(labelled, [0, 1], 3).x
     expected = kept.sqrt() * final + (1 - kept).sqrt() * eps
     torch.testing.assert_close(way.noised[-1], expected, atol=1e-5, rtol=0)
+    last = labelled.scheduler.config.num_train_timesteps - 1
+    assert (way.noised_at[0], way.noised_at[-1]) == ("0", str(last))
+    assert (way.noisy_at[0], way.noisy_at[-1], way.unit) == (str(last), "image", "timestep")
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v", "sample", "edm", "flow"])

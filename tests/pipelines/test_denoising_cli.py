@@ -195,7 +195,8 @@ def test_variants_of_a_picture_go_to_a_sheet_by_default(sample, run, files):
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(run / "variants.png")
     sheet = np.array(Image.open(run / "variants.png"))
-    assert sheet.shape == (4 * (CELL + 2), 4 * (9 * CELL + 2))
+    assert sheet.shape == (32 + 21 + 4 * (CELL + 2), 4 * (9 * CELL + 2))
+    sheet = sheet[-4 * (CELL + 2) :]
     cells = [sheet[8:-8:4, 8 + 4 * CELL * i :: 4][:, :SIDE] for i in range(9)]
     assert np.array_equal(cells[0], np.array(Image.open(files["picture"])))
     assert len({cell.tobytes() for cell in cells}) == 9
@@ -209,7 +210,7 @@ def test_a_variant_is_the_same_in_a_sheet_and_in_a_folder_by_two_processes(
         folder = ["--count", 5, "--batch-size", 2, "--processes", 2] if len(extra) == 2 else []
         done = sample(*words, *extra, *folder)
         assert done.exit_code == 0, done.output
-    sheet = np.array(Image.open(tmp_path / "x.png"))
+    sheet = np.array(Image.open(tmp_path / "x.png"))[-4 * (CELL + 2) :]
     for i in range(3):
         cell = sheet[8:-8:4, 8 + 4 * CELL * (i + 1) :: 4][:, :SIDE]
         assert far(cell, np.array(Image.open(tmp_path / "x" / f"{i:06d}.png"))) <= 1
@@ -246,9 +247,12 @@ def test_a_trajectory_is_three_strips_for_each_image_and_makes_no_samples(sample
     assert done.stdout.strip() == str(tmp_path / "way.png")
     assert not (run / "samples.npz").exists()
     sheet = torch.from_numpy(np.array(Image.open(tmp_path / "way.png")))
-    assert sheet.shape == (2 * 4 * (3 * CELL + 2), 4 * (10 * CELL + 2))
-    second = sheet[sheet.shape[0] // 2 :]
-    strips = [second[8 + 4 * CELL * row :: 4, 8::4][:SIDE] for row in range(3)]
+    title, words = 32, 21  # px; the words stand above the first two strips of each image
+    assert sheet.shape[0] == title + 2 * (2 * words + 3 * 4 * CELL) + 8
+    sheet = sheet[:, -4 * (10 * CELL + 2) :]
+    second = sheet[-(words + 2 * 4 * CELL + 4 * CELL + 8) :]
+    tops = [8, 8 + 4 * CELL + words, 8 + 2 * 4 * CELL + words]
+    strips = [second[top::4, 8::4][:SIDE] for top in tops]
     image = load_pipeline(run)(2, label=[0, 2], steps=12, output="np")[1, ..., 0]
     # The first strip begins with the image, the second ends with it.
     assert far(strips[1][:, 9 * CELL :][:, :SIDE].numpy(), image) <= 1
@@ -262,7 +266,7 @@ def test_a_trajectory_can_come_with_samples(sample, free, tmp_path):
     done = sample(free, *words, "--steps", 2, "--json")
     told = json.loads(done.stdout)
     assert (told["trajectory"], told["written"]) == (str(tmp_path / "way.png"), 2)
-    assert size_of(tmp_path / "way.png")[1] == 4 * 4 * (3 * CELL + 2)  # of 4 images
+    assert size_of(tmp_path / "way.png")[1] == 32 + 4 * (2 * 21 + 3 * 4 * CELL) + 8  # of 4 images
 
 
 # -- mistakes --------------------------------------------------------------------------------------

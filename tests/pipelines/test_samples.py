@@ -354,11 +354,19 @@ def test_counts_that_make_no_sense_are_refused(make, tmp_path):
 # -- pictures --------------------------------------------------------------------------------------
 
 
+def cells(path, rows: int, columns: int) -> np.ndarray:
+    """The part of a sheet that holds the pictures, right below: 16 px each, four times enlarged."""
+    height, width = rows * 72 + 8, columns * 72 + 8
+    sheet = np.asarray(Image.open(path).convert("L"))
+    assert sheet.shape[0] >= height + 16  # with a title
+    assert (sheet[: -height + 8] < 255).any()
+    return sheet[-height:, -width:]
+
+
 def test_a_grid_has_one_row_per_class(make, tmp_path):
     pipeline = make(3)
-    sheet = np.asarray(Image.open(save_grid(pipeline, tmp_path / "x.png", columns=5, seed=1)))
+    sheet = cells(save_grid(pipeline, tmp_path / "x.png", columns=5, seed=1), 3, 5)
     tile = 4 * 18  # 16 px and a gap of 2, four times enlarged
-    assert sheet.shape == (3 * tile + 8, 5 * tile + 8)
     classes = [y for y in range(3) for _ in range(5)]
     images = pipeline(15, seed=1, label=classes, output="np")[..., 0]
     for row, column in ((0, 0), (1, 2), (2, 4)):
@@ -369,15 +377,26 @@ def test_a_grid_has_one_row_per_class(make, tmp_path):
 
 def test_a_grid_shows_the_classes_that_are_asked_for(make, tmp_path):
     two = save_grid(make(3), tmp_path / "a.png", label=[2, 1], columns=4)
-    assert size_of(two) == (4 * 72 + 8, 2 * 72 + 8)
+    assert size_of(two)[1] == 32 + 2 * 72 + 8  # the title and two rows
     plain = save_grid(make(), tmp_path / "b.png")
-    assert size_of(plain) == (8 * 72 + 8, 8 * 72 + 8)
+    assert size_of(plain) == (8 * 72 + 8, 32 + 8 * 72 + 8)
+
+
+def test_a_grid_says_the_names_of_the_classes_beside_their_pictures(make, tmp_path):
+    names = ["apple", "tomato", "kiwi"]
+    named = save_grid(make(3, class_names=names), tmp_path / "a.png", columns=4)
+    other = save_grid(make(3, class_names=names[::-1]), tmp_path / "b.png", columns=4)
+    assert np.array_equal(cells(named, 3, 4), cells(other, 3, 4))
+    beside = [np.asarray(Image.open(path))[32:, : -4 * 72 - 8] for path in (named, other)]
+    middle = slice(80, 140)
+    assert not np.array_equal(*beside)
+    assert np.array_equal(*(part[middle] for part in beside))
+    assert (beside[0][middle] < 128).any()
 
 
 def test_a_strip_has_one_walk_per_class_from_one_sample_to_the_next(make, tmp_path):
     pipeline = make(3)
-    strip = np.asarray(Image.open(save_interpolation(pipeline, tmp_path / "x.png", length=6)))
-    assert strip.shape == (3 * 72 + 8, 6 * 72 + 8)
+    strip = cells(save_interpolation(pipeline, tmp_path / "x.png", length=6), 3, 6)
     ends = pipeline(2, label=1, output="np")[..., 0].astype(int)
     for column, end in ((0, ends[0]), (5, ends[1])):
         shown = strip[80 : 80 + 64 : 4, 8 + column * 72 : 8 + column * 72 + 64 : 4].astype(int)
@@ -389,7 +408,7 @@ def test_a_film_passes_every_key_image_once_and_loops(make, tmp_path):
     with Image.open(tmp_path / "x.gif") as film:
         assert film.n_frames == 3 * 4
         assert film.info["loop"] == 0
-        assert film.size == (3 * 72 + 8, 72 + 8)
+        assert film.size == (3 * 72 + 8, 32 + 21 + 72 + 8)  # title, names of classes, pictures
 
 
 def test_a_picture_of_an_unknown_kind_is_refused(make, tmp_path, full_disk):

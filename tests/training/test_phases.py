@@ -125,6 +125,9 @@ def test_a_sheet_has_a_file_of_its_own_and_only_samples_are_measured(tmp_path):
 def test_classes_have_a_row_each_or_are_evenly_spread():
     labels, columns = classes_on_sheet(3, 7)
     assert (labels.tolist(), columns) == ([0, 0, 1, 1, 2, 2], 2)
+    labels, columns = classes_on_sheet(2, 100)  # no strip of 50 x 2
+    assert (labels.tolist(), columns) == ([0] * 50 + [1] * 50, 10)
+    assert classes_on_sheet(10, 100)[1] == 10
     labels, columns = classes_on_sheet(10, 4)
     assert (labels.tolist(), columns) == ([0, 2, 5, 7], None)
 
