@@ -76,4 +76,13 @@ def shown(value: object, longest: int = _LONGEST) -> str:
     if cut > 0:
         half = longest // 2
         text = f"{text[:half]} [{cut} characters left out] {text[-half:]}"
+    return _printable(text)
+
+
+def shown_lines(text: str) -> str:
+    """A message of one or several lines as `shown` has it, whole and with its line breaks."""
+    return "\n".join(map(_printable, text.split("\n")))
+
+
+def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -25,7 +25,7 @@ from genkit.cli.machine import doctor, machine
 from genkit.cli.report import report
 from genkit.cli.sample import sample
 from genkit.cli.train import train
-from genkit.errors import UNFINISHED, GenkitError, Unfinished
+from genkit.errors import UNFINISHED, GenkitError, Unfinished, shown_lines
 from genkit.launch.output import handler, lost_output, printed
 from genkit.launch.signals import end_with_work
 
@@ -56,7 +56,7 @@ class _Group(TyperGroup):
 
 def _end(message: str, status: int) -> NoReturn:
     if message:
-        typer.echo(f"genkit: {message}", err=True)
+        typer.echo(f"genkit: {shown_lines(message)}", err=True)
     if launch.in_group():
         launch.leave(status)
     raise typer.Exit(status) from None

@@ -56,7 +56,7 @@ def check(
         # Bytes of a name that are no text become \\udcNN, as JSON itself writes them.
         typer.echo(text.encode("utf-8", "backslashreplace"))
     else:
-        Console().print(_table(found))
+        Console(markup=False, emoji=False).print(_table(found))  # a class may be called :cat:
         _print_some("same pixels", [" = ".join(names) for names in found.duplicates])
         _print_some("broken", found.broken)
         _print_some("range", found.deep)
@@ -90,25 +90,26 @@ def pack(
 
 def _table(found: Inspection) -> Table:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False, box=box.SIMPLE)
-    table.add_row(found.kind, escape(shown(found.path)))
+    table.add_column()
+    table.add_column(overflow="fold")  # and no path is cut
+    table.add_row(found.kind, shown(found.path))
     table.add_row("images", f"{found.count:,}")
     if found.parts:
         table.add_row("parts", _counts(found.parts))
     table.add_row("sizes", _counts(found.sizes))
     table.add_row("modes", _counts(found.modes))
-    table.add_row("classes", escape(_classes(found)) or "none")
+    table.add_row("classes", _classes(found) or "none")
     if found.empty:
-        table.add_row("without image", escape(_some(found.empty)))
+        table.add_row("without image", _some(found.empty))
     if found.columns:
-        table.add_row("metadata.jsonl", escape(_some(found.columns)))
+        table.add_row("metadata.jsonl", _some(found.columns))
     doubles = sum(len(names) - 1 for names in found.duplicates)
     table.add_row("duplicates", f"{doubles:,} in {len(found.duplicates):,} groups")
     table.add_row("broken", f"{len(found.broken):,}")
-    table.add_row("left out", escape(found.left_out.sentence(examples=True)))
+    table.add_row("left out", found.left_out.sentence(examples=True))
     return table
 
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genkit.errors import EvaluationError, shown
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from genkit.evaluation import Evaluation
 
+_LONGEST = 2000  # letters of a note that are printed
 
 Samples = Annotated[
     Path,
@@ -181,7 +184,6 @@ def evaluate(
     On several GPUs: [cyan]accelerate launch sample/evaluate.py samples/ --reference real/ ...[/]
     """
     from genkit import launch
-    from genkit.errors import EvaluationError
     from genkit.verbs.evaluate import compare_pairs, evaluate_samples
 
     files = dict(_pair(text) for text in weights or ())
@@ -216,7 +218,6 @@ def _given(**options: Any) -> dict[str, Any]:
 
 
 def _check_pairs(reference: str | None, asked: Collection[str]) -> Path:
-    from genkit.errors import EvaluationError
     from genkit.verbs.real_images import is_place
 
     if reference is None or not is_place(Path(reference)):
@@ -234,14 +235,12 @@ def _show(found: Evaluation, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))
         return
-    Console().print(_table(found))
+    Console(markup=False, emoji=False).print(_table(found))  # folder:cat:test is a name
     for line in (*found.warnings, *found.notes):
-        typer.echo(line)
+        typer.echo(shown(line, _LONGEST))
 
 
 def _pair(text: str) -> tuple[str, Path]:
-    from genkit.errors import EvaluationError
-
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise EvaluationError(f"--weights {text}: expected NAME=PATH, as inception-v3=weights.pth")
@@ -253,7 +252,7 @@ def _table(found: Evaluation) -> Table:
 
     from genkit.report.words import number
 
-    sizes = f"{found.samples['count']:,} samples against {found.reference['name']}"
+    sizes = f"{found.samples['count']:,} samples against {shown(found.reference['name'])}"
     table = Table(title=sizes, title_justify="left")
     table.add_column("metric")
     for name in ("value", "95 % interval", "floor"):

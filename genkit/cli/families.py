@@ -41,7 +41,7 @@ def families(
     table = Table(box=None, pad_edge=False, show_header=False)
     for name in names():
         table.add_row(f"[cyan]{name}[/]", escape(_first_line(module_name(name))))
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def _first_line(module: str) -> str:

@@ -119,7 +119,7 @@ def frontier(
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    Console().print(_table(found))
+    Console(markup=False, emoji=False).print(_table(found))
     typer.echo(
         f"* Pareto set. evals: of the network for one image. Speed: {found['speed']['how']}."
     )

@@ -55,4 +55,4 @@ def _print(checks: list[Check]) -> None:
     for check in checks:
         status = f"[{_STYLES[check.status]}]{check.status}[/]"
         table.add_row(check.name, status, escape(check.detail), escape(check.advice))
-    Console().print(table)
+    Console(emoji=False).print(table)

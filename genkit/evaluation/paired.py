@@ -39,6 +39,7 @@ MEANING = {
 TITLE = {"psnr": "Nearness, dB", "ssim": "Likeness"}
 WINDOW, DEVIATION = 11, 1.5
 K1, K2 = 0.01, 0.03
+RANGES = {"ssim": (-1.0, 1.0), "psnr": (-math.inf, math.inf)}  # others are distances
 Border = Literal["valid", "reflect"]
 BY_POSITION = "paired by position: one of the sets does not say what its pictures are called"
 
@@ -172,7 +173,10 @@ def _alike(images: Rows, originals: Rows, places: range) -> list[tuple[Tensor, T
 def _value(name: str, values: Tensor, protocol: dict[str, Any], originals: Rows) -> Value:
     better: Literal["lower", "higher"] = "lower" if name.startswith("lpips") else "higher"
     value, error = values.double().mean().item(), standard_error(values)
-    low, high = interval(value, error, least=-math.inf) if math.isfinite(error) else (None, None)
+    low = high = None
+    if math.isfinite(error):
+        least, most = RANGES.get(name, (0.0, math.inf))
+        low, high = interval(value, error, least=least, most=most)
     reference = identity(originals)
     shared = {
         "samples": len(values),

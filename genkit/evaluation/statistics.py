@@ -122,7 +122,9 @@ def load_statistics(path: Path) -> ReferenceStatistics:
 
 def _refuse_no_covariance(path: Path, matrix: Tensor) -> None:
     """What a distance would take for one and give a number for that means nothing."""
-    most = matrix.abs().max().item() if len(matrix) else 0.0
+    if not len(matrix):
+        raise EvaluationError(f"{shown(path)}: mu and sigma are empty; write it anew")
+    most = matrix.abs().max().item()
     if (matrix - matrix.T).abs().max().item() > ROUNDING * most:
         raise EvaluationError(
             f"{shown(path)}: sigma is not symmetric, so it is no covariance; write it anew"

@@ -142,7 +142,7 @@ class Pipeline(DiffusionPipeline):
         rows, options = self.asked(given, **asked)
         if count is None:
             count = 1 if "labels" in asked else rows.count
-            if count == 1 and batch_size is not None and batch_size > 1:
+            if count == 1 and given is None and batch_size is not None and batch_size > 1:
                 raise PipelineError(
                     f"batch_size: is how many are made at a time; for {batch_size} images give "
                     f"their count: pipeline({batch_size})"

@@ -156,11 +156,23 @@ def _replace(place: Path, write: Callable[[Path], None]) -> None:
         write(fresh)
         _finish_files(fresh)
         if place.exists():
+            _refuse_in_the_way(place, fresh)
             place.rename(old)
         fresh.rename(place)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     _recover(old, place)
+
+
+def _refuse_in_the_way(place: Path, fresh: Path) -> None:
+    """Raise where a file that no export made has the name of a part of the new export."""
+    for path in foreign(place):
+        name = path.relative_to(place)
+        if (fresh / name).exists():
+            raise PipelineError(
+                f"{shown(path)}: no export made this, and the new one has a {shown(name)} of its "
+                "own; move it away, or name another folder"
+            )
 
 
 def _recover(old: Path, place: Path) -> None:

@@ -170,7 +170,7 @@ class FolderStore(Store):
     def _is_listed(self, spec: Spec) -> bool:
         """Whether metadata.jsonl names as many pictures as there are to be."""
         listing = self.out / "metadata.jsonl"
-        return listing.is_file() and len(listing.read_text().splitlines()) == spec["count"]
+        return listing.is_file() and listing.read_bytes().count(b"\n") == spec["count"]
 
     @cached_property
     def _names_to_write(self) -> list[str]:

@@ -10,7 +10,9 @@ from genkit.report.words import listed
 from genkit.rows.left_out import LeftOut
 
 # Parts of a protocol that change an interval or a floor, or are told, but don't change the value.
-BESIDE_THE_VALUE = frozenset({"interval", "floor_count", "preset", "versions", "left_out"})
+BESIDE_THE_VALUE = frozenset(
+    {"interval", "floor_count", "preset", "versions", "left_out", "read_otherwise"}
+)
 
 
 def said_once(metrics: Sequence[Metric]) -> list[tuple[str, str]]:

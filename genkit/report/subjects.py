@@ -55,8 +55,9 @@ def read_subject(path: Path) -> Record:
     """
     if not path.exists():
         raise CheckpointError(f"{shown(path)}: no such file or folder; name a run folder")
-    for folder in (path, path.parent):
-        if (folder / "config.yaml").is_file() and path.suffix != ".json":
+    folders = () if path.is_file() and path.suffix == ".json" else (path, path.parent)
+    for folder in folders:
+        if (folder / "config.yaml").is_file():
             return read_run(folder)
     file = _evaluation_of(path)
     if file is None:

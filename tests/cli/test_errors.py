@@ -114,6 +114,14 @@ def test_debug_shows_where_an_error_came_from() -> None:
         main(["--debug", "config", "show", "none.yaml"])
 
 
+def test_no_name_in_a_message_moves_the_cursor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = message(capsys, "export", str(tmp_path / "run\x1b[2J\rgenkit"))
+    assert r"run\x1b[2J\rgenkit: not a run folder" in said
+    assert "\x1b" not in said
+
+
 @pytest.mark.parametrize("verb", ["train", "export", "sample", "report"])
 def test_a_verb_without_its_argument_ends_with_status_2(verb: str) -> None:
     with pytest.raises(SystemExit) as stopped:

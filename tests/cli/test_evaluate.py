@@ -234,3 +234,12 @@ def test_pairs_are_joined_by_name_or_refused(folders):
     done = run(folders / "g1.5", "--reference", folders / "g1.25", "--by-position")
     assert done.exit_code == 2
     assert "add --paired" in done.output
+
+
+def test_names_of_sets_are_printed_as_they_are(sets, tmp_path):
+    real = tmp_path / "[bold]of:cat:\x1b[2J"
+    real.symlink_to(sets / "real")
+    done = run(sets / "fake.npz", "--reference", real, "--metric", "fd", *DIGITS)
+    assert done.exit_code == 0, done.output
+    assert r"30 samples against [bold]of:cat:\x1b[2J" in done.stdout
+    assert "\x1b[2J" not in done.output

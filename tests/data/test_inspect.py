@@ -132,6 +132,14 @@ def test_the_check_verb_ends_with_status_2_when_a_file_is_broken(tmp_path):
     assert f"broken: {broken}: not a readable image" in result.output
 
 
+def test_names_that_are_markup_or_emoji_elsewhere_are_printed_as_they_are(tmp_path):
+    folder = tmp_path / "[bold]of:cat:"
+    write_classes(folder, **{":dog:": 2})
+    output = CliRunner().invoke(app, ["check", str(folder)]).output
+    assert "[bold]of:cat:" in "".join(output.split())  # a long path is folded
+    assert "0 :dog:: 2" in output
+
+
 def test_the_check_verb_prints_json(tmp_path):
     write_classes(tmp_path, a=2)
     result = CliRunner().invoke(app, ["check", str(tmp_path), "--json"])

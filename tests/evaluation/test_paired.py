@@ -100,6 +100,7 @@ def test_pairs_give_every_metric_with_its_protocol(pairs, alex):
     same = evaluate_pairs(half, image_rows("same", torch.stack([pairs[0][0], pairs[1][1]])))
     assert same.notes == ("1 of 2 pairs are equal: PSNR is of the others",)
     assert same["psnr"].protocol["samples"] == 1
+    assert same["ssim"].high == 1.0  # and not what a normal distribution would reach
     alike = evaluate_pairs(half, half)
     assert [metric.name for metric in alike.metrics] == ["ssim"]
 

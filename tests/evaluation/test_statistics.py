@@ -84,6 +84,12 @@ def test_what_is_no_covariance_is_refused(sigma, said, tmp_path):
         load_statistics(tmp_path / "bad.npz")
 
 
+def test_statistics_of_no_features_are_refused(tmp_path):
+    np.savez(tmp_path / "bad.npz", mu=np.zeros(0), sigma=np.zeros((0, 0)))
+    with pytest.raises(EvaluationError, match="mu and sigma are empty"):
+        load_statistics(tmp_path / "bad.npz")
+
+
 def test_a_covariance_that_rounding_made_is_taken(tmp_path):
     rows = torch.randn(5, 40, generator=generator(0, "rows"), dtype=torch.float64)
     sigma = (rows.T @ rows).numpy().astype(np.float32)  # rank 5 of 40, in float32

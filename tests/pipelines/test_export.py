@@ -26,6 +26,21 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
+def test_what_stands_where_the_new_export_has_a_part_is_refused_and_kept(make, exported):
+    index = exported / "model_index.json"
+    index.write_text(index.read_text().replace('"generator"', '"painter"'))  # of another family
+    (exported / "generator" / "keep.txt").write_text("mine")
+    before = files_of(exported)
+    with pytest.raises(PipelineError, match=r"generator: no export made this, .*move it away"):
+        export(make(), exported)
+    assert files_of(exported) == before
+    assert sorted(path.name for path in exported.parent.iterdir()) == [exported.name]
+    (exported / "generator").rename(exported / "mine")  # as the message says
+    export(make(), exported)
+    assert (exported / "mine" / "keep.txt").read_text() == "mine"
+    assert load_pipeline(exported)(1)
+
+
 def test_a_later_export_replaces_the_earlier_one_and_no_other_file(make, exported):
     (exported / "notes.txt").write_text("mine")
     (exported / "generator" / "sketch.png").write_text("mine too")

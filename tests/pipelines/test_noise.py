@@ -11,6 +11,8 @@ from scipy.stats import kstest
 from genkit import random
 from genkit.errors import PipelineError
 from genkit.pipelines import NoiseToImage, latents, slerp
+from genkit.rows.base import MemoryRows
+from genkit.rows.columns import Class
 
 
 def test_slerp_begins_at_a_and_ends_at_b():
@@ -217,6 +219,8 @@ def test_a_generator_that_makes_other_images_is_named(make):
 def test_a_batch_size_may_be_given_where_several_images_are_asked_for(make):
     assert len(make(3)(label=[0, 1, 2], batch_size=64)) == 3
     assert len(make(3)(batch_size=1)) == 1
+    one = MemoryRows("one", {"label": Class(3)}, {"label": torch.tensor([2])})
+    assert len(make(3)(given=one, batch_size=64)) == 1  # as the last of several sets may be
     assert len(make(3)(5, batch_size=64)) == 5
 
 

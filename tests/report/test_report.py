@@ -203,11 +203,12 @@ def test_values_of_different_protocols_are_never_in_one_column(
     assert "not all measured in the same way" in write_report(runs).read_text()
 
 
-def test_how_the_interval_was_drawn_does_not_split_a_column(make_run: MakeRun) -> None:
+def test_what_is_told_beside_a_value_does_not_split_a_column(make_run: MakeRun) -> None:
     runs = [make_run("a"), make_run("b")]
     found = json.loads((runs[1] / "evaluation.json").read_text())
     for metric in found["metrics"]:
         metric["protocol"] |= {"interval": "95 % bootstrap, 1000 resamples", "floor_count": 500}
+        metric["protocol"] |= {"read_otherwise": {"b": 16}}
     (runs[1] / "evaluation.json").write_text(json.dumps(found))
     assert not compare([read_run(run) for run in runs]).has_several_protocols
 
@@ -320,3 +321,8 @@ def test_a_run_that_no_doctor_watched_has_no_word_of_it(make_run: MakeRun) -> No
     bare = [{k: v for k, v in line.items() if k in ("step", "lr")} for line in lines]
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in bare))
     assert "doctor" not in write_report([run]).read_text()
+
+
+def test_a_run_may_be_called_like_a_file(make_run: MakeRun) -> None:
+    run = make_run("trial.json")
+    assert write_report(run) == run / "report.html"
