@@ -6,6 +6,8 @@ A verb imports what it needs when it runs, so that `genkit --help` answers at on
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
@@ -29,12 +31,17 @@ from genkit.errors import UNFINISHED, GenkitError, Unfinished, shown_lines
 from genkit.launch.output import handler, lost_output, printed
 from genkit.launch.signals import end_with_work
 
+_OF_HOME = re.compile(r"^((?:--[\w-]+=)?)~(?=/|$)")
+
 
 class _Group(TyperGroup):
     """Verbs whose `GenkitError` becomes one message and exit status 2, `Unfinished` one and 75."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read `--debug` wherever it stands: before the verb or behind it."""
+        """Read `--debug` wherever it stands: before the verb or behind it; and ~ at the start of a
+        path, which a shell leaves as it is in --out=~/x.
+        """
+        args = [_OF_HOME.sub(lambda m: m[1] + os.path.expanduser("~"), each) for each in args]
         ours = args[: args.index("--")] if "--" in args else args
         if "--debug" in ours:
             args = ["--debug", *(a for a in ours if a != "--debug"), *args[len(ours) :]]

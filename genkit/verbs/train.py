@@ -59,7 +59,8 @@ def train(
             runs/<family>-<name of the file>, behind it the name of the data where an override
             gives data.root, and -overfit where `overfit_batch` is on.
         resume: Continue from the newest checkpoint in the folder; from the start if there is none.
-        init: An export (run, folder or Hub id) whose weights the run starts from.
+        init: An export (run, folder or Hub id) whose weights the run starts from; one that goes on
+            from its own checkpoint passes it over, and says so.
         processes: CPU processes to train with. On GPUs: `accelerate launch train/run.py CONFIG`.
         dataset: One's own data set, for `data.kind: custom`.
         overfit_batch: Every step sees the batch of step 0, neither flipped nor shifted: a first

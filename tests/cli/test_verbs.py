@@ -181,6 +181,32 @@ def test_debug_may_stand_behind_the_verb(capsys: pytest.CaptureFixture[str]) -> 
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["~/mine.yaml"], ["~/mine.yaml", "data.root=~/x"]])
+def test_a_path_may_begin_with_the_users_folder(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text("family: dcgan\ndata: {kind: folder, root: ~/y}\n")
+    assert run("config", "show", *words) == 0
+    assert f"root: {tmp_path}/{'x' if words[1:] else 'y'}" in capsys.readouterr().out
+
+
+def test_a_shell_leaves_the_users_folder_to_genkit_behind_an_equals_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path] = []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(
+        "genkit.verbs.train.train", lambda *given, out, **named: seen.append(out) or out
+    )
+    assert run("train", "mine.yaml", "--out=~/runs/a") == 0
+    assert run("train", "mine.yaml", "--out", "a~b") == 0
+    assert seen == [tmp_path / "runs" / "a", Path("a~b")]
+
+
 @pytest.mark.parametrize("path", verbs(), ids=" ".join)
 def test_examples_are_indented_in_every_help(
     path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
