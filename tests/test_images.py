@@ -145,6 +145,20 @@ def test_crop_keeps_the_middle_and_pad_keeps_everything():
     assert to_size(wide, (10, 10), "stretch").size == (10, 10)
 
 
+@pytest.mark.parametrize("size", [(160_000, 1), (1, 160_000)])
+def test_a_long_strip_is_padded_within_the_memory_of_the_result(monkeypatch, size):
+    made = []
+    new = Image.new
+    monkeypatch.setattr(Image, "new", lambda *given: made.append(given[1]) or new(*given))
+    strip = new("RGB", size, "red")
+    strip.putpixel((0, 0), (0, 0, 255))
+    padded = np.asarray(to_size(strip, (24, 24), "pad"))
+    assert made == [(24, 24)]
+    across = padded if size[0] > 1 else padded.transpose(1, 0, 2)
+    assert (across[:, 0, 0] > 200).sum() == 1  # one line of red
+    assert (across[[0, -1]] == (0, 0, 255)).all()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 3)])
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 def test_every_shape_becomes_a_square(size, fit):

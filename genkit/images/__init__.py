@@ -249,7 +249,12 @@ def _padded(picture: Image.Image, height: int, width: int) -> Image.Image:
     wide, high = max(w, -(-h * width // height)), max(h, -(-w * height // width))
     if (wide, high) == (w, h):
         return picture
-    canvas = Image.new(picture.mode, (wide, high), picture.getpixel((0, 0)))
+    colour = picture.getpixel((0, 0))
+    if wide * high > max(ROOM, 4 * w * h):  # of a thin strip, which is made small first
+        w, h = max(1, round(w * width / wide)), max(1, round(h * height / high))
+        wide, high = width, height
+        picture = picture.resize((w, h), Image.Resampling.LANCZOS)
+    canvas = Image.new(picture.mode, (wide, high), colour)
     canvas.paste(picture, ((wide - w) // 2, (high - h) // 2))
     return canvas
 
