@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Condition
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from genkit.errors import DataError
@@ -79,10 +80,12 @@ def to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
-def png_bytes(image: Tensor) -> bytes:
-    """One (C, H, W) uint8 tensor as a PNG file."""
-    buffer = io.BytesIO()
-    to_pil(image).save(buffer, format="PNG")
+def png_bytes(image: Tensor, text: Mapping[str, str] | None = None) -> bytes:
+    """One (C, H, W) uint8 tensor as a PNG file, which may carry texts by keyword."""
+    buffer, chunks = io.BytesIO(), PngInfo()
+    for keyword, value in (text or {}).items():
+        chunks.add_text(keyword, value)
+    to_pil(image).save(buffer, format="PNG", pnginfo=chunks)
     return buffer.getvalue()
 
 

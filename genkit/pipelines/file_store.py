@@ -31,6 +31,7 @@ from genkit.pipelines.spec import (
     parse_spec,
     read_spec,
     refuse_others,
+    texts_of,
 )
 from genkit.pipelines.stores import FolderStore, Store, name_of, one_picture, small, whole_table
 from genkit.pipelines.table import Table
@@ -259,8 +260,9 @@ def _write_tar(path: Path, part: Path, spec: Spec) -> None:
     header = {_MARK: json.dumps(mark(spec))}
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers=header) as archive:
         for i in range(spec["count"]):
-            _add(archive, name_of(i), png_bytes(from_numpy(np.array(images[i : i + 1]))[0]))
             row = {name: values[i] for name, values in columns.items()}
+            picture = from_numpy(np.array(images[i : i + 1]))[0]
+            _add(archive, name_of(i), png_bytes(picture, texts_of(spec, i, row.get("label"))))
             members = {"cls": row.pop("label", None), "txt": row.pop("caption", None)}
             members["json"] = json.dumps(row) if row else None
             for suffix, content in members.items():

@@ -72,7 +72,7 @@ def write_samples(
     with store.explained():
         if store.is_finished(spec):
             return 0
-        store.begin(spec, _given(pipeline, count, given, asked))
+        store.begin(spec | _named(pipeline), _given(pipeline, count, given, asked))
         written = 0
         indices = _share(store, batch_size, rank, processes)
         for part, made in pipeline.stream(
@@ -131,7 +131,7 @@ def begin_samples(
     with store.explained():
         if store.is_finished(spec):
             return False
-        store.begin(spec, _given(pipeline, count, given, asked))
+        store.begin(spec | _named(pipeline), _given(pipeline, count, given, asked))
     return True
 
 
@@ -165,6 +165,12 @@ def _shape(gives: Columns) -> Spec:
     }
     others = {name: column.to_tree() for name, column in gives.items()}
     return shape if gives.keys() == {"image"} else shape | {"made": others}
+
+
+def _named(pipeline: Any) -> Spec:
+    """The names of the classes, for what is written beside pictures."""
+    column = class_of(pipeline)
+    return {"class_names": list(column.names)} if column is not None and column.names else {}
 
 
 def _given(pipeline: Any, count: int, given: Rows | None, asked: Mapping[str, Any]) -> Table:

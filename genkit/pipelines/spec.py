@@ -7,12 +7,13 @@ extended with their own kind only.
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from genkit.config import differences
-from genkit.errors import PipelineError
+from genkit.errors import PipelineError, shown
 from genkit.rows.columns import Column, Image, column_of
 
 Spec = dict[str, Any]
@@ -32,7 +33,7 @@ def made_columns(spec: Spec) -> dict[str, Column]:
 
 def refuse_others(out: Path, old: Spec, new: Spec) -> None:
     """Raise unless two specs are of the same samples."""
-    changed = differences(old, new)
+    changed = differences(_compared(old), _compared(new))
     if changed:
         listed = "; ".join(
             f"{k} is {_short(a)}, asked for {_short(b)}" for k, (a, b) in changed.items()
@@ -44,10 +45,31 @@ def refuse_others(out: Path, old: Spec, new: Spec) -> None:
 
 def mark(spec: Spec) -> Spec:
     """The spec as a finished file carries it: a zip's comment holds 64 kB at most."""
+    spec = _compared(spec)
     labels = spec["labels"]
     if labels is None or len(labels) <= _LONG:
         return spec
     return spec | {"labels": f"{len(labels)} of them, crc32 {crc32(str(labels).encode()):08x}"}
+
+
+def texts_of(spec: Spec, index: int, label: int | None) -> dict[str, str]:
+    """What the PNG file of a sample says of itself: how to make it again.
+
+    Args:
+        spec: Of all samples; with `class_names` where the classes have names.
+        index: Of the sample.
+        label: The number of its class, or None.
+    """
+    said = {"Software": f"genkit {version('genkit')}", "seed": spec["seed"], "index": index}
+    if label is not None:
+        names = spec.get("class_names")
+        said |= {"label": label if names is None else shown(names[label]), "label-number": label}
+    return {key: str(value) for key, value in said.items()} | {"model-sha256": spec["export"]}
+
+
+def _compared(spec: Spec) -> Spec:
+    """Without the names of classes, which belong to the weights."""
+    return {key: value for key, value in spec.items() if key != "class_names"}
 
 
 def read_spec(path: Path) -> Spec:

@@ -22,7 +22,7 @@ from genkit.errors import PipelineError
 from genkit.files import write_whole
 from genkit.images import png_bytes
 from genkit.pipelines import table
-from genkit.pipelines.spec import SPEC, Spec, made_columns, read_spec, refuse_others
+from genkit.pipelines.spec import SPEC, Spec, made_columns, read_spec, refuse_others, texts_of
 from genkit.pipelines.table import Table
 from genkit.rows.columns import Class, Columns, Flags, Raw, Text
 
@@ -142,9 +142,12 @@ class FolderStore(Store):
         names = self._names_to_write
         table.write_made(self.out, indices, small(made))
         # Thousands of small files: waiting for the disk after each would take most of the time.
-        for index, image in zip(indices, made["image"], strict=True):
+        spec, labels = self._spec_to_write, made.get("label")
+        for i, (index, image) in enumerate(zip(indices, made["image"], strict=True)):
+            label = self._label_given(index) if labels is None else int(labels[i])
+            picture = png_bytes(image, texts_of(spec, index, label))
             try:
-                write_whole(self.out / names[index], png_bytes(image), sync=False)
+                write_whole(self.out / names[index], picture, sync=False)
             except FileNotFoundError:  # cleared by somebody else who finished the same samples
                 if not (self.out / names[index]).exists():
                     raise
@@ -174,7 +177,20 @@ class FolderStore(Store):
 
     @cached_property
     def _names_to_write(self) -> list[str]:
-        return self._names(read_spec(self.out / SPEC))
+        return self._names(self._spec_to_write)
+
+    @cached_property
+    def _spec_to_write(self) -> Spec:
+        return read_spec(self.out / SPEC)
+
+    @cached_property
+    def _labels(self) -> list[int] | None:
+        """Those that are cycled through, or those of all rows."""
+        cycle: list[int] | None = self._spec_to_write["labels"]
+        return table.read_given(self.out).get("label") if cycle is None else cycle
+
+    def _label_given(self, index: int) -> int | None:
+        return self._labels[index % len(self._labels)] if self._labels else None
 
     def _names(self, spec: Spec) -> list[str]:
         """What each picture is called: as the file it was made of, or by its number."""

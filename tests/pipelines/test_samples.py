@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -85,6 +86,45 @@ def test_samples_on_disk_are_what_the_pipeline_gives(make, tmp_path, name):
     assert np.array_equal(
         images, pipeline(20, seed=4, label=[2, 0], batch_size=8, output="np")[..., 0]
     )
+
+
+@pytest.mark.parametrize("name", ["samples", "samples.tar"])
+def test_pictures_say_how_they_were_made_and_nothing_of_the_machine(make, tmp_path, name):
+    pipeline = make(3, class_names=["ape", "日本", "cat"])
+    write_samples(pipeline, tmp_path / name, count=3, seed=4, label=[2, 1])
+    folder = tmp_path / name
+    if name.endswith(".tar"):
+        folder = tmp_path / "out"
+        with tarfile.open(tmp_path / name) as archive:
+            archive.extractall(folder, filter="data")
+    said = []
+    for i in range(3):
+        with Image.open(folder / f"{i:06d}.png") as picture:
+            said.append(picture.info)
+    assert said[1] == {
+        "Software": f"genkit {version('genkit')}",
+        "seed": "4",
+        "index": "1",
+        "label": "日本",
+        "label-number": "1",
+        "model-sha256": weights_sha256(pipeline),
+    }
+    assert [(each["index"], each["label"]) for each in said] == [
+        ("0", "cat"),
+        ("1", "日本"),
+        ("2", "cat"),
+    ]
+
+
+def test_samples_of_a_version_that_kept_no_names_go_on(make, tmp_path):
+    pipeline = make(3, class_names=["a", "b", "c"])
+    with pytest.raises(Stopped):
+        write_samples(pipeline, tmp_path / "x", count=8, batch_size=4, progress=stop_after(1))
+    spec = json.loads((tmp_path / "x" / "samples.json").read_text())
+    assert spec.pop("class_names") == ["a", "b", "c"]
+    (tmp_path / "x" / "samples.json").write_text(json.dumps(spec))
+    assert write_samples(pipeline, tmp_path / "x", count=8, batch_size=4) == 4
+    assert write_samples(pipeline, tmp_path / "x", count=8, batch_size=4) == 0
 
 
 def test_samples_without_classes_have_no_labels(make, tmp_path):
