@@ -148,6 +148,12 @@ def sample(
     strength: Strength = None,
     inpaint: Inpaint = None,
     mask: Mask = None,
+    describe: Annotated[
+        bool,
+        typer.Option(
+            "--describe", help="Draw nothing; say what RUN is: classes, sizes, steps, origin."
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Draw samples. Image i of a seed is the same whatever the count, batch size or processes.
@@ -156,6 +162,7 @@ def sample(
     With --grid, --interpolate or --trajectory, and neither --count nor --out, only those are made.
 
     Examples:
+      [cyan]genkit sample runs/glyphs --describe[/]
       [cyan]genkit sample runs/glyphs --count 10000 --labels 0-9[/]
       [cyan]genkit sample runs/glyphs --count 500 --labels 3,7 --out threes-and-sevens[/]
       [cyan]genkit sample runs/fruit --count 100 --labels apple,tomato --out fruit[/]
@@ -172,6 +179,9 @@ def sample(
     from genkit import launch
     from genkit.verbs.sample import Edit, Request
 
+    if describe:
+        _describe(source, as_json=json)
+        return
     named = {"grid": grid, "interpolation": interpolate, "trajectory": trajectory}
     guided = (guidance, guidance_interval, guidance_rescale)
     options = Options(scheduler, steps, *guided, eta, precision, option).of_call()
@@ -207,6 +217,13 @@ def work(request: Request) -> dict[str, Any]:
     from genkit.verbs.sample import sample
 
     return sample(request, bar)
+
+
+def _describe(source: str, *, as_json: bool) -> None:
+    from genkit.verbs.describe import describe, in_words
+
+    facts = describe(source)
+    typer.echo(json_format.dumps(facts) if as_json else in_words(facts))
 
 
 def _check(request: Request, processes: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from genkit.errors import shown
 from genkit.rows.columns import Class, Columns, Image, Text
 
 LOADING = """\
@@ -20,6 +21,7 @@ pipeline = genkit.load_pipeline("PATH_OR_HUB_ID")
 
 
 _PRIVATE = re.compile(r"[/~\\]|[A-Za-z]:[/\\]|\.\.([/\\]|$)")  # how a path of one machine begins
+_ORIGIN, _UNKNOWN = "## Where it comes from", "not recorded"
 _PATHS = "Folders are named by their last part.\n\n"
 
 
@@ -114,9 +116,16 @@ def model_card(
         f"```python\n{LOADING.format(call=card.call)}```\n\n"
         "Image i of a seed is the same whatever the count and the batch size.\n\n"
         f"{card.plain}"
-        f"## Where it comes from\n\n| | |\n| --- | --- |\n{rows}\n\n"
+        f"{_ORIGIN}\n\n| | |\n| --- | --- |\n{rows}\n\n"
         f"## Training config\n\n{_PATHS}```yaml\n{without_folders(config_yaml).rstrip()}\n```\n"
     )
+
+
+def origin(card: str) -> dict[str, str]:
+    """What a model card says of where its model comes from, by name; what it lacks is left out."""
+    part = card.partition(_ORIGIN)[2].partition("\n#")[0]
+    rows = re.findall(r"^\| ([A-Z].*?) \| (.*) \|$", part, re.MULTILINE)
+    return {name: shown(value.replace("\\|", "|")) for name, value in rows if value != _UNKNOWN}
 
 
 def _front(card: Card, provenance: Mapping[str, Any], license: str | None) -> dict[str, Any]:
@@ -181,4 +190,4 @@ def _pairs(values: Mapping[str, Any] | None) -> str | None:
 
 
 def _cell(value: Any) -> str:
-    return "not recorded" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+    return _UNKNOWN if value is None else str(value).replace("|", "\\|").replace("\n", " ")

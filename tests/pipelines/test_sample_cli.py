@@ -62,6 +62,22 @@ def test_pictures_alone_are_made_without_samples(genkit_sample, run, tmp_path):
     assert not (run / "samples.npz").exists()
 
 
+def test_an_export_is_described_without_drawing(genkit_sample, run):
+    done = genkit_sample(run, "--describe")
+    assert done.exit_code == 0, done.output
+    said = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert said["pipeline"] == "NoiseToImage"
+    assert said["takes"] == "label (class)"
+    assert said["images"] == "1 x 16 x 16"
+    assert said["classes"] == "0 a, 1 b, 2 c"
+    assert "optimizer steps" in done.stdout
+    assert "12000" in done.stdout
+    told = json.loads(genkit_sample(run, "--describe", "--json").stdout)
+    assert told["classes"] == {"0": "a", "1": "b", "2": "c"}
+    assert told["origin"]["Training data"] == "synthetic:glyphs:train"
+    assert not (run / "samples.npz").exists()
+
+
 def test_json_says_what_was_done(genkit_sample, run, tmp_path):
     words = [run, "--count", 5, "--out", tmp_path / "x.tar", "--grid", tmp_path / "x.png", "--json"]
     first, second = (json.loads(genkit_sample(*words).stdout) for _ in range(2))
