@@ -240,11 +240,15 @@ def _assigned(settings: Mapping[str, Any]) -> str:
 
 
 def _version(run: Path) -> str:
-    """The genkit that made a run."""
+    """The genkit that made a run, with its commit where the number is this one's too."""
+    record = read_record(run)
     try:
-        return shown(json.loads((run / "provenance.json").read_text())["packages"]["genkit"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        version = str(record["packages"]["genkit"])
+    except (LookupError, TypeError):
         return "of another version"
+    if version == __version__ and (commit := record.get("commit")):
+        version += f" (commit {str(commit)[:10]})"
+    return shown(version)
 
 
 @dataclass(frozen=True)
