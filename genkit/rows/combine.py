@@ -97,6 +97,13 @@ def numbered_alike(rows: Rows, like: Rows) -> Rows:
     return _Renumbered(rows, torch.tensor([known.index(name) for name in names]), known)
 
 
+def with_class_names(rows: Rows, names: Sequence[str]) -> Rows:
+    """The same rows with these names of their classes, if they have none and no more classes."""
+    if rows.num_classes is None or rows.class_names is not None or rows.num_classes > len(names):
+        return rows
+    return _Renumbered(rows, torch.arange(len(names)), tuple(names))
+
+
 class Wrapped(Rows):
     """Rows that stand on others and change some of their columns."""
 

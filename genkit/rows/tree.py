@@ -1,8 +1,9 @@
 """Files below one place by their relative path: what lies in a folder or in a zip.
 
-Hidden files and folders and `__MACOSX` are not there. A link to a folder is followed, unless that
-folder is read anyway: so no picture comes twice by a link that leads back, and none without end.
-Two links of the set to one folder elsewhere are read both: they may be two classes or two parts.
+Hidden files and folders, `__MACOSX` and what genkit wrote of samples are not there. A link to a
+folder is followed, unless that folder is read anyway: so no picture comes twice by a link that
+leads back, and none without end. Two links of the set to one folder elsewhere are read both: they
+may be two classes or two parts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from genkit.rows.left_out import NONE, LeftOut
 
 METADATA = "metadata.jsonl"
 DATASET = "dataset.json"  # of a zip, as StyleGAN and EDM write it
-_OF_SYSTEMS = ("thumbs.db", "desktop.ini")
+_NO_PART = ("thumbs.db", "desktop.ini", "samples.json")  # of systems, and of genkit's samples
+# What `genkit evaluate` writes beside samples, which may lie beside images or in a part of a set.
+_RESULTS = ("-evaluation.json", "-pairs.json")
+_NEAREST, _ITS_RESULT = "-nearest.png", "-evaluation.json"
 _OTHER_TABLES = {
     "metadata.csv": f"metadata.csv ({METADATA} is what is read)",
     "metadata.parquet": f"metadata.parquet ({METADATA} is what is read)",
@@ -77,7 +81,7 @@ def is_picture(name: str) -> bool:
 def no_pictures(names: Iterable[str]) -> LeftOut:
     """What is left out of these files since they are no pictures, by ending."""
     others = [name for name in names if not is_picture(name)]
-    others = [n for n in others if n != METADATA and _base(n).lower() not in _OF_SYSTEMS]
+    others = [n for n in others if n != METADATA and not _is_no_part(_base(n))]
     told = [(_ending(name), name) for name in others]
     common = {ending for ending, _ in Counter(e for e, _ in told).most_common(_KINDS)}
     left = NONE
@@ -94,6 +98,17 @@ def _ending(name: str) -> str:
     return os.path.splitext(name)[1].lower() or "without ending"
 
 
+def _is_no_part(base: str) -> bool:
+    return base.lower() in _NO_PART or base.endswith(_RESULTS)
+
+
+def _without_results(names: Sequence[str]) -> list[str]:
+    """Without the pictures of nearest neighbours that belong to an evaluation beside them."""
+    there = {*names}
+    return [name for name in names if not name.endswith(_NEAREST)
+            or name.removesuffix(_NEAREST) + _ITS_RESULT not in there]  # fmt: skip
+
+
 def _base(name: str) -> str:
     return name.rpartition("/")[2]
 
@@ -107,7 +122,7 @@ def folder_tree(root: Path) -> Tree:
     names = sorted(walk(root, problems), key=lambda name: name.split("/"))
     return Tree(
         shown(root),
-        names,
+        _without_results(names),
         lambda name: file_entry(root / name),
         lambda name: os.path.lexists(root / name),
         sum(problems, NONE),

@@ -15,7 +15,9 @@ from torch import Tensor
 from genkit import launch, random
 from genkit.errors import EvaluationError
 from genkit.rows.base import Rows
-from genkit.rows.columns import Image, Raw, Text
+from genkit.rows.batch import DataInfo
+from genkit.rows.columns import Class, Image, Raw, Text
+from genkit.rows.combine import with_class_names
 from genkit.rows.drawn import Draw, DrawnRows
 from genkit.rows.files import open_path
 from genkit.rows.given import cycle
@@ -51,7 +53,21 @@ def opened(path: Path, device: Any) -> Any:
 
         return load_pipeline(path, device=str(device or launch.own_device()))
     refuse_partial(path)
-    return open_path(path)
+    return with_class_names(open_path(path), _names_in_run(path.parent))
+
+
+def _names_in_run(run: Path) -> tuple[str, ...]:
+    """What the classes are called that a run was trained on, by number; none where none is known.
+
+    Samples are numbered like these, and real images of some of the classes otherwise.
+    """
+    from genkit.run_folder import read_record
+
+    try:
+        label = DataInfo.from_tree(read_record(run)["data"]).columns["label"]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return ()
+    return (label.names or ()) if isinstance(label, Class) else ()
 
 
 def is_ours(given: Any) -> bool:

@@ -56,6 +56,17 @@ def test_files_that_are_no_pictures_are_counted_by_ending(tmp_path):
     assert left_out(tmp_path) == {".heic": 2, ".txt": 1, "without ending": 1}
 
 
+def test_what_genkit_writes_beside_samples_is_no_part_of_a_set(tmp_path):
+    write(tmp_path, "train/0.png", "test/1.png", "test-nearest.png")
+    for name in ("test-evaluation.json", "test-pairs.json", "train/samples.json"):
+        (tmp_path / name).write_text("{}")
+    assert not left_out(tmp_path)
+    assert len(open_path(tmp_path, "train")) == 1
+    (tmp_path / "test-evaluation.json").unlink()  # a picture of that name alone is the user's
+    with pytest.raises(DataError, match=r"test-nearest\.png lies beside"):
+        open_path(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

@@ -17,7 +17,10 @@ from genkit.images import png_bytes
 from genkit.pipelines.export import save_export
 from genkit.random import generator
 from genkit.rows.base import image_rows
+from genkit.rows.batch import DataInfo
+from genkit.rows.columns import Class, Image
 from genkit.verbs.evaluate import evaluate_samples
+from genkit.verbs.live import opened
 
 DIGITS = {"extractors": ["digits"]}  # the sets here are noise, for which it is not the default
 
@@ -33,7 +36,7 @@ def noise(count, purpose="noise"):
 
 
 def write(folder, images):
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for i, image in enumerate(images):
         (folder / f"{i:05d}.png").write_bytes(png_bytes(image))
     return folder
@@ -223,6 +226,24 @@ def test_a_task_is_refused_where_nothing_is_measured_at_one():
 def test_what_is_no_set_and_no_pipeline_is_refused():
     with pytest.raises(EvaluationError, match="a int, expected rows, a path, or a pipeline"):
         genkit.evaluate(3, "synthetic:glyphs:test")
+
+
+def test_stored_samples_of_a_run_have_the_classes_that_it_was_trained_on(tmp_path):
+    columns = {"image": Image((16, 16), 1), "label": Class(3, ("ant", "bee", "cat"))}
+    tree = DataInfo("set", 9, "0", columns).to_tree()
+    np.savez(tmp_path / "samples.npz", images=noise(20).permute(0, 2, 3, 1), labels=[0, 2] * 10)
+    for name in ("ant", "cat"):  # without bee, so that by itself cat would be number 1
+        write(tmp_path / "real" / name, noise(10, name))
+    (tmp_path / "provenance.json").write_text("{}")
+    assert opened(tmp_path / "samples.npz", "cpu").class_names is None
+    (tmp_path / "provenance.json").write_text(json.dumps({"data": tree}))
+    asked = {**DIGITS, "metrics": ["fd-class"]}
+    found = genkit.evaluate(tmp_path / "samples.npz", tmp_path / "real", **asked)
+    assert found["fd-class-digits"].protocol["classes"] == 2
+    np.savez(tmp_path / "samples.npz", images=noise(20).permute(0, 2, 3, 1), labels=[0, 1] * 10)
+    found = genkit.evaluate(tmp_path / "samples.npz", tmp_path / "real", **asked)
+    assert not found.metrics
+    assert "class bee has 10 samples and 0 reference images, fewer than 10" in found.notes[0]
 
 
 def test_an_evaluation_comes_back_from_its_file(tmp_path):

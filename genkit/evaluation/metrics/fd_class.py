@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genkit.errors import shown
 from genkit.evaluation.frechet import frechet_distance, frechet_influence
 from genkit.evaluation.metric import Metric
 from genkit.evaluation.moments import Gaussian
@@ -90,7 +91,13 @@ def problem(view: View) -> str:
               for x in (labels, real)]  # fmt: skip
     few = [c for c, n in counts[0].items() if min(n, counts[1].get(c, 0)) < SMALLEST]
     if few:
-        return f"class {few[0]} has fewer than {SMALLEST} images in a set: no distance by class"
+        mine, real_ones = (count.get(few[0], 0) for count in counts)
+        names = view.sample_set.class_names
+        called = few[0] if names is None else shown(names[few[0]])
+        return (
+            f"class {called} has {mine:,} samples and {real_ones:,} reference images, fewer than "
+            f"{SMALLEST} in a set: no distance by class"
+        )
     return ""
 
 
