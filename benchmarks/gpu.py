@@ -126,7 +126,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def run_all(names: Sequence[str] | None, out: Path, started: float, budget: float) -> None:
     """Run the parts in order, each if there is time for it, and say what happens."""
     chosen = plan(names, results(out))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the part that is running
     for i, (part, why_not) in enumerate(chosen):
         still = [later for later, reason in chosen[i + 1 :] if not reason]
         left = started + budget - time.time()
@@ -179,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.part:
         return _one(options.part, out)
     set_apart(out)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the part that is running
     run_all(options.only, out, options.started, options.budget)
     from benchmarks import gpu_page
 

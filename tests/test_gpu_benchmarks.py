@@ -116,11 +116,9 @@ def test_a_run_that_is_ended_ends_its_part(tmp_path):
     script = tmp_path / "hang"
     script.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nsleep 60\n")
     script.chmod(0o755)
-    code = (
-        "import sys, time; from benchmarks import gpu; from pathlib import Path\n"
-        f"sys.executable = {str(script)!r}; gpu.run_all(['card'], Path({str(tmp_path)!r}), "
-        "time.time(), 500)"
-    )
+    words = ["--only", "card", "--out", str(tmp_path)]
+    code = f"import sys; from benchmarks import gpu; sys.executable = {str(script)!r}; "
+    code += f"gpu.main({words!r})"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=gpu.ROOT)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         time.sleep(0.05)
