@@ -137,8 +137,8 @@ class Timesteps(_Evenly):
         if left > MOST_LEFT:
             raise ValueError(
                 f"the last timestep keeps {left:.2f} of the image, and sampling begins at pure "
-                "noise: raise beta_end, or set schedule=cosine, or zero_terminal_snr=true with "
-                "prediction=v"
+                "noise: raise beta_end, or leave it out for schedule=cosine, or set "
+                "zero_terminal_snr=true with prediction=v"
             )
 
     def process(self) -> NoiseProcess:
