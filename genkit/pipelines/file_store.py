@@ -44,6 +44,7 @@ _FILES = {
     *(".yml", ".zip", ".gz", ".tgz", ".bz2", ".xz", ".npy", ".parquet", ".h5", ".hdf5", ".pkl"),
     *(".safetensors", ".pt", ".pth"),
 }
+Shapes = Mapping[str, tuple[Any, tuple[int, ...]]]  # type and shape of one row, by array
 _MARK = "GENKIT.samples"  # key of the spec in a tar file's global header
 _NAMES = {"image": "images", "label": "labels"}  # of arrays; other columns keep their names
 
@@ -86,22 +87,30 @@ class FileStore(Store):
         if self.out.suffix == ".tar":
             one_picture(self.out, made_columns(spec))
         _refuse_what_is_lost(self.out, made_columns(spec))
-        if not self.part.exists():
-            fresh = self.part.with_name(f".{self.part.name}.new-{secrets.token_hex(6)}")
-            fresh.mkdir(parents=True)
-            for name, (dtype, shape) in shapes.items():
-                _allocate(fresh / _file(name), dtype, (spec["count"], *shape))
-            _allocate(fresh / "done.npy", np.bool_, (spec["count"],))
-            table.write_given(fresh, given)
-            write_whole(fresh / SPEC, json.dumps(spec))
-            try:
-                fresh.rename(self.part)
-            except OSError:
-                shutil.rmtree(fresh, ignore_errors=True)
-                if not self.part.exists():
-                    raise
-                # Another process was faster; its folder is as good.
-        refuse_others(self.out, read_spec(self.part / SPEC), spec)
+        try:
+            if not self.part.exists():
+                self._make_part(spec, given, shapes)
+            refuse_others(self.out, read_spec(self.part / SPEC), spec)
+        except FileNotFoundError:
+            if not self._is_made_elsewhere():
+                raise
+            refuse_others(self.out, _read_mark(self.out), mark(spec))
+
+    def _make_part(self, spec: Spec, given: Table, shapes: Shapes) -> None:
+        fresh = self.part.with_name(f".{self.part.name}.new-{secrets.token_hex(6)}")
+        fresh.mkdir(parents=True)
+        for name, (dtype, shape) in shapes.items():
+            _allocate(fresh / _file(name), dtype, (spec["count"], *shape))
+        _allocate(fresh / "done.npy", np.bool_, (spec["count"],))
+        table.write_given(fresh, given)
+        write_whole(fresh / SPEC, json.dumps(spec))
+        try:
+            fresh.rename(self.part)
+        except OSError:
+            shutil.rmtree(fresh, ignore_errors=True)
+            if not self.part.exists():
+                raise
+            # Another process was faster; its folder is as good.
 
     def is_begun(self) -> bool:
         """Whether its part folder is there."""
@@ -110,15 +119,20 @@ class FileStore(Store):
     def missing(self) -> NDArray[np.bool_]:
         """Which rows are not marked as written."""
         if self._is_made_elsewhere():
-            return np.zeros(_read_mark(self.out)["count"], dtype=np.bool_)
-        if not self.part.exists():
-            raise PipelineError(f"{self.part}: missing; run `genkit sample` again")
+            return self._none_missing()
         try:
             return ~np.load(self.part / "done.npy")
+        except FileNotFoundError:
+            if self._is_made_elsewhere():
+                return self._none_missing()
+            raise PipelineError(f"{self.part}: missing; run `genkit sample` again") from None
         except (ValueError, EOFError):
             raise PipelineError(
                 f"{self.part / 'done.npy'}: damaged; delete {self.part} and run again"
             ) from None
+
+    def _none_missing(self) -> NDArray[np.bool_]:
+        return np.zeros(_read_mark(self.out)["count"], dtype=np.bool_)
 
     def write(self, indices: Sequence[int], made: Mapping[str, Any]) -> None:
         """Values first, then their marks, so that a kill between the two costs one batch only."""

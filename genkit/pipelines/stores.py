@@ -204,9 +204,12 @@ class FolderStore(Store):
 
     def _spec(self) -> Spec | None:
         """What the folder says it holds; None if it is new or empty."""
+        # Looked at in this order, since somebody else may be writing the same samples: the spec
+        # comes before all else that they write.
+        names = [path.name for path in self.out.iterdir()] if self.out.is_dir() else []
         if (self.out / SPEC).is_file():
             return read_spec(self.out / SPEC)
-        if not self.out.is_dir() or any(self.out.iterdir()):
+        if not self.out.is_dir() or any(not name.startswith(f".{SPEC}.new-") for name in names):
             raise PipelineError(
                 f"{self.out}: is there and holds no samples (no {SPEC}); choose another --out"
             )
