@@ -14,7 +14,7 @@ import torch
 
 from genkit import launch
 from genkit.config import flatten, to_tree
-from genkit.errors import DataError, shown
+from genkit.errors import DataError
 from genkit.rows.batch import Batch
 from genkit.training import refusals
 from genkit.training.accelerator import deterministic
@@ -142,9 +142,10 @@ class Loop:
         """Raise what kept a step from being taken; the one before it has been saved."""
         if not isinstance(trouble, DataError):
             raise trouble
+        trainer = self._trainer
         raise DataError(
-            f"{trouble}; step {self._trainer.steps_done} is saved, and `genkit train "
-            f"{shown(self._trainer.run_dir)} --resume` goes on once this is mended"
+            f"{trouble}; step {trainer.steps_done} is saved, and "
+            f"{refusals.going_on(trainer.config, trainer.run_dir)} goes on once this is mended"
         ) from trouble.__cause__
 
     def _clock(self) -> RunProgress:

@@ -144,6 +144,14 @@ def other_components(frozen: Mapping[str, str], root: Path, meta: Mapping[str, A
             )
 
 
+def going_on(config: RunConfig, run_dir: Path, *overrides: str) -> str:
+    """What makes a run go on; a data set that Python handed over is to be handed over again."""
+    if config.data.kind == "custom":
+        given = f"overrides={list(overrides)}, " if overrides else ""
+        return f"`genkit.train({shown(repr(str(run_dir)))}, {given}dataset=..., resume=True)`"
+    return f"`genkit train {' '.join([shown(run_dir), '--resume', *overrides])}`"
+
+
 @contextmanager
 def memory(trainer: Trainer[Any]) -> Iterator[None]:
     """Turn what torch raises when memory runs out into a `TrainingError` that says what to do."""
@@ -182,6 +190,6 @@ def lost_worker(trainer: Trainer[Any]) -> Iterator[None]:
             raise
         raise DataError(
             f"step {trainer.steps_done + 1}: a process that reads images is gone ({first.strip()});"
-            " Linux ends one where memory runs out: `genkit train "
-            f"{shown(trainer.run_dir)} --resume data.workers=0` goes on without them"
+            " Linux ends one where memory runs out: "
+            f"{going_on(trainer.config, trainer.run_dir, 'data.workers=0')} goes on without them"
         ) from None

@@ -176,7 +176,7 @@ def _train(
         finished = trainer.fit()
         left = (
             f"{shown(run_dir)}: stopped at step {trainer.steps_done} of {config.trainer.steps}, "
-            f"its checkpoint is written; `genkit train {shown(run_dir)} --resume` goes on"
+            f"its checkpoint is written; {refusals.going_on(config, run_dir)} goes on"
         )
         with signals.unfinished(left):
             if trainer.accelerator.is_main_process:

@@ -44,7 +44,7 @@ class Message:
     @property
     def pattern(self) -> re.Pattern[str]:
         """Matches the message as it is printed, within other text."""
-        parts = re.split(r"\{\}|%[ds]|%\.\d+f", self.text.replace("%%", "%"))
+        parts = re.split(r"\{\w*\}|%[ds]|%\.\d+f", self.text.replace("%%", "%"))
         return re.compile(
             r"[\s\S]*?".join(r"\s+".join(map(re.escape, re.split(r"\s+", p))) for p in parts)
         )

@@ -66,7 +66,7 @@ def unknown(message: Message) -> list[str]:
 
 
 _FORMS = {"section.key"}  # "write it as section.key=value"
-_ARGUMENTS = {"dataset", "norm"}  # of functions, where settings have short names
+_ARGUMENTS = {"dataset", "norm", "resume"}  # of functions, where settings have short names
 
 
 def _is_verb(words: str) -> bool:

@@ -1,0 +1,27 @@
+"""Messages whose advice no test can follow, each with the reason."""
+
+from __future__ import annotations
+
+_WEIGHTS = "following it needs published weights, which tests do not fetch"
+_LAUNCHED = "comes only where a launcher has started several processes"
+
+_NO_REMEDY = "says what is done, and names the setting that asked for it"
+
+UNFOLLOWED: dict[str, str] = {
+    "clip_score.py: give --extractor clip-vitb32": _WEIGHTS,
+    "is_.py: give --extractor inception-v3": _WEIGHTS,
+    "usual.py: measure them by --extractor inception-v3": _WEIGHTS,
+    "evaluation/processes.py: takes a copy from elsewhere": _WEIGHTS,
+    "name a TorchScript file as": _WEIGHTS,
+    "compute them again, or give --resize": _WEIGHTS + " (statistics of Inception features)",
+    "frontier.py: --extractor digits": "a frontier takes half a minute; `evaluate` and training "
+    "give the same advice, which is followed",
+    "held as first drawn": _NO_REMEDY,
+    "no column {} to compare with": "needs a family of another package that translates pictures",
+    "then send that: `genkit export RUN --push": "needs an account at the Hub",
+    "file_store.py: missing; run `genkit sample` again": "needs another process that deletes the "
+    "samples while they are drawn",
+    "this is already one of {} processes": _LAUNCHED,
+    "processes were launched but {} take part": _LAUNCHED,
+    "`accelerate launch` starts no more on CPUs": _LAUNCHED,
+}
