@@ -216,8 +216,8 @@ def _old_samples(samples: Path) -> str | None:
     if samples.stat().st_mtime >= export.stat().st_mtime:
         return None
     return (
-        f"{samples.name} is older than the run's export and may be of other weights: run "
-        f"`genkit sample {samples.parent}` anew, or give --count"
+        f"{samples.name} is older than the run's export and may be of other weights: delete "
+        f"{shown(samples)} and run `genkit sample {shown(samples.parent)}`, or give --count"
     )
 
 
