@@ -12,9 +12,11 @@ from families_at_hand import tiny, trainer
 
 from genkit import machine
 from genkit.evaluation.request import Request
+from genkit.rows.base import image_rows
 from genkit.training.estimate import Estimate, announce
 
 CPU = torch.device("cpu")
+REAL = image_rows("real", torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def ask_sampling(precision):
 
 
 def ask_evaluation(precision):
-    Request(extractors=[Corners()], precision=precision).load()
+    Request(extractors=[Corners()], precision=precision).load(REAL)
 
 
 @pytest.mark.parametrize("ask", [ask_training, ask_sampling, ask_evaluation])

@@ -183,7 +183,14 @@ def test_a_worker_that_hangs_ends_with_the_batches_too(monkeypatch):
     loader = Loader(data, section(memory="never", workers=1), seed=0)
     before = set(multiprocessing.active_children())
     steps = loader.steps()
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    def interrupt():
+        while not set(multiprocessing.active_children()) - before:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     with handled(signal.default_int_handler), pytest.raises(KeyboardInterrupt):
         next(steps)
     steps.close()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -76,8 +77,8 @@ def test_shells_ignore_interrupts_of_what_they_start_behind_but_they_are_taken()
 def test_signals_wait_while_they_are_held():
     came = []
     with handled(lambda number, frame: came.append(number)):
-        with signals.held():
-            os.kill(os.getpid(), signal.SIGTERM)
+        with signals.held():  # by this thread: others of the process would take what is sent to it
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
             assert not came
         assert came == [signal.SIGTERM]
 
