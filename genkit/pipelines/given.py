@@ -181,11 +181,11 @@ def _fields(rows: Rows) -> dict[str, Field]:
 def _alternative(takes: Takes, values: set[str], held: set[str]) -> Columns | None:
     """That which uses most of what is given, the first of equals; None if none can."""
     there = values | held
-    fitting = [taken for taken in takes if values <= taken.keys() and _needed(taken) <= there]
+    fitting = [taken for taken in takes if values <= taken.keys() and needed(taken) <= there]
     return max(fitting, key=lambda taken: len(taken.keys() & there), default=None)
 
 
-def _needed(taken: Columns) -> set[str]:
+def needed(taken: Columns) -> set[str]:
     """Names of the columns without which it can't be called."""
     return {n for n, c in taken.items() if not c.optional and not isinstance(c, Class)}
 
@@ -195,8 +195,8 @@ def _under_another_name(takes: Takes, held: Mapping[str, Field]) -> str | None:
     if "image" not in held:
         return None
     for taken in takes:
-        needed = _needed(taken) - held.keys()
-        if len(needed) == 1 and isinstance(taken[name := needed.pop()], Image):
+        lacking = needed(taken) - held.keys()
+        if len(lacking) == 1 and isinstance(taken[name := lacking.pop()], Image):
             return name
     return None
 
@@ -212,8 +212,8 @@ def _misfit(takes: Takes, values: set[str], held: set[str]) -> str:
     fitting = [taken for taken in takes if values <= taken.keys()]
     if not fitting:
         return f"{', '.join(sorted(values))}: not taken together; this pipeline takes {shown}"
-    needed: list[set[str]] = [_needed(taken) - values - held for taken in fitting]
-    lacking = sorted(sorted(needed, key=len)[0])[0]
+    without = [sorted(needed(taken) - values - held) for taken in fitting]
+    lacking = min(without, key=len)[0]
     if values:
         return f"{sorted(values)[0]}: given without {lacking}; this pipeline takes {shown}"
     there = f"; the rows given hold {', '.join(sorted(held))}" if held else ""

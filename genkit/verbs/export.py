@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genkit import run_folder
 from genkit.config import to_yaml
@@ -14,6 +14,9 @@ from genkit.rows.batch import DataInfo
 from genkit.training import checkpoints
 from genkit.training.config import RunConfig
 from genkit.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from genkit.pipelines.base import Pipeline
 
 
 def export(
@@ -61,21 +64,22 @@ def save_run_export(
     record: Mapping[str, Any],
     *,
     license: str | None = None,
-) -> Path:
+) -> Pipeline:
     """The averaged weights of a trainer as an export folder, with the run's provenance."""
     from genkit.pipelines.export import save_export
 
+    pipeline: Pipeline = trainer.pipeline()
     with checkpoints.explained(f"export {folder}"):
         picture = _preview(trainer.run_dir / "previews", trainer.steps_done)
         save_export(
-            trainer.pipeline(),
+            pipeline,
             folder,
             provenance={"family": config.family, **record},
             config_yaml=to_yaml(config),
             picture=picture,
             license=license,
         )
-    return folder
+    return pipeline
 
 
 def _preview(folder: Path, step: int) -> bytes | None:

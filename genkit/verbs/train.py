@@ -22,6 +22,7 @@ from genkit.launch.output import heard
 from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
 from genkit.rows.batch import DataInfo
+from genkit.rows.columns import Text
 from genkit.training import checkpoints, refusals
 from genkit.training.config import RunConfig
 from genkit.training.diversity import Classify
@@ -33,6 +34,7 @@ from genkit.verbs.export import save_run_export
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
+    from genkit.pipelines.base import Pipeline
     from genkit.rows.base import Rows
 
 log = logging.getLogger("genkit")
@@ -313,9 +315,19 @@ def _finish(
         write_whole(path, json.dumps(record, indent=1))
     if not finished:
         return
-    save_run_export(trainer, config, trainer.run_dir / "export", record)
+    pipeline = save_run_export(trainer, config, trainer.run_dir / "export", record)
     run = shown(trainer.run_dir)
     log.info("done: %s", run)
     if shown_last := sorted(trainer.run_dir.glob("previews/*.png")):
         log.info("its last pictures: %s/previews/%s", run, shown(shown_last[-1].name))
-    log.info("next: genkit sample %s --grid sheet.png", run)
+    log.info("next: genkit sample %s %s", run, how_to_sample(pipeline))
+
+
+def how_to_sample(pipeline: Pipeline) -> str:
+    """The options of `genkit sample` for a first look at what a pipeline makes."""
+    from genkit.pipelines.given import needed
+
+    taken = pipeline.takes[0]
+    words = {name: "TEXT" if isinstance(taken[name], Text) else "FOLDER" for name in needed(taken)}
+    given = [f"--given {name}={word}" for name, word in sorted(words.items())]
+    return " ".join([*given, "--grid sheet.png"])

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from families_at_hand import tiny
+from pipelines_at_hand import Inverter, Painter
 
 import genkit
 from genkit.cli import main
@@ -23,7 +24,7 @@ from genkit.errors import UNFINISHED, CheckpointError, ConfigError, DataError, U
 from genkit.run_folder import progress
 from genkit.training import checkpoints
 from genkit.verbs.export import export
-from genkit.verbs.train import train
+from genkit.verbs.train import how_to_sample, train
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +108,11 @@ def test_the_last_lines_of_a_training_say_what_there_is_and_what_comes_next(tmp_
     assert (run / last[1].rpartition(f"{run}/")[2]).is_file()
     verb, path, *given = last[2].removeprefix("next: genkit ").split()
     assert (verb, path, given) == ("sample", str(run), ["--grid", "sheet.png"])
+
+
+def test_what_takes_pictures_is_looked_at_by_giving_it_some():
+    assert how_to_sample(Inverter()) == "--given source=FOLDER --grid sheet.png"
+    assert how_to_sample(Painter()) == "--given caption=TEXT --grid sheet.png"
 
 
 def test_a_run_can_not_become_shorter_than_it_is(tmp_path):
