@@ -330,4 +330,5 @@ def how_to_sample(pipeline: Pipeline) -> str:
     taken = pipeline.takes[0]
     words = {name: "TEXT" if isinstance(taken[name], Text) else "FOLDER" for name in needed(taken)}
     given = [f"--given {name}={word}" for name, word in sorted(words.items())]
-    return " ".join([*given, "--grid sheet.png"])
+    of_pictures = "FOLDER" in words.values()  # which are seen beside what was made of them
+    return " ".join(given if of_pictures else [*given, "--grid sheet.png"])

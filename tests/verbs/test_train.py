@@ -111,7 +111,7 @@ def test_the_last_lines_of_a_training_say_what_there_is_and_what_comes_next(tmp_
 
 
 def test_what_takes_pictures_is_looked_at_by_giving_it_some():
-    assert how_to_sample(Inverter()) == "--given source=FOLDER --grid sheet.png"
+    assert how_to_sample(Inverter()) == "--given source=FOLDER"
     assert how_to_sample(Painter()) == "--given caption=TEXT --grid sheet.png"
 
 
