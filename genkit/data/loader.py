@@ -184,9 +184,12 @@ class Loader:
                     raise error
                 yield indices, {name: self._moved(value) for name, value in raw.items()}
         finally:
-            del read  # its last reference: asks the workers to end, and waits for some seconds
+            # Asks the workers to end, waits for some seconds and forgets them. What torch does so
+            # at the iterator's end comes too late where an error's traceback still holds it.
+            getattr(read, "_shutdown_workers", lambda: None)()
             for worker in workers:
                 worker.kill()  # nothing else ends one that hangs: see `_be_a_worker`
+                worker.join()
 
     def _moved(self, raw: Raw) -> Raw:
         return onto(self.device, raw) if isinstance(raw, Tensor) else raw
