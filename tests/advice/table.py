@@ -16,6 +16,8 @@ UNFOLLOWED: dict[str, str] = {
     "compute them again, or give --resize": _WEIGHTS + " (statistics of Inception features)",
     "frontier.py: --extractor digits": "a frontier takes half a minute; `evaluate` and training "
     "give the same advice, which is followed",
+    "train.py: --given {}={}": "needs a family of another package that takes pictures or texts; "
+    "`tests/test_new_family.py` gives its translator pictures so",
     "held as first drawn": _NO_REMEDY,
     "no column {} to compare with": "needs a family of another package that translates pictures",
     "then send that: `genkit export RUN --push": "needs an account at the Hub",
