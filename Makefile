@@ -20,8 +20,8 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install $(PINS) -e '.[dev]'
 	touch $@
 
-quickstart: $(VENV)/.done  ## train, export, sample, evaluate and report a small model: 3 to 6 minutes
-	@echo 'About 3 minutes on two cores with AVX-512, up to 6 with AVX2 alone.'
+quickstart: $(VENV)/.done  ## train, export, sample, evaluate and report a small model: about 3 minutes
+	@echo 'About 3 minutes on two cores with AVX-512; with AVX2 alone less than 6 are expected.'
 	@# A finished run starts anew; an interrupted one goes on from its newest checkpoint.
 	@if [ -e $(RUN)/report.html ]; then rm -rf $(RUN); fi
 	$(GENKIT) train configs/cgan/glyphs.yaml --out $(RUN) $$([ -e $(RUN)/config.yaml ] && echo --resume)
