@@ -6,7 +6,8 @@ import torch
 from genkit.data import Loader, open_data
 from genkit.data.readers.paired import PairedData
 from genkit.data.readers.unpaired import UnpairedData
-from genkit.errors import DataError
+from genkit.errors import ConfigError, DataError
+from genkit.family import load_config
 from genkit.images import png_bytes
 from genkit.rows.columns import Image
 from genkit.rows.left_out import LeftOut
@@ -119,3 +120,96 @@ def test_a_pair_with_a_broken_image_is_left_out_whole(tmp_path, memory):
     assert len(rows) == 4
     assert torch.equal(shown["source"], shown["target"])
     assert len(open_data(paired(tmp_path, limit=2))) == 2
+
+
+def coordinates(height, width):
+    """A picture whose red says the column of each pixel and whose green says its row."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([columns, rows, torch.zeros_like(rows)]).to(torch.uint8)
+
+
+def write_halves(folder, count=4, height=8, width=8):
+    """Files of two pictures: on the left the coordinates, on the right the same and a blue mark."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        left = coordinates(height, width)
+        right = left.clone()
+        left[2], right[2] = i, 100 + i
+        (folder / f"{i}.png").write_bytes(png_bytes(torch.cat([left, right], dim=2)))
+    return folder
+
+
+def side_by_side(root, **settings):
+    return paired(root, layout="side-by-side", **settings)
+
+
+@pytest.mark.parametrize("memory", ["always", "never"])
+def test_a_file_that_holds_a_pair_is_cut_into_its_left_and_right_half(tmp_path, memory):
+    write_halves(tmp_path / "train")
+    write_halves(tmp_path / "test", 2)
+    rows = open_data(side_by_side(tmp_path, memory=memory))
+    found = rows.read(range(4), ("source", "target"))
+    assert found["source"][:, 2, 0, 0].tolist() == [0, 1, 2, 3]
+    assert found["target"][:, 2, 0, 0].tolist() == [100, 101, 102, 103]
+    assert torch.equal(found["source"][0, :2], coordinates(8, 8)[:2])
+    assert torch.equal(found["target"][0, :2], coordinates(8, 8)[:2])
+    turned = open_data(side_by_side(tmp_path, memory=memory, source="b", target="a"))
+    back = turned.read(range(4), ("source", "target"))
+    assert torch.equal(back["source"], found["target"])
+    assert torch.equal(back["target"], found["source"])
+    assert rows.fingerprint != turned.fingerprint
+    assert len(open_data(side_by_side(tmp_path, memory=memory), "test")) == 2
+    assert len(open_data(side_by_side(tmp_path, memory=memory, limit=3))) == 3
+
+
+@pytest.mark.parametrize("layout", ["folders", "side-by-side"])
+def test_after_a_hundred_augmented_draws_both_pictures_of_a_pair_still_agree(tmp_path, layout):
+    if layout == "folders":
+        for side in "ab":
+            (tmp_path / side).mkdir()
+            for i in range(4):
+                (tmp_path / side / f"{i}.png").write_bytes(png_bytes(coordinates(8, 8)))
+    else:
+        write_halves(tmp_path / "train")
+    data = paired(tmp_path, layout=layout, flip=True, shift=3, batch_size=4)
+    seen = set()
+    for (batch,) in steps(open_data(data), data, 100):
+        assert torch.equal(batch["source"][:, :2], batch["target"][:, :2])
+        seen |= {str(picture) for picture in batch["source"][:, :2].tolist()}
+    assert len(seen) > 80  # of 98: mirrored or not, moved by -3 to 3 px each way
+
+
+def test_a_file_of_odd_width_holds_no_pair(tmp_path):
+    write_halves(tmp_path / "train")
+    odd = tmp_path / "train" / "odd.png"
+    odd.write_bytes(png_bytes(coordinates(8, 17)))
+    with pytest.raises(DataError, match=rf"{odd}: 17 px wide, which is odd"):
+        open_data(side_by_side(tmp_path))
+    rows = open_data(side_by_side(tmp_path, on_error="skip"))
+    assert len(rows) == 4
+    assert rows.left_out == LeftOut({"broken": 1}, ("train/odd.png",))
+
+
+def test_of_a_set_without_a_test_part_the_validation_part_is_taken_and_that_is_said(
+    tmp_path, caplog
+):
+    write_halves(tmp_path / "train")
+    write_halves(tmp_path / "val", 3)
+    with caplog.at_level("INFO", "genkit"):
+        assert len(open_data(side_by_side(tmp_path), "test")) == 3
+    assert "there is no part test; the pictures of val are taken for it" in caplog.text
+    write_halves(tmp_path / "test", 2)
+    assert len(open_data(side_by_side(tmp_path), "test")) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["data.source=b"], "source and target are both b: every picture would be its own target"),
+        (["data.layout=side-by-side", "data.source=photos"], "name the halves, a the left one"),
+    ],
+)
+def test_sides_that_are_no_two_sides_are_refused_before_anything_is_read(settings, words):
+    tree = {"family": "dcgan", "data": {"kind": "paired", "root": "nowhere"}}
+    with pytest.raises(ConfigError, match=words):
+        load_config(tree, settings)
