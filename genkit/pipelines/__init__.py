@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genkit.pipelines.reading import read_image, read_mask
     from genkit.pipelines.samples import finish_samples, parse_labels, write_samples
     from genkit.pipelines.sampling import Sampling
+    from genkit.pipelines.translation import TranslationPipeline
     from genkit.pipelines.walks import slerp
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "NoiseToImage",
     "Pipeline",
     "Sampling",
+    "TranslationPipeline",
     "finish_samples",
     "latents",
     "load_component",
@@ -52,6 +54,7 @@ _MODULES = {
     "NoiseToImage": "noise",
     "Pipeline": "base",
     "Sampling": "sampling",
+    "TranslationPipeline": "translation",
     "finish_samples": "samples",
     "latents": "noise",
     "load_component": "loading",
