@@ -43,4 +43,30 @@ def folder(root: Path, channels: int | None = None) -> None:
         Image.fromarray(pixels(40, 30 + i, *shape).numpy()).save(root / f"{i:02}.png")
 
 
-FILES = {"mnist": mnist, "cifar10": cifar10, "folder": partial(folder, channels=3)}
+ATTRIBUTES = (
+    *("Bald", "Bangs", "Black_Hair", "Blond_Hair", "Brown_Hair", "Bushy_Eyebrows", "Eyeglasses"),
+    *("Male", "Mouth_Slightly_Open", "Mustache", "No_Beard", "Pale_Skin", "Smiling", "Young"),
+)
+
+
+def celeba(root: Path, count: int = 12, size: tuple[int, int] = (178, 218)) -> None:
+    """Pictures of CelebA's size with attributes: the first two thirds train, the others test."""
+    (root / "img_align_celeba").mkdir(parents=True)
+    rows, parts = [], []
+    for i in range(count):
+        name = f"{i + 1:06}.jpg"
+        Image.fromarray(pixels(*size[::-1], 3).numpy()).save(root / "img_align_celeba" / name)
+        flags = [1 if (i >> (k % 3)) & 1 else -1 for k in range(len(ATTRIBUTES))]
+        rows.append(" ".join([name, *(f"{flag:2}" for flag in flags)]))
+        parts.append(f"{name} {0 if 3 * i < 2 * count else 2}")
+    head = [str(count), " ".join(ATTRIBUTES) + " "]
+    (root / "list_attr_celeba.txt").write_text("\n".join([*head, *rows]) + "\n")
+    (root / "list_eval_partition.txt").write_text("\n".join(parts) + "\n")
+
+
+FILES = {
+    "celeba": celeba,
+    "cifar10": cifar10,
+    "folder": partial(folder, channels=3),
+    "mnist": mnist,
+}

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from advice import cases_config, cases_pipelines, cases_python, cases_training, cases_verbs
+from advice import (
+    cases_attributes,
+    cases_config,
+    cases_pipelines,
+    cases_python,
+    cases_training,
+    cases_verbs,
+)
 from advice.find import messages
 from advice.follow import World, follow, the
 from advice.known import unknown
@@ -19,6 +26,7 @@ CASES = [
     *cases_verbs.CASES,
     *cases_pipelines.CASES,
     *cases_python.CASES,
+    *cases_attributes.CASES,
 ]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.images import Fit, decoding, stack, to_array, to_mode
-from genkit.rows.base import Indices, Rows, hash_pictures, stacked, taken
+from genkit.rows.base import Indices, Rows, hash_pictures, hash_values, stacked, taken
 from genkit.rows.columns import Column, File, Image, Raw
 from genkit.rows.entries import Entry
 from genkit.rows.left_out import NONE, LeftOut
@@ -31,11 +31,14 @@ class Shape:
         size: (H, W) in px.
         channels: C, 1 or 3.
         fit: How a picture of another shape gets there.
+        crop: The square that is cut out of every picture before: its top, its left and its side in
+            px; None = none is.
     """
 
     size: tuple[int, int]
     channels: int
     fit: Fit = "crop"
+    crop: tuple[int, int, int] | None = None
 
     @property
     def column(self) -> Image:
@@ -47,18 +50,30 @@ class Shape:
         """The shape as fingerprints have it."""
         height, width = self.size
         side = str(height) if height == width else f"{height}x{width}"
-        return f"{side} {self.channels} {self.fit}"
+        cut = "" if self.crop is None else " cut {} {} {}".format(*self.crop)
+        return f"{side} {self.channels} {self.fit}{cut}"
 
     def of(self, picture: Picture, where: str) -> Tensor:
         """A picture in this shape, (C, H, W) uint8.
 
         Raises:
-            DataError: It has a colour space that can't be converted.
+            DataError: It has a colour space that can't be converted, or is smaller than the crop.
         """
         try:
-            return to_array(picture, self.size, self.channels, self.fit)
+            return to_array(self._cut(picture, where), self.size, self.channels, self.fit)
         except ValueError as error:  # a colour space that Pillow knows but can't convert
             raise DataError(f"{where}: {error}; save it as RGB") from None
+
+    def _cut(self, picture: Picture, where: str) -> Picture:
+        if self.crop is None:
+            return picture
+        top, left, side = self.crop
+        if top + side > picture.height or left + side > picture.width:
+            raise DataError(
+                f"{where}: {picture.width} x {picture.height} px, but data.crop={list(self.crop)} "
+                f"reaches to {left + side} x {top + side}; give a crop within all pictures"
+            )
+        return picture.crop((left, top, left + side, top + side))
 
 
 class FileRows(Rows):
@@ -140,7 +155,7 @@ class FileRows(Rows):
     def fingerprint(self) -> str:
         """SHA-256 of pixels, shapes and labels of pictures as they are; of pictures brought to a
         shape, which may be too many to decode, that of names, sizes and first 64 KiB of the files,
-        labels, captions and what alters pixels.
+        labels, captions, attributes and what alters pixels.
         """
         return self._fingerprint
 
@@ -156,6 +171,8 @@ class FileRows(Rows):
         if self.labels is not None:
             digest.update(self.labels.numpy().data)
         digest.update("".join(f"{text!r};" for text in self.values.get("caption", ())).encode())
+        for name in sorted(self.values.keys() - {"label", "caption"}):
+            digest.update(f"{name} {hash_values(self.values[name])};".encode())
         return digest.hexdigest()
 
 

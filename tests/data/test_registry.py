@@ -47,6 +47,7 @@ def squares(tmp_path, monkeypatch):
 def test_every_kind_names_itself_and_has_a_reader():
     assert kinds() == sorted(
         [
+            "celeba",
             "cifar10",
             "custom",
             "folder",

@@ -1,0 +1,189 @@
+"""Lists of attributes and parts as CelebA writes them: one line for each picture.
+
+A list of attributes has, where it is CelebA's own, the number of its rows in the first line; then
+the names of the attributes, and for each picture its file and -1 or 1 (or 0 or 1) for each of them.
+Copies with commas instead of spaces, whose first column is named too, are read the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from genkit.config import nearest
+from genkit.errors import DataError, shown
+from genkit.rows.entries import LARGEST_TABLE, refuse_escape, refuse_large
+from genkit.rows.folders import from_here
+
+_OFF_ON = {"-1": 0, "0": 0, "1": 1}
+_PARTS = {"0": "train", "1": "val", "2": "test"}
+
+Line = tuple[int, list[str]]  # its number from 1, and its words
+
+
+class Attributes(NamedTuple):
+    """What a list of attributes holds.
+
+    Attributes:
+        names: A words, as its header has them.
+        files: The N files, in order.
+        values: (N, A) uint8, 1 where the attribute holds.
+    """
+
+    names: tuple[str, ...]
+    files: list[str]
+    values: Tensor
+
+    def chosen(self, names: Sequence[str] | None, where: str) -> Attributes:
+        """Only these attributes, in this order; None = all.
+
+        Raises:
+            DataError: The list has no such attribute; the nearest one is named.
+        """
+        if names is None:
+            return self
+        for name in names:
+            if name not in self.names:
+                raise DataError(
+                    f"{where}: data.attributes has {shown(name)!r}, which is not listed there; "
+                    f"{nearest(name, self.names)}"
+                )
+        places = [self.names.index(name) for name in names]
+        return Attributes(tuple(names), self.files, self.values[:, places])
+
+
+def read_attributes(path: Path) -> Attributes:
+    """The attributes of all pictures of a set.
+
+    Raises:
+        DataError: The file can't be read, or a line of it is wrong; its number is named.
+    """
+    where, lines = shown(path), _lines(path)
+    promised = _count(lines)
+    if len(lines) < 2:
+        raise DataError(f"{where}: no rows; expected names of attributes and a line per picture")
+    (at, header), rows = lines[0], lines[1:]
+    names = header[1:] if len(header) == len(rows[0][1]) else header
+    _check_names(names, f"{where}, line {at}")
+    if promised is not None and promised != len(rows):
+        raise DataError(
+            f"{where}: its first line says {promised:,} pictures, but {len(rows):,} rows follow; "
+            "get it anew, or correct the number"
+        )
+    files = [file for file, *_ in (words for _, words in rows)]
+    _check_files(files, rows, where)
+    signs: set[str] = set()
+    content = bytearray()
+    for at, (_, *values) in rows:
+        content += _flags(values, names, f"{where}, line {at}")
+        signs.update(values)
+    if len(signs) > 2:
+        raise DataError(f"{where}: has -1, 0 and 1; expected two of them, 1 where it holds")
+    flags = torch.frombuffer(content, dtype=torch.uint8).view(len(rows), len(names))
+    return Attributes(tuple(names), files, flags)
+
+
+def read_partition(path: Path) -> dict[str, str]:
+    """Of each file its part: "train" for 0, "val" for 1 and "test" for 2.
+
+    Raises:
+        DataError: The file can't be read, or a line of it is wrong; its number is named.
+    """
+    where, lines = shown(path), _lines(path)
+    if lines and len(lines[0][1]) == 2 and not lines[0][1][1].isdecimal():
+        lines = lines[1:]  # a header, as copies with commas have one
+    for at, words in lines:
+        if len(words) != 2 or words[1] not in _PARTS:
+            raise DataError(
+                f"{where}, line {at}: expected a file and 0 (train), 1 (validation) or 2 (test), "
+                f"found {shown(' '.join(words), 60)}"
+            )
+    files = [file for _, (file, _) in lines]
+    _check_files(files, lines, where)
+    return {file: _PARTS[part] for _, (file, part) in lines}
+
+
+def check_listed(files: Sequence[str], known: Collection[str], where: str) -> None:
+    """Raise a `DataError` where files of the list of attributes have no part."""
+    without = [file for file in files if file not in known]
+    if without:
+        raise DataError(
+            f"{where}: says nothing of {len(without):,} of {len(files):,} pictures, the first is "
+            f"{shown(without[0])}; add a line for each, or set data.partition_file=null, then all "
+            "of them train"
+        )
+
+
+def read_text(path: Path) -> str:
+    """The text of a list.
+
+    Raises:
+        DataError: It can't be read, is no UTF-8, or too large to be meant.
+    """
+    try:
+        refuse_large(path.stat().st_size, shown(path), LARGEST_TABLE)
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"{shown(path)}: can't be read ({error.strerror or error}){from_here(path)}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{shown(path)}: no UTF-8 text ({error}); save it as UTF-8") from None
+
+
+def _lines(path: Path) -> list[Line]:
+    """The words of each line that isn't empty, with its number."""
+    return [(at, words) for at, words in _words(read_text(path)) if words]
+
+
+def _words(text: str) -> Iterator[Line]:
+    commas = "," in text[: text.find("\n", text.find("\n") + 1)]  # in the first two lines
+    for at, line in enumerate(text.split("\n"), 1):
+        words = [word.strip() for word in line.split(",")] if commas else line.split()
+        yield at, words if any(words) else []
+
+
+def _count(lines: list[Line]) -> int | None:
+    """How many rows the first line says there are; the line is taken away. None = it says none."""
+    if not lines or len(lines[0][1]) != 1 or not lines[0][1][0].isdecimal():
+        return None
+    return int(lines.pop(0)[1][0])
+
+
+def _check_names(names: Sequence[str], where: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice or not names:
+        what = f"attribute {shown(twice[0])} stands there twice" if twice else "no attributes"
+        raise DataError(f"{where}: {what}; expected the names of the attributes, each once")
+
+
+def _check_files(files: Sequence[str], rows: Sequence[Line], where: str) -> None:
+    seen: dict[str, int] = {}
+    for file, (at, _) in zip(files, rows, strict=True):
+        refuse_escape(file, f"{where}, line {at}")
+        if file in seen:
+            raise DataError(
+                f"{where}, line {at}: {shown(file)} stands in line {seen[file]} already; "
+                "delete one of them"
+            )
+        seen[file] = at
+
+
+def _flags(values: Sequence[str], names: Sequence[str], where: str) -> bytes:
+    """One row as bytes of 0 and 1."""
+    if len(values) != len(names):
+        raise DataError(
+            f"{where}: {len(values)} values behind the file, but {len(names)} attributes are named"
+        )
+    try:
+        return bytes(_OFF_ON[value] for value in values)
+    except KeyError:
+        place = next(i for i, value in enumerate(values) if value not in _OFF_ON)
+        raise DataError(
+            f"{where}: {shown(names[place])} is {shown(values[place], 60)}; expected -1 or 1"
+        ) from None

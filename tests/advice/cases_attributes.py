@@ -1,0 +1,55 @@
+"""Advice about sets with attributes, followed by training a few steps on one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import sets_at_hand
+from advice.cases_python import refused
+from advice.follow import Call, Case, World
+
+from genkit.data import open_data
+from genkit.data.readers.celeba import CelebaData
+
+ROOT = Path("celeba")
+_CELEBA = "train plain.yaml --out {new} data.kind=celeba data.root=celeba"
+
+
+def _whole(world: World) -> None:
+    shutil.rmtree(ROOT, ignore_errors=True)
+    sets_at_hand.celeba(ROOT, 24)
+
+
+def _without_one(world: World) -> None:
+    _whole(world)
+    (ROOT / "img_align_celeba" / "000003.jpg").unlink()
+
+
+def _short_partition(world: World) -> None:
+    _whole(world)
+    path = ROOT / "list_eval_partition.txt"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:20]))
+
+
+def _no_parts(world: World) -> str:
+    _whole(world)
+    data = CelebaData(root=ROOT, image_size=16, partition_file=None)
+    return refused(open_data, data, "test")
+
+
+def _parts(world: World, text: str) -> None:
+    assert "name a list of parts in data.partition_file" in text
+    data = CelebaData(root=ROOT, image_size=16, partition_file="list_eval_partition.txt")
+    assert len(open_data(data, "test"))
+
+
+CASES = [
+    Case("add a line for each, or set", _CELEBA, r"data\.partition_file=null",
+         before=_short_partition),
+    Case("put them there, or leave their rows out", _CELEBA, r"data\.on_error=skip",
+         before=_without_one),
+    Case("give a crop within all pictures", f"{_CELEBA} 'data.crop=[50,3,170]'",
+         then="'data.crop=[26,3,170]'", says="give a crop within all pictures", before=_whole),
+    Call("so all pictures train and there is no", _no_parts, _parts),
+]  # fmt: skip
