@@ -60,6 +60,13 @@ class DataSection(Section):
             DataError: There is no such part, or the files are missing or broken.
         """
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The parts that `open` knows beside what it is trained on: some have parts that only
+        evaluators open, such as edits or translations whose right answer is known.
+        """
+        return ("train", "test")
+
     @classmethod
     def named(cls, words: Sequence[str]) -> dict[str, Any]:
         """The settings that further words of a reference name: "stacked:mnist:test" has one.

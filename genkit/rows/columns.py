@@ -182,14 +182,15 @@ class Flags(Column):
 
     Attributes:
         names: A words.
-        groups: Groups of names of which exactly one holds, such as colours of hair.
+        excludes: (name, what switching it on switches off): which of them can't hold together,
+            such as colours of hair. See `genkit.rows.flags`.
         mirrored: Pairs of names that change places in a mirrored picture.
         of: The picture whose flip mirrors them.
     """
 
     kind: ClassVar[str] = "flags"
     names: tuple[str, ...]
-    groups: tuple[tuple[str, ...], ...] = ()
+    excludes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     mirrored: tuple[tuple[str, str], ...] = ()
     of: str = ""
 
@@ -203,6 +204,13 @@ class Flags(Column):
             i, j = self.names.index(a), self.names.index(b)
             order[i], order[j] = j, i
         return torch.where(draws.flip[:, None], flags[:, order], flags)
+
+    @classmethod
+    def of_former(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Its values as JSON once held them: `groups` of names of which one holds."""
+        groups = values.pop("groups", ())
+        rules = tuple((a, tuple(b for b in group if b != a)) for group in groups for a in group)
+        return {"excludes": rules} | values
 
 
 @dataclass(frozen=True)
@@ -260,7 +268,8 @@ def column_of(tree: Mapping[str, Any]) -> Column:
     values = {key: _frozen(value) for key, value in tree.items() if key != "kind"}
     if tree.get("kind") not in KINDS:
         raise DataError(f"column kind {tree.get('kind')!r}: there are {', '.join(KINDS)}")
-    return KINDS[tree["kind"]](**values)
+    column = KINDS[tree["kind"]]
+    return column(**(Flags.of_former(values) if column is Flags else values))
 
 
 def moved(images: Tensor, draws: Draws) -> Tensor:

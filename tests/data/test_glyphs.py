@@ -113,7 +113,7 @@ def test_a_reference_follows_the_run_that_it_is_measured_against():
     like = GlyphsData(image_size=16, characters="xyz", test_count=12)
     assert len(open_reference("synthetic:glyphs:test", like=like)) == 12
     with pytest.raises(DataError, match="no such set"):
-        open_reference("synthetic:faces:test")
+        open_reference("synthetic:animals:test")
 
 
 @pytest.mark.slow

@@ -50,6 +50,7 @@ def test_every_kind_names_itself_and_has_a_reader():
             "celeba",
             "cifar10",
             "custom",
+            "faces",
             "folder",
             "glyphs",
             "mnist",
