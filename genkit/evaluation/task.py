@@ -54,11 +54,14 @@ class Task:
         values: Names of values that it gives by an extractor, the first the usual one to choose
             the best weights by.
         takes_files: Whether files of samples and of real pictures are enough, without the model.
+        by_extractor: Whether it looks at pictures through an extractor; where not, `values` is
+            given None.
     """
 
     measure: Callable[[Any, Rows | ReferenceStatistics, Asked], Evaluation]
-    values: Callable[[Extractor], list[str]]
+    values: Callable[[Any], list[str]]
     takes_files: bool = False
+    by_extractor: bool = True
 
 
 def of_sets(extractor: Extractor) -> list[str]:

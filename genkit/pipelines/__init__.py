@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genkit.pipelines.base import Pipeline
+    from genkit.pipelines.classification import ClassificationPipeline
     from genkit.pipelines.denoising import Denoising
     from genkit.pipelines.export import push, save_export
     from genkit.pipelines.loading import load_component, load_pipeline
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from genkit.pipelines.walks import slerp
 
 __all__ = [
+    "ClassificationPipeline",
     "Denoising",
     "NoiseToImage",
     "Pipeline",
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ClassificationPipeline": "classification",
     "Denoising": "denoising",
     "NoiseToImage": "noise",
     "Pipeline": "base",

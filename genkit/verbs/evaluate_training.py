@@ -62,9 +62,11 @@ def during_training(
             f"evaluation.every={asked.every} needs a test part, which was not found ({error}); "
             "evaluation.every=null trains without it"
         ) from None
-    way_out = "evaluation.extractor=digits"
-    extractor = load_for(asked.extractor, reference, way_out, device=launch.own_device())
-    request = {"extractors": (extractor,), "metrics": quick(extractor)}
+    extractor, request = None, dict[str, Any]()
+    if task.by_extractor:
+        way_out = "evaluation.extractor=digits"
+        extractor = load_for(asked.extractor, reference, way_out, device=launch.own_device())
+        request = {"extractors": (extractor,), "metrics": quick(extractor)}
     wanted = _chosen_by(asked.best_by, task.values(extractor), extractor)
     best = [before]
 
@@ -91,9 +93,10 @@ def during_training(
     return hook
 
 
-def _chosen_by(asked: str, possible: list[str], extractor: Extractor) -> str:
+def _chosen_by(asked: str, possible: list[str], extractor: Extractor | None) -> str:
     """The name of the value that best/ is chosen by."""
-    name = extractor.frechet_name if asked == "frechet" else asked
+    usual = possible[0] if extractor is None else extractor.frechet_name
+    name = usual if asked == "frechet" else asked
     if name not in possible:
         raise ConfigError(
             f"evaluation.best_by={name}: not measured during training; there are "

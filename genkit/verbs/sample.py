@@ -172,6 +172,7 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
     lag = _lag(request.source)
     present = 0 if target is None or request.is_sheet else present_samples(target)
     pipeline = load_pipeline(request.source, device=usable_device(request.device))
+    _refuse_without_pictures(pipeline, request.source)
     if request.compile:
         pipeline.compile()
     asked = {**request.options, **request.edit.asked(pipeline)}
@@ -198,6 +199,17 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
         how = {"seed": request.seed} if name == "trajectory" else drawing
         result[name] = str(_SAVE[name](pipeline, path, **how, **asked))
     return result
+
+
+def _refuse_without_pictures(pipeline: Any, source: str) -> None:
+    """Raise where a pipeline makes no pictures, such as one that names what is on them."""
+    gives = getattr(pipeline, "gives", {"image": Image()})
+    if not any(isinstance(column, Image) for column in gives.values()):
+        raise PipelineError(
+            f"{shown(source)}: a {type(pipeline).__name__} makes no pictures, it gives "
+            f"{', '.join(gives)} of them; `genkit evaluate {shown(source)}` measures it, and "
+            "`genkit.load_pipeline(...)` lends it to Python"
+        )
 
 
 def _lag(source: str) -> str | None:

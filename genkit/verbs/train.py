@@ -22,7 +22,7 @@ from genkit.launch.output import heard
 from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
 from genkit.rows.batch import DataInfo
-from genkit.rows.columns import Text
+from genkit.rows.columns import Image, Text
 from genkit.training import checkpoints, refusals
 from genkit.training.config import RunConfig
 from genkit.training.diversity import Classify
@@ -320,7 +320,10 @@ def _finish(
     log.info("done: %s", run)
     if shown_last := sorted(trainer.run_dir.glob("previews/*.png")):
         log.info("its last pictures: %s/previews/%s", run, shown(shown_last[-1].name))
-    log.info("next: genkit sample %s %s", run, how_to_sample(pipeline))
+    if any(isinstance(column, Image) for column in pipeline.gives.values()):
+        log.info("next: genkit sample %s %s", run, how_to_sample(pipeline))
+    else:
+        log.info("next: genkit evaluate %s", run)
 
 
 def how_to_sample(pipeline: Pipeline) -> str:

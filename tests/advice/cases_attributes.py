@@ -11,6 +11,7 @@ from advice.follow import Call, Case, World
 
 from genkit.data import open_data
 from genkit.data.readers.celeba import CelebaData
+from genkit.family import load
 
 ROOT = Path("celeba")
 _CELEBA = "train plain.yaml --out {new} data.kind=celeba data.root=celeba"
@@ -32,6 +33,15 @@ def _short_partition(world: World) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:20]))
 
 
+def _classifier(world: World) -> None:
+    world.write("classifier.yaml", {"family": "classifier", **load("classifier").tiny})
+
+
+def _judge(world: World) -> None:
+    _classifier(world)
+    world.ok("train classifier.yaml --out judge")
+
+
 def _no_parts(world: World) -> str:
     _whole(world)
     data = CelebaData(root=ROOT, image_size=16, partition_file=None)
@@ -51,5 +61,9 @@ CASES = [
          before=_without_one),
     Case("give a crop within all pictures", f"{_CELEBA} 'data.crop=[50,3,170]'",
          then="'data.crop=[26,3,170]'", says="give a crop within all pictures", before=_whole),
+    Case("next: genkit evaluate", "train classifier.yaml --out {new}",
+         r"next: (genkit evaluate \S+)", before=_classifier, status=0),
+    Case("makes no pictures, it gives", "sample judge --given pictures",
+         r"`(genkit evaluate [^`]+)`", before=_judge),
     Call("so all pictures train and there is no", _no_parts, _parts),
 ]  # fmt: skip

@@ -100,7 +100,7 @@ def test_without_pairs_each_way_is_measured_against_the_other_side():
 def test_what_a_task_does_not_find_is_said():
     with pytest.raises(EvaluationError, match="no column 'target' to compare with"):
         tasks.find("translation").measure(Darker(), pictures(), Asked())
-    with pytest.raises(EvaluationError, match="no such task; there are: reconstruction, samples"):
+    with pytest.raises(EvaluationError, match=r"no such task; there are: .*reconstruction, samples"):
         tasks.find("sampels")
     with pytest.raises(EvaluationError, match=r"expected a genkit\.evaluation\.Task"):
         tasks.find("pathlib:Path")

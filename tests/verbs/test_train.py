@@ -110,6 +110,15 @@ def test_the_last_lines_of_a_training_say_what_there_is_and_what_comes_next(tmp_
     assert (verb, path, given) == ("sample", str(run), ["--grid", "sheet.png"])
 
 
+def test_a_run_that_makes_no_pictures_is_measured_next(tmp_path, caplog):
+    with caplog.at_level("INFO", "genkit"):
+        run = train(tiny("classifier", trainer__steps=2), out=tmp_path / "run")
+    assert [record.getMessage() for record in caplog.records][-2:] == [
+        f"done: {run}",
+        f"next: genkit evaluate {run}",
+    ]
+
+
 def test_what_takes_pictures_is_looked_at_by_giving_it_some():
     assert how_to_sample(Inverter()) == "--given source=FOLDER"
     assert how_to_sample(Painter()) == "--given caption=TEXT --grid sheet.png"
