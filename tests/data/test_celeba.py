@@ -99,6 +99,20 @@ def test_lists_with_0_and_1_with_commas_and_without_a_count_mean_the_same(tmp_pa
     assert rows.fingerprint == first.fingerprint
 
 
+def test_what_excludes_what_is_known_by_name_or_said(tmp_path):
+    write_set(tmp_path)
+    known = open_data(celeba(tmp_path)).columns["attributes"].excludes
+    assert known == (("Bald", ("Bangs",)), ("Bangs", ("Bald",)))
+    said = [["Smiling", ["Bald", "Bangs"]], ["Bald", ["Smiling"]]]
+    column = open_data(celeba(tmp_path, excludes=said)).columns["attributes"]
+    assert column.excludes == (("Smiling", ("Bald", "Bangs")), ("Bald", ("Smiling",)))
+    few = open_data(celeba(tmp_path, excludes=said, attributes=["Smiling", "Bangs"]))
+    assert few.columns["attributes"].excludes == (("Smiling", ("Bangs",)),)
+    assert open_data(celeba(tmp_path, excludes=[])).columns["attributes"].excludes == ()
+    with pytest.raises(DataError, match=r"data.excludes has 'Hat', which is not listed"):
+        open_data(celeba(tmp_path, excludes=[["Bald", ["Hat"]]]))
+
+
 def test_the_fingerprint_knows_attributes_crop_and_which_were_chosen(tmp_path):
     write_set(tmp_path)
     prints = {open_data(celeba(tmp_path)).fingerprint}

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from genkit.config import DataSection, MayChange, NonNegative, Positive
+from genkit.config import DataSection, MayChange, NonNegative, Positive, nearest
 from genkit.data.attribute_lists import (
     Attributes,
     check_listed,
@@ -29,6 +29,7 @@ from genkit.errors import DataError, shown
 from genkit.rows.base import Rows
 from genkit.rows.columns import Flags
 from genkit.rows.entries import file_entry
+from genkit.rows.flags import known_excludes
 from genkit.rows.folders import from_here
 from genkit.rows.left_out import LeftOut
 from genkit.rows.pictures import FileRows, Shape
@@ -36,6 +37,7 @@ from genkit.rows.tree import is_picture, walk
 
 COUNTERFACTUAL = "counterfactual"
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Rules = tuple[tuple[str, Names], ...]
 
 
 class CelebaData(DataSection):
@@ -49,7 +51,7 @@ class CelebaData(DataSection):
         "list_eval_partition.txt"  # 0 train, 1 val, 2 test; null = no parts
     )
     attributes: Names | None = None  # which of those listed, in this order; null = all
-    excludes: tuple[tuple[str, Names], ...] | None = None  # [[name, [those that it switches off]]]
+    excludes: Rules | None = None  # [[name, [what it switches off]], ...]; null = what is known
     crop: tuple[NonNegative, NonNegative, Positive] | None = (
         None  # cut out: [top, left, side] in px
     )
@@ -69,7 +71,8 @@ class CelebaData(DataSection):
         if split == COUNTERFACTUAL:
             return arranged(self._edits(listed, chosen), self)
         places = self._places(listed.files, split)
-        return arranged(self._rows(chosen, places, split), self)
+        column = self._column(listed, chosen.names)
+        return arranged(self._rows(chosen, column, places, split), self)
 
     def _places(self, files: Sequence[str], split: str) -> list[int]:
         """Which rows of the list are a part of the set; `limit` shortens the train part."""
@@ -89,7 +92,9 @@ class CelebaData(DataSection):
             raise DataError(f"{shown(path)}: no pictures of the part {split!r}; there are: {there}")
         return places[: self.limit] if split == "train" else places
 
-    def _rows(self, chosen: Attributes, places: Sequence[int], split: str) -> FileRows:
+    def _rows(
+        self, chosen: Attributes, column: Flags, places: Sequence[int], split: str
+    ) -> FileRows:
         """The pictures at these places of the list, with their attributes."""
         wanted, names = [chosen.files[i] for i in places], self._folder()
         known = _resolved(wanted, names)
@@ -110,7 +115,7 @@ class CelebaData(DataSection):
         return FileRows(
             f"celeba:{self.root.resolve().name}:{split}",
             [file_entry(self.root / self.folder / known[chosen.files[i]]) for i in kept],
-            {"attributes": self._column(chosen.names)},
+            {"attributes": column},
             {"attributes": chosen.values[torch.tensor(kept)]},
             shape=self._shape,
             left_out=left_out,
@@ -125,13 +130,23 @@ class CelebaData(DataSection):
         kept = [edit for edit in edits if edit.attribute in chosen.names]
         others = [str(edit.target) for edit in edits if edit.attribute not in chosen.names]
         name = f"celeba:{self.root.resolve().name}:{COUNTERFACTUAL}"
-        column = self._column(chosen.names)
+        column = self._column(listed, chosen.names)
         rows = edit_rows(name, self.root, kept, listed.names, column, self._shape)
         rows.left_out += LeftOut.of("edits of other attributes", others)
         return rows
 
-    def _column(self, names: tuple[str, ...]) -> Flags:
-        return Flags(names)
+    def _column(self, listed: Attributes, names: tuple[str, ...]) -> Flags:
+        """The chosen attributes, with the rules of which can't hold together."""
+        if self.excludes is None:
+            return Flags(names, known_excludes(names))
+        for name in (word for rule, off in self.excludes for word in (rule, *off)):
+            if name not in listed.names:
+                raise DataError(
+                    f"{shown(self.root / self.list_file)}: data.excludes has {shown(name)!r}, "
+                    f"which is not listed there; {nearest(name, listed.names)}"
+                )
+        kept = ((name, tuple(n for n in off if n in names)) for name, off in self.excludes)
+        return Flags(names, tuple((name, off) for name, off in kept if name in names and off))
 
     @property
     def _shape(self) -> Shape:

@@ -113,8 +113,8 @@ def _attributes(rows: Rows, column: Flags) -> tuple[Tensor, list[str]]:
     held = rows.columns.get("attributes")
     if not isinstance(held, Flags):
         raise EvaluationError(
-            f"{rows.name}: no column 'attributes' to compare with; give pictures with attributes "
-            "(data.kind=celeba or faces)"
+            f"{rows.name}: no column 'attributes' to compare with; give pictures with attributes, "
+            "as sets of the kinds celeba and faces are"
         )
     names = [name for name in column.names if name in held.names]
     if not names:
