@@ -8,6 +8,7 @@ import pytest
 from advice import (
     cases_attributes,
     cases_config,
+    cases_pictures,
     cases_pipelines,
     cases_python,
     cases_training,
@@ -27,6 +28,7 @@ CASES = [
     *cases_pipelines.CASES,
     *cases_python.CASES,
     *cases_attributes.CASES,
+    *cases_pictures.CASES,
 ]
 
 

@@ -21,7 +21,9 @@ PLACES = [
     *sorted((ROOT / "configs").rglob("*.yaml")),
     *sorted((ROOT / "genkit" / "cli").glob("*.py")),
 ]
-VERBS = "train|export|sample|evaluate|frontier|report|compare|config [a-z]+|data [a-z]+"
+VERBS = (
+    "train|export|sample|translate|again|evaluate|frontier|report|compare|config [a-z]+|data [a-z]+"
+)
 COMMAND = re.compile(rf"genkit ({VERBS}) (?! )((?:\\\n|[^`\n#>])+)")
 CONFIGS = ("configs/cgan/glyphs.yaml", "configs/dcgan/glyphs.yaml")  # for the word CONFIG
 

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from genkit import __version__, launch
+from genkit.cli.again import again
 from genkit.cli.compare import compare
 from genkit.cli.config import app as config
 from genkit.cli.data import app as data
@@ -27,6 +28,7 @@ from genkit.cli.machine import doctor, machine
 from genkit.cli.report import report
 from genkit.cli.sample import sample
 from genkit.cli.train import train
+from genkit.cli.translate import translate
 from genkit.errors import UNFINISHED, GenkitError, Unfinished, shown_lines
 from genkit.launch.output import handler, lost_output, printed
 from genkit.launch.signals import end_with_work
@@ -80,6 +82,8 @@ app = typer.Typer(
 app.command(cls=Kept)(train)
 app.command(cls=Kept)(export)
 app.command(cls=Kept)(sample)
+app.command(cls=Kept)(translate)
+app.command(cls=Kept)(again)
 app.command(cls=Kept)(evaluate)
 app.command(cls=Kept)(frontier)
 app.command()(report)

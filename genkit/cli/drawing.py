@@ -40,7 +40,9 @@ class Advance:
 
 
 @contextmanager
-def bar(count: int, missing: int, own: int, batch_size: int) -> Iterator[Advance]:
+def bar(
+    count: int, missing: int, own: int, batch_size: int, word: str = "sampling"
+) -> Iterator[Advance]:
     """A bar with rate and time left on a terminal, nothing elsewhere.
 
     Args:
@@ -48,6 +50,7 @@ def bar(count: int, missing: int, own: int, batch_size: int) -> Iterator[Advance
         missing: Images that all processes are to make.
         own: Those of this process.
         batch_size: Images that it makes at a time.
+        word: What is done.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -56,7 +59,7 @@ def bar(count: int, missing: int, own: int, batch_size: int) -> Iterator[Advance
     console = Console(stderr=True)
     columns = (MofNCompleteColumn(), TextColumn("{task.fields[rate]} images/s ·"), TimeLeft())
     with Progress(
-        TextColumn("sampling"),
+        TextColumn(word),
         BarColumn(),
         *columns,
         TextColumn("left"),

@@ -72,12 +72,11 @@ def held(network: nn.Module, statistics: Statistics) -> Iterator[None]:
         statistics: Of one pass; of a batch of one picture they serve any batch.
 
     Raises:
-        ValueError: The network has other norms than those that the statistics are of.
+        ValueError: The network lacks a norm that the statistics are of.
     """
-    norms = dict(_norms(network))
-    if norms.keys() != statistics.moments.keys():
-        strange = sorted(norms.keys() ^ statistics.moments.keys())
-        raise ValueError(f"statistics of another network: {', '.join(strange[:3])}")
+    norms = {name: norm for name, norm in _norms(network) if name in statistics.moments}
+    if strange := sorted(statistics.moments.keys() - norms.keys()):
+        raise ValueError(f"statistics of another network, of its {', '.join(strange[:3])}")
     try:
         for name, norm in norms.items():
             norm.forward = _Fixed(norm, statistics.moments[name])

@@ -1,0 +1,317 @@
+"""Pictures that are changed one by one: each result as a PNG file, beside it a JSON file that says
+how it came about and is enough to make it again.
+
+One picture that can't be read is named, and the rest goes on. What is there already and would be
+the same is kept; what was made otherwise is never written over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from genkit import __version__
+from genkit.errors import DataError, OutputError, PipelineError, shown
+from genkit.files import check_output, write_whole
+from genkit.images import REMEDY
+from genkit.images.originals import Original, read_original, written
+from genkit.rows.left_out import NONE, LeftOut
+from genkit.verbs.own_pictures import Found, Source, names_of
+
+log = logging.getLogger("genkit")
+
+FORMAT = 1
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a picture.
+
+    Attributes:
+        pixels: (C, H, W) uint8, of the original's size.
+        facts: What is worth to be known of it, as JSON.
+        notes: What is to be said of it.
+        said: What is shown of this picture by itself, in one line; empty = nothing.
+    """
+
+    pixels: Tensor
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with every picture.
+
+    Attributes:
+        verb: Of the command line.
+        model: Its path as it was named, and what identifies it.
+        settings: What beside it makes a result what it is, as JSON.
+        options: The same as words of the command line.
+        ending: Of results, such as "-a2b.png".
+        channels: C of the pictures that it takes; None = any.
+        change: A picture, and what becomes of it.
+    """
+
+    verb: str
+    model: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    options: Sequence[str]
+    ending: str
+    channels: int | None
+    change: Callable[[Original], Made]
+
+
+class Advance(Protocol):
+    """Is told how far the work is."""
+
+    def batch(self, images: int) -> None:
+        """So many more are done."""
+
+
+Bar = Callable[[int, int, int, int], AbstractContextManager[Advance]]
+
+
+@dataclass
+class Outcome:
+    """What was done.
+
+    Attributes:
+        out: The folder.
+        written: Results that were made now.
+        kept: Results that were there.
+        left_out: Files beside them that are no pictures.
+        failed: Of each picture without a result what it is called, and why.
+        notes: What is to be said, and of which pictures.
+        pairs: Of each result the picture that it is of, and where it is.
+    """
+
+    out: Path
+    left_out: LeftOut = NONE
+    written: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    pairs: list[tuple[Source, Path]] = field(default_factory=list)
+
+    def to_tree(self) -> dict[str, Any]:
+        """As JSON, for scripts."""
+        return {
+            "out": str(self.out),
+            "written": self.written,
+            "kept": self.kept,
+            "failed": self.failed,
+            "left_out": self.left_out.to_tree(),
+            "notes": self.notes,
+        }
+
+    def say(self) -> None:
+        """The notes, each once, and the summary, to the log."""
+        if self.left_out:
+            log.info("%s", self.left_out.sentence(examples=True))
+        for note, names in self.notes.items():
+            log.info("%s: %s", _few(names), note)
+        words = [f"{len(self.written):,} {_pictures(len(self.written))} written"]
+        if self.kept:
+            words.append(f"{len(self.kept):,} there already")
+        if self.failed:
+            words.append(f"{len(self.failed):,} not made ({_few([*self.failed])})")
+        log.info("%s: %s", shown(self.out), ", ".join(words))
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where one result goes, and what is recorded of it."""
+
+    task: Task
+    source: Source
+    picture: Path
+
+    @property
+    def sidecar(self) -> Path:
+        return self.picture.with_suffix(".json")
+
+    @cached_property
+    def content(self) -> bytes:
+        return self.source.read()
+
+    def identity(self) -> dict[str, Any]:
+        """What has to agree for a result to be the same."""
+        digest = hashlib.sha256(self.content).hexdigest()
+        return {
+            "made_by": f"genkit {self.task.verb}",
+            "weights": self.task.model.get("weights"),
+            "settings": json.loads(json.dumps(self.task.settings)),
+            "source": digest,
+        }
+
+    def is_there(self) -> bool:
+        """Whether it was made before, in the same way.
+
+        Raises:
+            OutputError: Something else is there.
+        """
+        there = [path for path in (self.picture, self.sidecar) if path.exists()]
+        if not there:
+            return False
+        if identity_in(self.sidecar) == self.identity():
+            return self.picture.exists()
+        raise OutputError(
+            f"--out: {shown(there[0])} is there and was made of something else or in another way; "
+            "name another folder, or delete it"
+        )
+
+
+def change_all(task: Task, found: Found, out: Path, bar: Bar | None = None) -> Outcome:
+    """Change all pictures that were found and write them, each with its record.
+
+    Args:
+        task: What to do with each.
+        found: The pictures.
+        out: A folder; it is made if need be.
+        bar: Makes something that is told how far the work is.
+
+    Raises:
+        OutputError: A result would go over something else, or can't be written.
+    """
+    targets = _targets(task, found, out)
+    outcome = Outcome(out, found.left_out)
+    total = len(targets)
+    with nullcontext() if bar is None else bar(total, total, total, 1) as advance:
+        for target in targets:
+            name = target.source.where
+            try:
+                if target.is_there():
+                    outcome.kept.append(str(target.picture))
+                else:
+                    _change(target, outcome)
+                    outcome.written.append(str(target.picture))
+                outcome.pairs.append((target.source, target.picture))
+            except (DataError, PipelineError) as error:
+                outcome.failed[name] = _reason(error, name)
+                log.warning("%s: left out, %s", name, outcome.failed[name])
+            target.__dict__.pop("content", None)
+            if advance is not None:
+                advance.batch(1)
+    return outcome
+
+
+def _targets(task: Task, found: Found, out: Path) -> list[_Target]:
+    """Where each result goes, checked as far as it costs nothing."""
+    for folder in found.folders:
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise OutputError(
+                f"--out {shown(out)}: lies in {shown(folder)}, whose pictures are read, so results "
+                "would be read as pictures next time; name a folder elsewhere"
+            )
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"--out {shown(out)}: that is a file; name a folder")
+    names = names_of(found.sources, task.ending)
+    read = [source.file for source in found.sources]
+    targets = [
+        _Target(task, source, out / name) for source, name in zip(found.sources, names, strict=True)
+    ]
+    for target in targets:
+        if not (target.picture.exists() or target.sidecar.exists()):
+            continue
+        check_output(target.picture, "--out", inputs=read)
+        try:
+            target.is_there()
+        except DataError:  # it can't be read, which is said in its turn
+            continue
+        target.__dict__.pop("content", None)
+    return targets
+
+
+def _change(target: _Target, outcome: Outcome) -> None:
+    task, source = target.task, target.source
+    original = read_original(target.content, source.where, task.channels)
+    made = task.change(original)
+    png, lost = written(original, made.pixels)
+    notes = [*original.notes, *made.notes, *lost]
+    for note in notes:
+        outcome.notes.setdefault(note, []).append(source.where)
+    if made.said:
+        log.info("%s: %s", source.where, made.said)
+    record = _record(target, original, made, notes)
+    try:
+        write_whole(target.picture, png, sync=False)
+        write_whole(target.sidecar, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise OutputError(
+            f"--out {shown(target.picture)}: can't be written ({error.strerror or error}); free "
+            "some space or name a writable folder"
+        ) from None
+
+
+def _record(
+    target: _Target, original: Original, made: Made, notes: Sequence[str]
+) -> dict[str, Any]:
+    """What stands beside a picture."""
+    task, identity = target.task, target.identity()
+    height, width = original.size
+    words = ["genkit", task.verb, str(task.model["path"]), target.source.path, *task.options]
+    return {
+        "format": FORMAT,
+        "made_by": identity["made_by"],
+        "genkit": __version__,
+        "picture": target.picture.name,
+        "pixels_sha256": pixels_sha256(made.pixels),
+        "source": {
+            "path": target.source.path,
+            "sha256": identity["source"],
+            "size": [width, height],
+        },
+        "model": dict(task.model),
+        "settings": dict(task.settings),
+        **made.facts,
+        "notes": list(notes),
+        "command": shlex.join(words),
+        "again": f"genkit again {target.sidecar.name}",
+    }
+
+
+def identity_in(sidecar: Path) -> dict[str, Any] | None:
+    """What a record says that has to agree; None where there is none that can be read."""
+    try:
+        tree = json.loads(sidecar.read_text(encoding="utf-8"))
+        return {
+            "made_by": tree["made_by"],
+            "weights": tree["model"]["weights"],
+            "settings": tree["settings"],
+            "source": tree["source"]["sha256"],
+        }
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def pixels_sha256(pixels: Tensor) -> str:
+    """The identity of a picture (C, H, W) uint8."""
+    return hashlib.sha256(pixels.contiguous().numpy().data).hexdigest()
+
+
+def _reason(error: Exception, name: str) -> str:
+    """Why, without the name that stands before it and a remedy for trainings behind it."""
+    return str(error).removesuffix(f"; {REMEDY}").removeprefix(f"{name}: ")
+
+
+def _few(names: Sequence[str]) -> str:
+    """Names, or some of them and how many there are."""
+    few = ", ".join(names[:_EXAMPLES])
+    return few if len(names) <= _EXAMPLES else f"{few} and {len(names) - _EXAMPLES:,} more"
+
+
+def _pictures(count: int) -> str:
+    return "picture" if count == 1 else "pictures"
