@@ -168,8 +168,10 @@ def survives(work: Work, times: int, chance: random.Random) -> tuple[str, bool]:
         before = work.result(out)
         died, text = kill(work.command(out), out, usual, chance)
         killed += died
-        if before and (after := work.result(out)) != before and after != wanted:
-            problems.append(f"what was complete is gone: {sorted(before)} {sorted(after)}")
+        after = work.result(out)
+        lost = sorted(name for name, value in before.items() if after.get(name) != value)
+        if lost and after != wanted:
+            problems.append(f"of {len(before)} that were complete {len(lost)} are gone: {lost[:5]}")
         if not died:
             complete += 1
             if text:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import tokenize
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ def read_few(path: Path) -> Few:
         few = reader(path)
     except (OSError, SyntaxError, EOFError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(str(error) or type(error).__name__) from None
+    except (ArithmeticError, tokenize.TokenError) as error:  # of an array's header
+        raise ValueError(f"its header can't be read ({error})") from None
     except (tarfile.TarError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
         raise ValueError(str(error)) from None
     if not few.pictures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ LARGEST_TABLE = 1 << 27  # of a table of classes, which takes ten times as much 
 # What Python's readers of archives and numpy's of arrays raise on damaged or hostile files.
 DAMAGE = (
     OSError, ValueError, EOFError, AttributeError, RuntimeError, MemoryError, ArithmeticError,
-    LookupError, TypeError, zipfile.BadZipFile, zlib.error,
+    LookupError, TypeError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 _ZIP_HEAD = struct.Struct("<26xHH")  # of a member: length of its name and of its extra field
 

@@ -122,8 +122,12 @@ def open_arrays(path: Path, wanted: Collection[str] = ()) -> dict[str, NDArray[A
         DataError: The file is damaged, or not safe to read.
     """
     try:
-        # numpy leaves a file open that it can't read.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        # numpy leaves a file open that it can't read, and warns of sizes that no array can have.
+        with (
+            path.open("rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+            np.errstate(all="ignore"),
+        ):
             for name in archive.files:
                 refuse_escape(name, shown(path))
             return {n: archive[n] if n in wanted else np.empty(0) for n in archive.files}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import genkit.rows.archives
-from genkit.data import open_data
+from genkit.data import check_needs, open_data
 from genkit.data.inspect import inspect
 from genkit.data.pack import pack
 from genkit.data.readers.folder import FolderData
@@ -266,3 +266,14 @@ def test_an_unwritable_cache_says_what_to_do_with_gzipped_shards(packed, tmp_pat
     monkeypatch.setenv("GENKIT_CACHE", str(zipped))
     with pytest.raises(DataError, match=r"can't be unpacked there .*GENKIT_CACHE"):
         open_data(config(zipped))
+
+
+def test_shards_without_classes_are_told_where_classes_go_in_shards(tmp_path, png):
+    members = [(f"{i}.png", png) for i in range(4)]
+    archive(tmp_path / "a" / "train-00000.tar", members)
+    needs = frozenset({"image", "label"})
+    with pytest.raises(DataError, match=r"KEY\.cls or as `label` into KEY\.json") as refused:
+        check_needs(open_data(config(tmp_path / "a")), needs, "cgan")
+    assert "sub-folder" not in str(refused.value)
+    archive(tmp_path / "b" / "train-00000.tar", [*members, *((f"{i}.cls", b"1") for i in range(4))])
+    check_needs(open_data(config(tmp_path / "b")), needs, "cgan")  # what it advises

@@ -1,5 +1,6 @@
 """What a page shows of a run in every state: pictures, words at the numbers, advice that works."""
 
+import io
 import json
 import re
 import tarfile
@@ -99,10 +100,22 @@ def test_of_samples_that_lie_class_by_class_each_class_is_shown(bare: Path) -> N
     assert {"0", "29"} <= set(found.labels)
 
 
+def with_broken_header() -> bytes:
+    """An npz whose one array says its shape in words that no bracket ends."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9,".ljust(117) + b"\n"
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00v\x00" + header)
+    return written.getvalue()
+
+
+HEADER = with_broken_header()
+
+
 @pytest.mark.parametrize(
     "content",
-    [b"", b"PK\x03\x04 cut short", "column by column", "text", "another"],
-    ids=["empty", "cut", "columns", "text", "another"],
+    [b"", b"PK\x03\x04 cut short", "column by column", "text", "another", HEADER],
+    ids=["empty", "cut", "columns", "text", "another", "header"],
 )
 def test_samples_that_can_not_be_read_are_named_and_a_preview_is_shown(
     bare: Path, content: bytes | str

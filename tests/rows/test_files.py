@@ -457,3 +457,19 @@ def test_classes_of_a_data_set_must_be_integers():
     rows = [{"image": to_pil(pictures()[0]), "label": 0.5}]
     with pytest.raises(DataError, match="is not an integer class"):
         dataset_rows("rows", rows, label="label")
+
+
+@pytest.mark.parametrize(
+    "shape", ["(9223372036854775808, 8, 8, 3)", "(1000000000000, 8, 8, 3)", "(-1, 8, 8, 3)", "(8,"]
+)
+def test_an_npz_whose_header_lies_of_its_size_is_refused_in_a_line(tmp_path, shape):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    if shape.endswith(","):
+        header = header[: header.index(shape) + len(shape)]
+    text = header.encode().ljust(117) + b"\n"
+    npy = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(192)
+    with zipfile.ZipFile(tmp_path / "lies.npz", "w") as archive:
+        archive.writestr("images.npy", npy)
+    with pytest.raises(DataError, match=r"lies\.npz: ") as refused:
+        open_path(tmp_path / "lies.npz")
+    assert "\n" not in str(refused.value)

@@ -6,10 +6,14 @@ import json
 import shutil
 
 import pytest
+import torch
 import yaml
 from families_at_hand import tiny
+from typer.testing import CliRunner
 
-from genkit.errors import CheckpointError
+from genkit.cli import app
+from genkit.errors import CheckpointError, DataError
+from genkit.images import to_pil
 from genkit.run_folder import open_run
 from genkit.verbs.export import export
 from genkit.verbs.train import train
@@ -80,3 +84,46 @@ def test_a_run_whose_record_is_damaged_writes_it_anew_as_the_refusal_says(run, c
     assert train(run, resume=True) == run
     assert "held no record of the run, and is written anew" in caplog.text
     assert export(run).is_dir()
+
+
+# -- a run and its evaluation ----------------------------------------------------------------------
+
+
+def measured(run, *words):
+    done = CliRunner().invoke(
+        app,
+        ["evaluate", str(run), "--extractor", "digits", "--count", "32", "--json", *words],
+    )
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_of_a_run_that_went_on_the_evaluation_says_that_its_export_did_not(run):
+    whole = measured(run)
+    assert not any("brings it up to date" in note for note in whole["notes"])
+    shutil.copytree(run / "checkpoints" / "step-0000004", run / "checkpoints" / "step-0000009")
+    behind = measured(run)
+    assert f"{run}: the export is step 4 of a run that is at 9" in " ".join(behind["notes"])
+
+
+def test_evaluate_draws_by_its_seed_whatever_the_batch(run):
+    found = {w: measured(run, *w.split()) for w in ("", "--seed 1", "--seed 1 --batch-size 5")}
+    values = [
+        {m["name"]: m["value"] for m in one["metrics"]}["fd-digits"] for one in found.values()
+    ]
+    assert values[0] != values[1]
+    assert values[2] == pytest.approx(values[1], rel=1e-4)
+
+
+def test_measuring_while_training_needs_a_test_part_and_null_trains_without(tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(16):
+        to_pil(torch.full((1, 32, 32), 16 * i, dtype=torch.uint8)).save(pictures / f"{i}.png")
+    settings = {"kind": "folder", "root": str(pictures), "channels": 1, "batch_size": 8}
+    config = tiny("dcgan", data=settings, evaluation__every=2, evaluation__count=100)
+    with pytest.raises(DataError, match=r"evaluation\.every=2 needs a test part") as refused:
+        train(config, out=tmp_path / "run")
+    assert "evaluation.every=null trains without it" in str(refused.value)
+    assert "reference" not in str(refused.value)
+    train(tiny("dcgan", data=settings, evaluation__every=None), out=tmp_path / "run")
