@@ -12,6 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from genkit.errors import EvaluationError
+
 Precision = Literal["fp32", "bf16"]
 USUAL = ("fd", "kid", "prdc")  # metrics of an extractor that is not genkit's
 DEFAULTS: dict[str, Any] = {"how": "clean", "precision": "fp32"}
@@ -45,6 +47,8 @@ class Extractor(ABC):
         resize: How an image becomes the network's input.
         precision: Of the network: "fp32", or "bf16" for a preview.
         batch_size: Inputs that go through the network at a time.
+        class_names: Words of the classes of which `logits` are; None = they are not known.
+        flag_names: Words of the attributes of which `shares` are; None = it knows none.
     """
 
     name: str
@@ -53,6 +57,8 @@ class Extractor(ABC):
     resize: str
     precision: str = "fp32"
     batch_size: int = 32
+    class_names: tuple[str, ...] | None = None
+    flag_names: tuple[str, ...] | None = None
 
     @abstractmethod
     def prepare(self, images: Tensor) -> Tensor:
@@ -75,6 +81,17 @@ class Extractor(ABC):
     def logits(self, features: Tensor) -> Tensor | None:
         """(B, D) features -> (B, K) logits of a classifier on them, or None if there is none."""
         return None
+
+    def shares(self, features: Tensor) -> Tensor:
+        """(B, D) features -> how sure it is of each attribute of `flag_names`, (B, A) in [0, 1].
+
+        Raises:
+            EvaluationError: It knows no attributes.
+        """
+        raise EvaluationError(
+            f"{self.name} knows no attributes; give a classifier that does, such as a run of "
+            "family classifier with model.answers=attributes"
+        )
 
     def of(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         """Features (B, D) of (B, C, H, W) uint8 or a list of (C, H, W) of any sizes."""

@@ -6,11 +6,13 @@ import shutil
 from pathlib import Path
 
 import sets_at_hand
+import torch
 from advice.cases_python import refused
 from advice.follow import Call, Case, World
 
 from genkit.data import open_data
 from genkit.data.readers.celeba import CelebaData
+from genkit.evaluation import load_extractor
 from genkit.family import load
 
 ROOT = Path("celeba")
@@ -42,6 +44,19 @@ def _judge(world: World) -> None:
     world.ok("train classifier.yaml --out judge")
 
 
+def _no_attributes(world: World) -> str:
+    return refused(load_extractor("digits").shares, torch.zeros(1, 128))
+
+
+def _attributes(world: World, text: str) -> None:
+    assert "model.answers=attributes" in text
+    _whole(world)
+    data = {"kind": "celeba", "root": "celeba", "image_size": 8, "batch_size": 8}
+    world.write("knows.yaml", {"family": "classifier", **load("classifier").tiny, "data": data})
+    world.ok("train knows.yaml --out knows model.answers=attributes")
+    assert load_extractor("knows").shares(torch.zeros(1, 8)).shape == (1, 14)
+
+
 def _no_parts(world: World) -> str:
     _whole(world)
     data = CelebaData(root=ROOT, image_size=16, partition_file=None)
@@ -71,5 +86,8 @@ CASES = [
          says="or fewer levels", before=_classifier),
     Case("makes no pictures, it gives", "sample judge --given pictures",
          r"`(genkit evaluate [^`]+)`", before=_judge),
+    Case("evaluation/classifiers.py: this run has no export",
+         "evaluate pictures --reference others --extractor {bare}", r"genkit export \S+"),
+    Call("knows no attributes; give a classifier", _no_attributes, _attributes),
     Call("so all pictures train and there is no", _no_parts, _parts),
 ]  # fmt: skip

@@ -88,7 +88,7 @@ SAMPLE = [
          "--option thresholding=true"),
     Case("says nothing without thresholding", "sample {guided} --out {new} --count 2 --steps 3 "
          "--scheduler dpmsolver++ --option dynamic_thresholding_ratio=0.9", leaves="--option"),
-    Case("has no export; make one", "sample {bare} --count 4", r"genkit export [\w-]+"),
+    Case("loading.py: has no export; make one", "sample {bare} --count 4", r"genkit export [\w-]+"),
     Case("a folder that `genkit train` or", "sample pictures --count 4",
          then="genkit sample {cgan} --count 4"),
     Case("a folder that `genkit train` or", "sample pictures --count 4",

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from genkit.errors import EvaluationError
+from genkit.evaluation.classifiers import is_trained, load_trained
 from genkit.evaluation.extractor import DEFAULTS, USUAL, Entry, Extractor, Precision
 from genkit.evaluation.resize import RESIZES, Resize
 
@@ -33,7 +34,7 @@ def entry(name: str) -> Entry:
     if name not in names():
         raise EvaluationError(
             f"extractor {name!r}: no such extractor; there are: {', '.join(names())}, "
-            "and module:Class for your own"
+            "a run of family classifier, and module:Class for your own"
         )
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     found: Entry = module.EXTRACTOR
@@ -51,7 +52,8 @@ def load_extractor(
     """The extractor of that name.
 
     Args:
-        name: One of `names()`, or "module:Class" for one of one's own.
+        name: One of `names()`, a run or export of family classifier, or "module:Class" for one of
+            one's own.
         path: A file of weights; by default the published one, from the user's cache.
         resize: How images are brought to the network's size, where that can be chosen.
         precision: "bf16" is a preview: faster, and the values carry other names.
@@ -61,6 +63,9 @@ def load_extractor(
         EvaluationError: No such extractor, an option that it doesn't take, or no weights.
     """
     asked = {"how": resize, "precision": precision}
+    if name not in names() and is_trained(name):
+        _refuse_choices(name, path, asked)
+        return load_trained(name, device=device)
     if ":" in name:
         return _own(name, path, asked)
     found = entry(name)
@@ -71,7 +76,7 @@ def load_extractor(
 
 def usual_metrics(name: str) -> tuple[str, ...]:
     """What is measured by the extractor of that name unless other metrics are asked for."""
-    return entry(name).usual if name in names() else USUAL
+    return entry(name).usual if name in names() else (*USUAL, "accuracy")
 
 
 def _check(name: str, found: Entry, asked: dict[str, Any]) -> None:
@@ -83,14 +88,18 @@ def _check(name: str, found: Entry, asked: dict[str, Any]) -> None:
             raise EvaluationError(f"{name} has no choice of {option[2:]}: leave {option} out")
 
 
-def _own(name: str, path: Path | None, asked: dict[str, Any]) -> Extractor:
-    """An extractor of one's own; the module may lie in the current folder."""
-    module, _, attribute = name.partition(":")
+def _refuse_choices(name: str, path: Path | None, asked: dict[str, Any]) -> None:
     if path is not None or asked != DEFAULTS:
         raise EvaluationError(
             f"{name} finds its own weights and resizes by itself: leave --weights, --resize and "
             "--precision out for it"
         )
+
+
+def _own(name: str, path: Path | None, asked: dict[str, Any]) -> Extractor:
+    """An extractor of one's own; the module may lie in the current folder."""
+    module, _, attribute = name.partition(":")
+    _refuse_choices(name, path, asked)
     try:
         if (here := str(Path.cwd())) not in sys.path:
             sys.path.insert(0, here)

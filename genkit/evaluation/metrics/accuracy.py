@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.extractors.digits import DigitsExtractor
 from genkit.evaluation.metric import Metric
 from genkit.evaluation.metrics import modes
 from genkit.evaluation.sets import shape_of
 from genkit.evaluation.view import Found, View
+from genkit.rows.base import Rows
+from genkit.rows.columns import are_numbers
 
 MEANING = {
     "accuracy": "share of samples that show the class that was asked for",
@@ -21,12 +25,19 @@ KNOWN_DIGITS = 0.9  # accuracy on the reference below which its classes are not 
 
 def classes_of(view: View) -> tuple[Tensor, Tensor] | str:
     """The class that samples and reference images show, or why there is none."""
-    if not isinstance(view.extractor, DigitsExtractor) or view.reference is None:
-        return "needs the digits classifier and reference images: no class accuracy"
+    if not fits(view.extractor) or view.reference is None:
+        return "needs a classifier that knows the classes and reference images: no class accuracy"
     if view.sample_set.class_numbers is None:
         return "the samples have no labels: no class accuracy"
     if view.reference_set is None or view.reference_set.class_numbers is None:
         return "the reference has no labels: no class accuracy"
+    if not isinstance(view.extractor, DigitsExtractor):
+        known = _numbers(view.reference_set, view.extractor)
+        if not bool((known >= 0).any()):
+            return f"{view.extractor.name} knows none of the reference's classes: no class accuracy"
+        both = (view.samples.rows, view.reference.rows)
+        shown, real = (known[_named(view.extractor, features)] for features in both)
+        return shown, real
     if view.reference_set.class_names == modes.NAMES:
         if shape_of(view.sample_set)[0] != 3:
             return "the samples are grey: no modes and no class accuracy"
@@ -41,6 +52,28 @@ def classes_of(view: View) -> tuple[Tensor, Tensor] | str:
             "are not the ten digits: no class accuracy"
         )
     return shown, real
+
+
+def fits(extractor: Extractor) -> bool:
+    """Whether an extractor names classes: the digits, or those that it learnt with their names."""
+    return isinstance(extractor, DigitsExtractor) or extractor.class_names is not None
+
+
+def _numbers(reference: Rows, extractor: Extractor) -> Tensor:
+    """Of each class (K,) of a trained classifier its number in the reference; -1 = not there."""
+    mine, names = extractor.class_names or (), reference.class_names
+    if names is None:
+        return torch.arange(len(mine))
+    as_said = [int(name) if are_numbers(names) else i for i, name in enumerate(names)]
+    number = dict(zip(names, as_said, strict=True))
+    return torch.tensor([number.get(name, -1) for name in mine])
+
+
+def _named(extractor: Extractor, features: Tensor) -> Tensor:
+    """The class (N,) that a trained classifier names."""
+    logits = extractor.logits(features)
+    assert logits is not None
+    return logits.argmax(1)
 
 
 def measure(view: View) -> list[Found]:
@@ -94,8 +127,8 @@ METRIC = Metric(
     MEANING,
     order=120,
     needs=frozenset({"reference"}),
-    fits=lambda extractor: isinstance(extractor, DigitsExtractor),
-    hint="give --extractor digits",
+    fits=fits,
+    hint="give --extractor digits, or a run of family classifier that learnt these classes",
     is_quick=True,
     why=lambda view: str(classes_of(view)),
     table=table,
