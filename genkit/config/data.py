@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, SerializeAsAny, Tag
+from pydantic import Discriminator, Field, SerializeAsAny, Tag, model_validator
+from typing_extensions import Self
 
 from genkit.config import offered
 from genkit.config.checking import nearest
@@ -79,6 +80,11 @@ class DataSection(Section):
         return {}
 
     @property
+    def sides(self) -> tuple[str, str]:
+        """What the two kinds of pictures of a set without pairs are called."""
+        return "a", "b"
+
+    @property
     def size(self) -> tuple[int, int]:
         """(H, W) of every picture in px."""
         size = self.image_size
@@ -95,6 +101,33 @@ class DataSection(Section):
         if height != width:
             raise ValueError(f"data.image_size=[{height}, {width}]: this needs square pictures")
         return height
+
+
+class LoadedLarger(DataSection):
+    """A reader whose training pictures may be loaded larger than they are used."""
+
+    load_size: ImageSize | None = None  # px: of which each batch has other parts of image_size
+
+    @model_validator(mode="after")
+    def _loaded_no_smaller(self) -> LoadedLarger:
+        if any(a < b for a, b in zip(self.loaded_size, self.size, strict=True)):
+            raise ValueError(
+                f"load_size={self.load_size} is smaller than image_size={self.image_size}, a part "
+                "of it; leave it out, or give a larger one"
+            )
+        return self
+
+    @property
+    def loaded_size(self) -> tuple[int, int]:
+        """(H, W) of every training picture in px before a part is cut."""
+        size = self.image_size if self.load_size is None else self.load_size
+        return (size, size) if isinstance(size, int) else size
+
+    def loading(self, split: str) -> Self:
+        """These settings with the size that pictures of a part are loaded at: that of test pictures
+        is the one that they are used at."""
+        larger = split == "train" and self.load_size is not None
+        return self.model_copy(update={"image_size": self.loaded_size}) if larger else self
 
 
 class _EveryKind:

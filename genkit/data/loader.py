@@ -76,6 +76,7 @@ class Loader:
         moving = data.flip or data.shift
         is_moved = {n for n, c in self.columns.items() if c.spatial or isinstance(c, Flags)}
         self._moving = is_moved if moving else set()
+        self._moving |= {n for n, c in self.columns.items() if getattr(c, "crop", None)}
         self._order = lru_cache(maxsize=2)(rows.order)
 
     def steps(
@@ -114,10 +115,10 @@ class Loader:
         return batch | {"position": torch.arange(rows.start, rows.stop)}
 
     def _draws(self, name: str, column: Column, step: int, total: int, rows: slice) -> Draws:
-        """What is drawn for one column; columns of one picture share its flip and shift."""
+        """What is drawn for one column; columns of one picture share flip, shift and crop."""
         if name not in self._moving and not isinstance(column, Text):
             return NOTHING_DRAWN
-        flip = shift = choice = None
+        flip = shift = corner = choice = None
         of = getattr(column, "of", None)
         ending = f"/{of}" if of else ""
         if self.data.flip and (column.spatial or isinstance(column, Flags)):
@@ -127,10 +128,15 @@ class Loader:
             reach, generator = self.data.shift, random.generator(self.seed, f"shift{ending}", step)
             drawn = torch.randint(-reach, reach + 1, (total, 2), generator=generator)
             shift = onto(self.device, drawn[rows])
+        if getattr(column, "crop", None):
+            drawn = torch.rand(
+                total, 2, generator=random.generator(self.seed, f"crop{ending}", step)
+            )
+            corner = onto(self.device, drawn[rows])
         if isinstance(column, Text):
             choice = torch.rand(total, generator=random.generator(self.seed, f"text/{name}", step))
             choice = choice[rows]
-        return Draws(flip, shift, choice)
+        return Draws(flip, shift, corner, choice)
 
     # -- order -------------------------------------------------------------------------------------
 

@@ -110,15 +110,22 @@ def arranged(rows: Rows, data: DataSection) -> Rows:
     return _decoded(rows, data, in_memory=in_memory)
 
 
-def _pictures(rows: Rows) -> list[str]:
-    return [name for name, column in rows.columns.items() if isinstance(column, Image)]
+def _pictures(rows: Rows) -> dict[str, Image]:
+    return {name: column for name, column in rows.columns.items() if isinstance(column, Image)}
+
+
+def _shape(column: Image, data: DataSection) -> tuple[int, int, int]:
+    """(C, H, W) of the pictures of a column, which may be loaded larger than `data.image_size`."""
+    return column.channels or data.channels, *(column.size or data.size)
 
 
 def _decoded(rows: Rows, data: DataSection, *, in_memory: bool) -> Rows:
     """Decode every image once; keep the pixels, or only the knowledge of which files are whole."""
-    shape = (len(rows), data.channels, *data.size)
-    held = _pictures(rows) if in_memory else []
-    pixels = {name: torch.empty(shape, dtype=torch.uint8) for name in held}
+    held = _pictures(rows) if in_memory else {}
+    pixels = {
+        name: torch.empty(len(rows), *_shape(column, data), dtype=torch.uint8)
+        for name, column in held.items()
+    }
     purpose = _megabytes(pixels) if pixels else "looking for broken ones first"
     log.info("%s: decoding %s images, %s", rows.name, f"{len(rows):,}", purpose)
     broken: dict[int, str] = {}
@@ -158,7 +165,7 @@ def _decode_all(rows: Rows) -> Iterator[tuple[int, Pictures | DataError]]:
     # A few images per task: handing over each tiny one costs as much as decoding it.
     blocks = [range(i, min(i + _BLOCK, len(rows))) for i in range(0, len(rows), _BLOCK)]
     workers = min(8, os.cpu_count() or 1)
-    read = partial(_attempt, rows, _pictures(rows))
+    read = partial(_attempt, rows, [*_pictures(rows)])
     with ThreadPoolExecutor(workers) as pool:
         for first in range(0, len(blocks), 4 * workers):
             some = blocks[first : first + 4 * workers]

@@ -86,6 +86,10 @@ class Rows(ABC):
         """
         return random.permutation(seed, epoch, len(self))
 
+    def first(self, count: int) -> Tensor:
+        """The indices of up to `count` rows that people are shown: (n,) int64, the first ones."""
+        return torch.arange(min(count, len(self)))
+
     @cached_property
     def labels(self) -> Tensor | None:
         """The classes of all rows, (N,) int64, or None without a column `label`."""

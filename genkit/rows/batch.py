@@ -70,14 +70,14 @@ class DataInfo:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) of every picture in px.
+        """(H, W) of every picture of a batch in px.
 
         Raises:
             DataError: The pictures are of several sizes, or there are none.
         """
-        if self.image.size is None:
+        if self.image.extent is None:
             raise DataError(f"{self.name}: pictures of several sizes; set data.image_size")
-        return self.image.size
+        return self.image.extent
 
     @property
     def image_size(self) -> int:
@@ -131,7 +131,9 @@ class DataInfo:
         return cls(tree["name"], tree["count"], tree["fingerprint"], columns)
 
 
-def batch_of(rows: Rows, indices: Sequence[int], device: torch.device | str = "cpu") -> Batch:
+def batch_of(
+    rows: Rows, indices: Sequence[int] | Tensor, device: torch.device | str = "cpu"
+) -> Batch:
     """These rows as one batch, neither mirrored nor shifted, without the columns of files."""
     columns = {name: c for name, c in rows.columns.items() if not isinstance(c, File)}
     batch: Batch = {}

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.images import to_float
+from genkit.rows.moves import cut, shifted
 
 Raw = Tensor | list[Any]  # of B rows: stacked where the shapes agree, else one entry a row
 Columns = Mapping[str, "Column"]
@@ -33,11 +34,14 @@ class Draws:
             row is.
         shift: (B, 2) int64 on the batch's device, how far the row moves down and right in px; None
             = no row moves.
+        corner: (B, 2) float32 in [0, 1) on the batch's device, where the part of a larger picture
+            lies that a batch has of it, from the top and from the left; None = in the middle.
         choice: (B,) float32 in [0, 1), which of several texts the row gives; None = the first.
     """
 
     flip: Tensor | None = None
     shift: Tensor | None = None
+    corner: Tensor | None = None
     choice: Tensor | None = None
 
 
@@ -81,27 +85,38 @@ class Image(_Spatial):
     Attributes:
         size: (H, W) of every picture; None = they differ, or any is taken.
         channels: C, 1 or 3; None = they differ, or either is taken.
+        crop: (H, W) of the part that a batch has of every picture, another each time; None = all.
     """
 
     kind: ClassVar[str] = "image"
     size: tuple[int, int] | None = None
     channels: int | None = None
+    crop: tuple[int, int] | None = None
+
+    @property
+    def extent(self) -> tuple[int, int] | None:
+        """(H, W) of every picture of a batch; None = they differ."""
+        return self.crop or self.size
 
     @property
     def side(self) -> int:
-        """The side of square pictures in px.
+        """The side of square pictures in px, as a batch has them.
 
         Raises:
             DataError: The pictures are not square, or not all of one size.
         """
-        if self.size is None or self.size[0] != self.size[1]:
-            shown = "of several sizes" if self.size is None else "{} x {} px".format(*self.size)
+        size = self.extent
+        if size is None or size[0] != size[1]:
+            shown = "of several sizes" if size is None else "{} x {} px".format(*size)
             raise DataError(f"pictures are {shown}; this needs square ones: set data.image_size")
-        return self.size[0]
+        return size[0]
 
     def batch(self, raw: Raw, draws: Draws) -> Tensor:
-        """Pictures (B, C, H, W) float32 in [-1, 1], mirrored and shifted as drawn."""
-        return to_float(moved(_stacked(raw, self.kind), draws))
+        """Pictures (B, C, H, W) float32 in [-1, 1], cut, mirrored and shifted as drawn."""
+        images = _stacked(raw, self.kind)
+        if self.crop is not None:
+            images = cut(images, self.crop, draws.corner)
+        return to_float(moved(images, draws))
 
 
 @dataclass(frozen=True)
@@ -280,24 +295,6 @@ def moved(images: Tensor, draws: Draws) -> Tensor:
         row = torch.arange(len(images), device=images.device)
         images = both.index_select(0, row + len(images) * draws.flip)
     return images if draws.shift is None else shifted(images, draws.shift)
-
-
-def shifted(images: Tensor, offsets: Tensor) -> Tensor:
-    """Each image moved by its own offset, its border repeated.
-
-    Args:
-        images: (B, C, H, W).
-        offsets: (B, 2) int64, down and right in px.
-
-    Returns:
-        (B, C, H, W), what a random crop after edge padding gives.
-    """
-    b, c, h, w = images.shape
-    down, right = offsets[:, :1], offsets[:, 1:]
-    rows = (torch.arange(h, device=images.device) - down).clamp_(0, h - 1)  # (B, H)
-    columns = (torch.arange(w, device=images.device) - right).clamp_(0, w - 1)  # (B, W)
-    flat = (rows[:, :, None] * w + columns[:, None, :]).view(b, 1, h * w)
-    return images.flatten(2).gather(2, flat.expand(b, c, h * w)).view(b, c, h, w)
 
 
 def _stacked(raw: Raw, kind: str) -> Tensor:

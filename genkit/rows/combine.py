@@ -39,6 +39,20 @@ def fitted(rows: Rows, size: tuple[int, int], channels: int, fit: Fit = "crop") 
     return rows if rows.columns.get("image") == shape.column else _Fitted(rows, shape)
 
 
+def cropped(rows: Rows, size: tuple[int, int]) -> Rows:
+    """The same rows, of whose pictures a batch has a part of (H, W) px, drawn anew each time.
+
+    Args:
+        rows: Their pictures are at least so large.
+        size: (H, W) in px.
+    """
+    columns = {
+        name: replace(column, crop=size) if isinstance(column, Image) else column
+        for name, column in rows.columns.items()
+    }
+    return _Alike(rows, columns)
+
+
 def renamed(rows: Rows, names: Mapping[str, str], of: str | None = None) -> Rows:
     """The same rows under other column names.
 
@@ -145,6 +159,13 @@ class _Picked(Rows):
         return _hash(self.rows.fingerprint.encode() + self.places.numpy().tobytes())
 
 
+class _Alike(Wrapped):
+    """The same values, of which the columns say something else."""
+
+    def read(self, indices: Indices, only: Collection[str] | None = None) -> dict[str, Raw]:
+        return self.rows.read(indices, only)
+
+
 class _Fitted(Wrapped):
     def __init__(self, rows: Rows, shape: Shape) -> None:
         super().__init__(rows, {**rows.columns, "image": shape.column})
@@ -239,6 +260,11 @@ class UnpairedRows(Rows):
     def epoch_size(self) -> int:
         """As many pairs as the larger set has rows."""
         return max(len(self.a), len(self.b))
+
+    def first(self, count: int) -> Tensor:
+        """The first rows of both sides, side by side; those of the smaller one begin again."""
+        place = torch.arange(min(count, self.epoch_size))
+        return place % len(self.a) * len(self.b) + place % len(self.b)
 
     def order(self, seed: int, epoch: int, global_batch: int) -> Tensor:
         """The pairs of one epoch, (epoch_size,) int64: each row of the larger set once, and those

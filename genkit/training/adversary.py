@@ -130,7 +130,15 @@ class Adversary:
                     parameter.clamp_(-limit, limit)
         return mean
 
-    def critic_loss(self, batch: Batch, real: Tensor, fake: Tensor, judge: Judge) -> Judged:
+    def critic_loss(
+        self,
+        batch: Batch,
+        real: Tensor,
+        fake: Tensor,
+        judge: Judge,
+        *,
+        together: bool = False,
+    ) -> Judged:
         """The objective on real and generated images, apart, and the penalties where they fall.
 
         Args:
@@ -138,10 +146,19 @@ class Adversary:
             real: (B, C, H, W) in [-1, 1].
             fake: As `real`; its graph is not followed.
             judge: The critic's verdict on images; logits (B,), or one for each patch (B, 1, h, w).
+            together: Judge both in one pass: the same for a critic that looks at each image by
+                itself and at nothing of the batch besides.
         """
         critic, fake = self._trainer.networks[self.critic], fake.detach()
-        on_real = judge(critic, self._augmented(real, batch, "critic-real"), batch)
-        on_fake = judge(critic, self._augmented(fake, batch, "critic-fake"), batch)
+        seen = [
+            self._augmented(images, batch, f"critic-{kind}")
+            for kind, images in (("real", real), ("fake", fake))
+        ]
+        if together:
+            halves = judge(critic, torch.cat(seen), batch).logits.chunk(2)
+            on_real, on_fake = (Verdict(logits) for logits in halves)
+        else:
+            on_real, on_fake = (judge(critic, images, batch) for images in seen)
         l_r, l_f = on_real.logits.float(), on_fake.logits.float()
         self.note(l_r.detach(), l_f.detach())
         loss = adversarial.critic_loss(self.config.objective, l_r, l_f)

@@ -244,8 +244,8 @@ class Trainer(ABC, Generic[C]):
         """The first `trainer.preview_count` rows of the test part, as they are: what is shown."""
         assert self._open_examples is not None
         rows = self._open_examples()
-        count = min(self.config.trainer.preview_count, len(rows))
-        return batch_of(rows, range(count), self.device)
+        first = rows.first(self.config.trainer.preview_count)
+        return batch_of(rows, first, self.device)
 
     def averaged_network(self, name: str) -> nn.Module:
         """The averaged weights of a network in eval mode, or a copy of the raw ones without EMA."""

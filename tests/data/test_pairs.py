@@ -8,7 +8,8 @@ from genkit.data.readers.paired import PairedData
 from genkit.data.readers.unpaired import UnpairedData
 from genkit.errors import ConfigError, DataError
 from genkit.family import load_config
-from genkit.images import png_bytes
+from genkit.images import png_bytes, to_uint8
+from genkit.rows.batch import DataInfo
 from genkit.rows.columns import Image
 from genkit.rows.left_out import LeftOut
 
@@ -177,6 +178,96 @@ def test_after_a_hundred_augmented_draws_both_pictures_of_a_pair_still_agree(tmp
         assert torch.equal(batch["source"][:, :2], batch["target"][:, :2])
         seen |= {str(picture) for picture in batch["source"][:, :2].tolist()}
     assert len(seen) > 80  # of 98: mirrored or not, moved by -3 to 3 px each way
+
+
+@pytest.mark.parametrize("memory", ["always", "never"])
+def test_pairs_loaded_larger_are_cut_together_anywhere_and_whole_at_test(tmp_path, memory):
+    for side in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / side).mkdir(parents=True)
+        for i in range(4):
+            picture = png_bytes(coordinates(10, 12).repeat_interleave(4, 1).repeat_interleave(4, 2))
+            (tmp_path / side / f"{i}.png").write_bytes(picture)
+    data = paired(tmp_path, load_size=[10, 12], batch_size=4, memory=memory, fit="stretch")
+    rows = open_data(data)
+    assert DataInfo.of(rows).size == (8, 8)
+    corners = set()
+    for (batch,) in steps(rows, data, 100):
+        assert batch["source"].shape == (4, 3, 8, 8)
+        assert torch.equal(batch["source"], batch["target"])
+        levels = to_uint8(batch["source"])
+        corners |= {tuple(corner) for corner in levels[:, :2, 0, 0].tolist()}
+        assert (levels[:, 0, :, -1] - levels[:, 0, :, 0] == 7).all()  # pixel for pixel
+    assert corners == {(column, row) for column in range(5) for row in range(3)}
+    assert open_data(data, "test").columns["source"] == Image((8, 8), 3)
+
+
+def test_a_size_to_load_below_that_to_use_is_refused(tmp_path):
+    settings = {"kind": "paired", "root": tmp_path, "image_size": 16, "load_size": [16, 8]}
+    with pytest.raises(ConfigError, match=r"load_size=\(16, 8\) is smaller than image_size=16"):
+        load_config({"family": "dcgan", "data": settings})
+
+
+def test_each_side_of_unpaired_images_is_cut_by_itself(tmp_path):
+    for side in "ab":
+        (tmp_path / side).mkdir()
+        for i in range(4):
+            mark = coordinates(12, 12)
+            mark[2] = 10 * i + (side == "b")
+            (tmp_path / side / f"{i}.png").write_bytes(png_bytes(mark))
+    data = unpaired(tmp_path, load_size=12, flip=True)
+    found = [batch for (batch,) in steps(open_data(data), data, 50)]
+    for side in "ab":
+        pictures = torch.cat([batch[f"image_{side}"] for batch in found])
+        assert pictures.shape == (100, 3, 8, 8)
+        assert len({str(to_uint8(each)[:2, 0].tolist()) for each in pictures}) > 30  # of 50
+    ours, theirs = (torch.cat([b[f"image_{side}"][:, 1, 0, 0] for b in found]) for side in "ab")
+    assert not torch.equal(ours, theirs)
+
+
+def test_the_sides_of_an_unpaired_set_may_differ_in_channels(tmp_path):
+    write_side(tmp_path / "a", 4)
+    write_side(tmp_path / "b", 4, ".jpg")
+    data = unpaired(tmp_path, channels_a=1)
+    ((batch,),) = steps(open_data(data), data, 1)
+    assert [batch[f"image_{side}"].shape[1] for side in "ab"] == [1, 3]
+
+
+def test_two_sides_that_are_one_folder_are_refused(tmp_path):
+    write_side(tmp_path / "a", 4)
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(DataError, match=r"a and .*b are one folder: .* data.a and data.b"):
+        open_data(unpaired(tmp_path))
+    settings = {"kind": "unpaired", "root": tmp_path, "a": "x", "b": "x"}
+    with pytest.raises(ConfigError, match="a and b are both x: every picture would be of both"):
+        load_config({"family": "dcgan", "data": settings})
+
+
+def test_a_side_without_pictures_is_named_with_what_lies_there_instead(tmp_path):
+    write_side(tmp_path / "a", 4)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(DataError, match=r"b: no images"):
+        open_data(unpaired(tmp_path))
+    (tmp_path / "b" / "film.mp4").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"b: no images; .*film.mp4"):
+        open_data(unpaired(tmp_path))
+    write_side(tmp_path / "b", 3, ".jpg")
+    rows = open_data(unpaired(tmp_path))
+    assert rows.epoch_size == 4
+    assert "film.mp4" in rows.left_out.sentence(examples=True)
+
+
+def test_people_are_shown_the_first_pictures_of_both_sides(tmp_path):
+    write_side(tmp_path / "a", 3)
+    write_side(tmp_path / "b", 5, ".jpg")
+    rows = open_data(unpaired(tmp_path))
+    assert [divmod(i, 5) for i in rows.first(9).tolist()] == [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (0, 3),
+        (1, 4),
+    ]
+    assert rows.first(2).tolist() == [0, 6]
 
 
 def test_a_file_of_odd_width_holds_no_pair(tmp_path):

@@ -118,6 +118,26 @@ def test_a_spaced_penalty_falls_on_every_nth_step_and_weighs_as_much_more(tmp_pa
     assert penalty.item() == pytest.approx(found[0] / 4)
 
 
+@pytest.mark.parametrize("case", ["dcgan", "dcgan wgan-gp"])
+def test_judging_real_and_generated_in_one_pass_is_the_same_where_images_stand_alone(
+    tmp_path, case
+):
+    # Layer norm looks at each image by itself; batch norm, which does not, is in eval mode.
+    one = run(tmp_path, case)
+    critic = one.bare_networks["critic"].eval()
+    (batch,) = batches(one)
+    real, fake = batch["image"], one.generate(batch).detach()
+    found = [
+        one.adversary.critic_loss(batch, real, fake, one.judge, together=together)
+        for together in (False, True)
+    ]
+    assert torch.allclose(found[0].real.logits, found[1].real.logits, atol=1e-5)
+    assert torch.allclose(found[0].loss, found[1].loss, rtol=1e-4)
+    slopes = [torch.autograd.grad(each.loss, [*critic.parameters()]) for each in found]
+    for apart, together in zip(*slopes, strict=True):
+        assert torch.allclose(apart, together, rtol=1e-3, atol=1e-5)
+
+
 def test_accuracy_is_the_share_of_pairs_ranked_rightly_and_margin_is_in_spreads(tmp_path):
     judged = run(tmp_path).adversary
     real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 1.0])

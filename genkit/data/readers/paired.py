@@ -11,14 +11,15 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from genkit.config import DataSection, MayChange
+from genkit.config import MayChange
+from genkit.config.data import LoadedLarger
 from genkit.data.memory import arranged
 from genkit.data.sides import list_side
 from genkit.errors import DataError, shown
 from genkit.images import decoding
 from genkit.rows.base import Indices, Rows, hash_values
 from genkit.rows.columns import File, Raw
-from genkit.rows.combine import fitted, renamed, zipped
+from genkit.rows.combine import cropped, fitted, renamed, zipped
 from genkit.rows.entries import Entry
 from genkit.rows.files import list_path
 from genkit.rows.left_out import LeftOut
@@ -31,7 +32,7 @@ VALIDATION = "val"  # the part that published sets of pairs have where others ha
 log = logging.getLogger("genkit")
 
 
-class PairedData(DataSection):
+class PairedData(LoadedLarger):
     """Pairs such as drawing and photo: batches hold `source` and `target`, mirrored together."""
 
     kind: Literal["paired"] = "paired"
@@ -56,17 +57,22 @@ class PairedData(DataSection):
 
     def open(self, split: str) -> Rows:
         """The pairs, sorted by name."""
+        data = self.loading(split)
+        pairs = data.pairs(split)
+        return arranged(pairs if data.size == self.size else cropped(pairs, self.size), data)
+
+    def pairs(self, split: str) -> Rows:
+        """The pairs of a part at `image_size`, decoded when they are asked for."""
         name = f"paired:{self.root.resolve().name}:{split}"
         if self.layout == "side-by-side":
-            return arranged(self._halves(name, split), self)
+            return self._halves(name, split)
         source, target = _side(self, self.source, split), _side(self, self.target, split)
         _check_partners(source, target)
         _check_partners(target, source)
         stems = sorted(source.found)[: self.limit if split == "train" else None]
-        pairs = zipped(
+        return zipped(
             self._column("source", source, stems), self._column("target", target, stems), name
         )
-        return arranged(pairs, self)
 
     def _column(self, column: str, side: _Side, stems: list[str]) -> Rows:
         entries = [side.found[stem] for stem in stems]
