@@ -64,9 +64,19 @@ def celeba(root: Path, count: int = 12, size: tuple[int, int] = (178, 218)) -> N
     (root / "list_eval_partition.txt").write_text("\n".join(parts) + "\n")
 
 
+def unpaired(root: Path) -> None:
+    """Two folders of coloured pictures, as CycleGAN's sets have them."""
+    for part in ("trainA", "trainB", "testA", "testB"):
+        (root / part).mkdir()
+        folder(root / part, 3)
+        for extra in range(part.endswith("B")):  # so that the sides differ
+            Image.fromarray(pixels(50, 50 + extra, 3).numpy()).save(root / part / "more.png")
+
+
 FILES = {
     "celeba": celeba,
     "cifar10": cifar10,
     "folder": partial(folder, channels=3),
     "mnist": mnist,
+    "unpaired": unpaired,
 }

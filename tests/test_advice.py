@@ -12,6 +12,7 @@ from advice import (
     cases_pipelines,
     cases_python,
     cases_training,
+    cases_translation,
     cases_verbs,
 )
 from advice.find import messages
@@ -29,6 +30,7 @@ CASES = [
     *cases_python.CASES,
     *cases_attributes.CASES,
     *cases_pictures.CASES,
+    *cases_translation.CASES,
 ]
 
 

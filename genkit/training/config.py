@@ -28,11 +28,21 @@ class OptimConfig(Section):
     constant: Fraction = 0.0  # share of trainer.steps at full rate before the fall
     constant_steps: NonNegative = 0  # the same as a number of steps
     lr_decay: Annotated[float, Field(ge=1)] = 1.0  # exponential: what a step divides the rate by
+    stair_steps: NonNegative = 0  # linear: steps between falls, such as an epoch; 0 = all fall
 
     @model_validator(mode="after")
     def _decay_fits(self) -> OptimConfig:
         if (self.schedule == "exponential") != (self.lr_decay > 1):
             raise ValueError("schedule=exponential and lr_decay above 1 need each other")
+        return self
+
+    @model_validator(mode="after")
+    def _stairs_fit(self) -> OptimConfig:
+        if self.stair_steps and self.schedule != "linear":
+            raise ValueError(
+                f"stair_steps={self.stair_steps} says nothing to schedule={self.schedule}; leave "
+                "it out, or set schedule=linear"
+            )
         return self
 
     @model_validator(mode="after")

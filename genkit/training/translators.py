@@ -137,17 +137,17 @@ def verdict_weight(objective: Objective) -> float:
 def sides_problem(sides: tuple[int, int], model: Resnet | UNet, critic_layers: int) -> str | None:
     """Why these networks don't suit pictures of (H, W) px, or None."""
     height, width = sides
-    shown = f"data.image_size={height if height == width else [height, width]}"
+    size = height if height == width else [height, width]
     if any(side % model.stride or side < model.smallest for side in sides):
         return (
-            f"{shown}: with model.levels={model.levels} a side is halved so often; give multiples "
-            f"of {model.stride}, from {model.smallest} px on, or lower model.levels"
+            f"data.image_size={size}: with model.levels={model.levels} a side is halved so often; "
+            f"give multiples of {model.stride}, from {model.smallest} px on, or lower model.levels"
         )
     if min(sides) < (least := smallest_side(critic_layers)):
         fits = max(n for n in range(critic_layers) if smallest_side(n) <= min(sides))
         return (
-            f"model.critic_layers={critic_layers} sees pictures from {least} px on, and {shown}; "
-            f"set model.critic_layers={fits}"
+            f"model.critic_layers={critic_layers} sees pictures from {least} px on, and "
+            f"data.image_size={size}; set model.critic_layers={fits}"
         )
     return None
 
@@ -170,12 +170,12 @@ def norm_problem(norm: Norm, adversary: AdversaryConfig) -> str | None:
     """Why a critic with such a norm can't be held in check as that asks, or None."""
     if adversary.penalized and norm == "batch":
         return (
-            "a gradient penalty needs model.critic_norm=instance or none: under batch norm the "
-            "gradient at one picture depends on the others, and the penalty means something else"
+            "penalizing a critic of patches needs model.critic_norm=instance or none: under batch "
+            "norm its gradient at one picture depends on the others, and means something else"
         )
     if adversary.spectral_norm and norm != "none":
         return (
-            "adversary.spectral_norm needs model.critic_norm=none: a norm divides by the spread of "
-            "what the bounded weights give, and so undoes the bound"
+            "adversary.spectral_norm with a critic of patches needs model.critic_norm=none: a norm "
+            "divides by the spread of what the bounded weights give, and so undoes the bound"
         )
     return None

@@ -82,3 +82,24 @@ def test_one_thing_is_not_said_twice():
         OptimConfig(schedule="linear", constant=0.5, constant_steps=2)
     for settings in ({"constant": 0.0}, {"constant_steps": 0}):
         OptimConfig(**{"schedule": "linear", "constant": 0.5, "constant_steps": 2} | settings)
+
+
+def test_stairs_of_an_epoch_are_those_of_cyclegans_published_code():
+    # 100 epochs of 3 steps at the full rate, then 100 in which epoch e has 1 - (e - 99) / 101.
+    optim = OptimConfig(schedule="linear", constant=0.5, stair_steps=3)
+    found = [lr_factor(optim, step, 600) for step in range(600)]
+    assert found[:300] == [1.0] * 300
+    for epoch, factor in ((100, 0.9901), (150, 0.4950), (199, 0.0099)):
+        assert found[3 * epoch : 3 * epoch + 3] == pytest.approx([factor] * 3, abs=5e-5)
+
+
+def test_stairs_that_do_not_divide_the_fall_stay_within_zero_and_one():
+    optim = OptimConfig(schedule="linear", constant_steps=3, stair_steps=4)
+    found = [lr_factor(optim, step, 12) for step in range(12)]
+    assert found == sorted(found, reverse=True)
+    assert min(found) > 0
+
+
+def test_stairs_without_a_linear_fall_are_refused():
+    with pytest.raises(ValueError, match="stair_steps=3 says nothing to schedule=cosine"):
+        OptimConfig(schedule="cosine", stair_steps=3)

@@ -68,6 +68,11 @@ class FacesData(DataSection):
         """Train, test, and what evaluators open: edits, or counterparts in both styles."""
         return ("train", "test", "truth" if self.other_style else "counterfactual")
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """The two styles."""
+        return self.style, self.other_style or NAME_OF_B
+
     @classmethod
     def named(cls, words: Sequence[str]) -> dict[str, Any]:
         """The style that a reference such as "faces:ink:test" names."""

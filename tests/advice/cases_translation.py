@@ -1,0 +1,39 @@
+"""Advice about translators, followed by `genkit config show`, which checks their settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from advice.follow import Case, World
+
+from genkit.family import load
+
+
+def _set(key: str, given: str, takes: str = "", **more: Any) -> Case:
+    return Case(key, f"config show cyclegan.yaml {given}", takes, **more)
+
+
+def _greys(world: World) -> None:
+    """A config of grey and coloured pictures."""
+    data = {"kind": "unpaired", "root": ".", "image_size": 16, "channels_a": 1}
+    world.write("greys.yaml", {"family": "cyclegan", **load("cyclegan").tiny} | {"data": data})
+
+
+_HALVED = "a side is halved so often"
+_STAIRS = "stair_steps={} says nothing to schedule={}"
+_PENALTY = "penalizing a critic of patches needs"
+_SPECTRAL = "adversary.spectral_norm with a critic of patches"
+
+CASES = [
+    _set(_HALVED, "data.image_size=34", then="data.image_size=36", says="give multiples of 4"),
+    _set(_HALVED, "data.image_size=34", then="model.levels=1", says="or lower model.levels"),
+    _set("sees pictures from {} px on", "model.critic_layers=4", r"set (model.critic_layers=3)"),
+    _set(_PENALTY, "adversary.r1_weight=1 model.critic_norm=batch", "model.critic_norm=instance"),
+    _set(_PENALTY, "adversary.r1_weight=1 model.critic_norm=batch", then="model.critic_norm=none",
+         says="instance or none"),
+    _set(_SPECTRAL, "adversary.spectral_norm=true", "model.critic_norm=none"),
+    _set(_STAIRS, "optim.schedule=cosine optim.stair_steps=3", leaves="optim.stair_steps"),
+    _set(_STAIRS, "optim.schedule=cosine optim.stair_steps=3", "schedule=linear", section="optim"),
+    Case("pictures of its own kind as they are", "config show greys.yaml",
+         "set (model.identity_weight=0)", before=_greys),
+]  # fmt: skip
