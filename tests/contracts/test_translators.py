@@ -1,0 +1,81 @@
+"""What every family that translates pictures must keep on the command line: found by their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from families_at_hand import families, tiny, trainer
+from PIL import Image as Pillow
+from typer.testing import CliRunner
+
+from genkit.cli import app
+from genkit.family import load
+from genkit.images import to_pil, to_uint8
+from genkit.pipelines import load_pipeline, save_export
+from genkit.pipelines.translation import TranslationPipeline
+from genkit.verbs.translate import directions
+
+TRANSLATORS = [name for name in families() if load(name).task == "translation"]
+OURS = [name for name in TRANSLATORS if load(name).config.__module__.startswith("genkit.")]
+
+
+@pytest.fixture(params=TRANSLATORS)
+def trained(request, tmp_path):
+    """A trainer after its steps, and an export of its pipeline."""
+    run = trainer(tiny(request.param), tmp_path / "run")
+    run.fit()
+    facts = {"family": request.param}
+    return run, save_export(run.pipeline(), tmp_path / "export", provenance=facts, config_yaml="")
+
+
+def translated(export: Path, folder: Path, direction: str, out: Path) -> dict[str, np.ndarray]:
+    words = ["translate", str(export), str(folder), "--direction", direction, "--out", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    made = {}
+    for path in out.glob("*.png"):
+        with Pillow.open(path) as picture:
+            made[path.stem.partition("-")[0]] = np.array(picture)
+    return made
+
+
+def test_what_translate_makes_is_what_the_preview_shows(trained, tmp_path):
+    run, export = trained
+    pipeline = load_pipeline(export)
+    for way, sheet in zip(directions(pipeline, "it"), run.preview(), strict=False):
+        before = run.examples.get(way.column, run.examples.get("image"))
+        folder = tmp_path / way.word
+        folder.mkdir()
+        for i, image in enumerate(to_uint8(before)):
+            to_pil(image).save(folder / f"{i}.png")
+        made = translated(export, folder, way.word, tmp_path / f"out-{way.word}")
+        shown = to_uint8(sheet.images)
+        pictures = [np.atleast_3d(picture) for picture in made.values()]
+        assert len(pictures) == len(before)
+        for picture in pictures:
+            image = torch.from_numpy(picture).permute(2, 0, 1)
+            if image.shape[0] < shown.shape[1]:
+                image = image.expand(shown.shape[1], -1, -1)
+            nearest = (shown.int() - image.int()).abs().flatten(1).amax(1).min()
+            assert int(nearest) == 0, f"{way.word}: no picture of the preview is this one"
+
+
+def test_a_picture_of_any_size_comes_out_at_its_size(trained, tmp_path):
+    _, export = trained
+    pipeline = load_pipeline(export)
+    (column,) = pipeline.takes[0].values()
+    drawn = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Pillow.fromarray(drawn).save(folder / "0.png")
+    if column.size is None:
+        made = translated(export, folder, "a2b", tmp_path / "out")
+        assert made["0"].shape[:2] == (37, 53)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_ours_give_the_pipeline_of_translation(name, tmp_path):
+    assert isinstance(trainer(tiny(name), tmp_path).pipeline(), TranslationPipeline)
