@@ -1,4 +1,4 @@
-"""What every family that translates pictures must keep on the command line: found by their files."""
+"""What every family that translates pictures keeps on the command line: found by their files."""
 
 from __future__ import annotations
 
