@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from genkit.pipelines.base import Pipeline
     from genkit.pipelines.classification import ClassificationPipeline
     from genkit.pipelines.denoising import Denoising
+    from genkit.pipelines.editing import EditingPipeline
     from genkit.pipelines.export import push, save_export
     from genkit.pipelines.loading import load_component, load_pipeline
     from genkit.pipelines.noise import NoiseToImage, latents
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassificationPipeline",
     "Denoising",
+    "EditingPipeline",
     "NoiseToImage",
     "Pipeline",
     "Sampling",
@@ -54,6 +56,7 @@ __all__ = [
 _MODULES = {
     "ClassificationPipeline": "classification",
     "Denoising": "denoising",
+    "EditingPipeline": "editing",
     "NoiseToImage": "noise",
     "Pipeline": "base",
     "Sampling": "sampling",

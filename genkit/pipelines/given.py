@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genkit.errors import DataError, PipelineError
+from genkit.errors import DataError, PipelineError, shown
 from genkit.rows.base import Rows, stacked
 from genkit.rows.columns import (
     Class,
@@ -258,6 +258,12 @@ def _check_column(name: str, column: Column, field: Field) -> None:
     if isinstance(column, Class) and isinstance(held, Class) and held.count > column.count:
         raise PipelineError(
             f"{name}: {rows.name} has {held.count} classes, this pipeline knows {column.count}"
+        )
+    if isinstance(column, Flags) and isinstance(held, Flags) and held.names != column.names:
+        raise PipelineError(
+            f"{name}: {rows.name} has {shown(', '.join(held.names))}; this model knows "
+            f"{shown(', '.join(column.names))}, in this order: give rows with these"
+            + (f", or leave {name} out" if column.optional else "")
         )
 
 

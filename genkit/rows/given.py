@@ -154,10 +154,13 @@ def _(column: Mask, value: Any) -> Raw:
 
 @raw_of.register
 def _(column: Flags, value: Any) -> Raw:
-    flags = _each(value, 1, lambda one: torch.as_tensor(one).to(torch.uint8))
+    flags = _each(value, 1, torch.as_tensor)
     if flags[0].shape != (len(column.names),):
         raise DataError(f"{tuple(flags[0].shape)} flags, expected {len(column.names)}, one a name")
-    return flags
+    strange = [x for row in flags for x in row.tolist() if x not in (-1, 0, 1)]
+    if strange:
+        raise DataError(f"{strange[0]} is no flag; give 0 and 1, or -1 and 1")
+    return stacked([(row > 0).to(torch.uint8) for row in flags])
 
 
 @raw_of.register

@@ -138,6 +138,7 @@ class Adversary:
         judge: Judge,
         *,
         together: bool = False,
+        judge_real: Judge | None = None,
     ) -> Judged:
         """The objective on real and generated images, apart, and the penalties where they fall.
 
@@ -148,6 +149,8 @@ class Adversary:
             judge: The critic's verdict on images; logits (B,), or one for each patch (B, 1, h, w).
             together: Judge both in one pass: the same for a critic that looks at each image by
                 itself and at nothing of the batch besides.
+            judge_real: The verdict on real images in a pass of their own, where it says more of
+                them; `judge` by default.
         """
         critic, fake = self._trainer.networks[self.critic], fake.detach()
         seen = [
@@ -158,7 +161,8 @@ class Adversary:
             halves = judge(critic, torch.cat(seen), batch).logits.chunk(2)
             on_real, on_fake = (Verdict(logits) for logits in halves)
         else:
-            on_real, on_fake = (judge(critic, images, batch) for images in seen)
+            on_real = (judge_real or judge)(critic, seen[0], batch)
+            on_fake = judge(critic, seen[1], batch)
         l_r, l_f = on_real.logits.float(), on_fake.logits.float()
         self.note(l_r.detach(), l_f.detach())
         loss = adversarial.critic_loss(self.config.objective, l_r, l_f)

@@ -12,6 +12,8 @@ import torch
 
 from genkit.errors import CheckpointError, DataError, TrainingError, shown
 from genkit.machine import ran_out_of_memory
+from genkit.rows.batch import DataInfo
+from genkit.rows.columns import Flags
 from genkit.training import checkpoints
 from genkit.training.config import RunConfig
 from genkit.training.estimate import LESS_MEMORY
@@ -43,6 +45,26 @@ def non_finite(means: Mapping[str, float], bad: Mapping[str, int], run_dir: Path
     raise TrainingError(
         f"{name} is {means[name]} since step {step}: {which}; {_rescue(run_dir)}; {CALMER}"
     )
+
+
+def other_attributes(pipeline: Any, data: DataInfo) -> None:
+    """Raise a `CheckpointError` where an export was trained on other attributes than a data set
+    has: its weights would fit, and each be about something else.
+
+    Args:
+        pipeline: What a run is to start from.
+        data: What it will be trained on.
+    """
+    taken = [column for columns in getattr(pipeline, "takes", ()) for column in columns.values()]
+    known, found = (
+        next((column.names for column in columns if isinstance(column, Flags)), None)
+        for columns in (taken, data.columns.values())
+    )
+    if known and found and known != found:
+        raise CheckpointError(
+            f"--init: the export knows the attributes {shown(', '.join(known))}, and {data.name} "
+            f"has {shown(', '.join(found))}; leave --init out, or choose those of the export"
+        )
 
 
 def unsound_state(what: str | None, step: int, run_dir: Path) -> None:

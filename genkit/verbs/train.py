@@ -172,6 +172,7 @@ def _train(
         seed, device = config.trainer.seed, trainer.device
         trainer.loader = Loader(trainer.rows(rows), config.data, seed, device=device)
         if start is not None:
+            refusals.other_attributes(start, info)
             trainer.learnt.take_weights(start)
         _resume(trainer, run_dir, asked=resume)
         record = _start_record(trainer, info)

@@ -18,6 +18,8 @@ UNFOLLOWED: dict[str, str] = {
     "give the same advice, which is followed",
     "train.py: --given {}={}": "needs a family of another package that takes pictures or texts; "
     "`tests/test_new_family.py` gives its translator pictures so",
+    "the export knows the attributes": "needs two sets of as many attributes; "
+    "`tests/families/test_attgan.py` meets it and starts from an export of the same ones",
     "held as first drawn": _NO_REMEDY,
     "no column {} to compare with": "needs a family of another package that translates pictures",
     "then send that: `genkit export RUN --push": "needs an account at the Hub",

@@ -1,0 +1,80 @@
+"""How far a picture is from those that a network was trained on, by the features it has of them.
+
+The squared distance of Mahalanobis to the features of known pictures, as Lee et al. 2018
+(arXiv:1807.03888), section 2.1, use it, with one normal law instead of one for each class, and its
+covariance shrunk towards a multiple of the identity (Ledoit & Wolf 2004, J. Multivariate Anal. 88).
+
+Legend: B batch, N M known and held-out pictures, F features.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from genkit.nn.network import Network
+
+USUAL = 0.99  # share of held-out pictures that stay below the limit
+
+
+class Familiarity(Network):
+    """Features (B, F) -> how unlike the known ones they are, (B,) from 0 on; 1 on average.
+
+    It has no weights but buffers: `mean` and `whitening` of the known features, and `below`, what
+    99 % of held-out pictures stay below; infinite before `learn`.
+
+    Args:
+        features: F.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("whitening", torch.zeros(features, features))
+        self.register_buffer("below", torch.tensor(math.inf))
+
+    mean: Tensor
+    whitening: Tensor
+    below: Tensor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The distances: the root of the mean of squared whitened features."""
+        white = (features.float() - self.mean) @ self.whitening
+        return white.square().mean(1).sqrt()
+
+    @torch.no_grad()
+    def learn(self, known: Tensor, held_out: Tensor) -> None:
+        """Take in what features known pictures have, and how far held-out ones are from them.
+
+        Args:
+            known: (N, F), N 2 or more.
+            held_out: (M, F), of pictures that the network was not trained on.
+        """
+        known = known.double()
+        mean = known.mean(0)
+        values, vectors = torch.linalg.eigh(shrunk_covariance(known))
+        whitening = vectors * values.clamp_min(1e-12).rsqrt()
+        self.mean.copy_(mean)
+        self.whitening.copy_(whitening)
+        distances = self(held_out.to(self.mean)).double()
+        self.below.copy_(torch.quantile(distances, USUAL))
+
+
+def shrunk_covariance(rows: Tensor) -> Tensor:
+    """The covariance of rows (N, F), (F, F), shrunk as much as its own error asks for.
+
+    Ledoit & Wolf 2004, lemmas 3.2 to 3.5: (1 - s) S + s m I with m the mean variance and s the
+    estimated share of S's distance from m I that is error.
+    """
+    n, f = rows.shape
+    centred = rows - rows.mean(0)
+    covariance = centred.T @ centred / n
+    level = covariance.diagonal().mean()
+    spread = covariance.square().sum() - f * level.square()  # |S - m I|^2
+    fourth = centred.square().sum(1).square().sum() / n
+    error = ((fourth - covariance.square().sum()) / n).clamp(min=0)
+    share = (error / spread.clamp_min(1e-300)).clamp(max=1)
+    identity = torch.eye(f, dtype=rows.dtype, device=rows.device)
+    return (1 - share) * covariance + share * level * identity

@@ -1,0 +1,58 @@
+"""How far features are from known ones: closed forms of a normal law, and shrinking."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from genkit.nn.familiarity import Familiarity, shrunk_covariance
+
+
+def normal(count: int, covariance: torch.Tensor, seed: int) -> torch.Tensor:
+    keyed = torch.Generator().manual_seed(seed)
+    rows = torch.randn(count, len(covariance), generator=keyed, dtype=torch.float64)
+    return rows @ torch.linalg.cholesky(covariance).T
+
+
+COVARIANCE = torch.tensor([[4.0, 1.0, 0.0], [1.0, 1.0, 0.3], [0.0, 0.3, 0.25]], dtype=torch.float64)
+
+
+def test_the_distance_is_that_of_mahalanobis_over_the_root_of_the_number_of_features():
+    known = normal(200_000, COVARIANCE, 0) + 5
+    network = Familiarity(3)
+    network.learn(known, known[:1000])
+    rows = torch.tensor([[5.0, 5.0, 5.0], [9.0, 5.0, 5.0], [5.0, 6.0, 4.0]])
+    away = (rows - 5).double()
+    exact = (away @ torch.linalg.inv(COVARIANCE) * away).sum(1).div(3).sqrt()
+    torch.testing.assert_close(network(rows).double(), exact, rtol=0.02, atol=0.02)
+
+
+def test_one_percent_of_held_out_pictures_lies_beyond_the_limit():
+    known, held_out, others = (normal(5_000, COVARIANCE, seed) for seed in (0, 1, 2))
+    network = Familiarity(3)
+    assert math.isinf(network.below)
+    network.learn(known, held_out)
+    beyond = (network(held_out.float()) > network.below).float().mean()
+    assert abs(beyond - 0.01) < 1e-3
+    assert abs((network(others.float()) > network.below).float().mean() - 0.01) < 0.006
+    assert (network(others.float() + 8) > network.below).all()
+
+
+def test_what_is_learnt_does_not_depend_on_scale_and_direction_of_features():
+    known, held_out = normal(500, COVARIANCE, 0), normal(500, COVARIANCE, 1)
+    turned = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+    one, other = Familiarity(3), Familiarity(3)
+    one.learn(known, held_out)
+    other.learn(7 * known @ turned.double(), 7 * held_out @ turned.double())
+    torch.testing.assert_close(one.below, other.below, rtol=1e-4, atol=0)
+
+
+def test_the_covariance_of_many_rows_is_left_alone_and_that_of_few_is_shrunk():
+    many = shrunk_covariance(normal(100_000, COVARIANCE, 0))
+    torch.testing.assert_close(many, COVARIANCE, rtol=0.03, atol=0.03)
+    rows = normal(20, torch.eye(100, dtype=torch.float64), 0)  # of rank 19
+    values = torch.linalg.eigvalsh(shrunk_covariance(rows))
+    assert values.min() > 0.5
+    assert abs(values.mean() - 1) < 0.1
+    assert values.max() < 2  # of the plain one: about (1 + 5 ** 0.5) ** 2
