@@ -111,16 +111,15 @@ def test_what_an_edit_brings_to_light_is_one_of_several():
             share[name, bool(to)] = rows.values["truth"][mine].float().mean().item()
     never = {("Bald", False), ("Wearing_Hat", True), ("Wearing_Hat", False), ("Long_Hair", True)}
     never |= {("Sunglasses", False)} | {(f"{c}_Hair", False) for c in ("Black", "Blond", "Brown")}
-    always = {("Bald", True), ("Long_Hair", False), ("Sunglasses", True), ("Eyeglasses", False)}
-    always |= {
-        (name, on)
-        for name in ("Beard", "Mustache", "Smiling", "Mouth_Open")
-        for on in (True, False)
-    }
+    always = {("Long_Hair", False), ("Sunglasses", True), ("Eyeglasses", False), ("Beard", False)}
+    always |= {("Mustache", False), ("Winking", False)}
+    always |= {(name, on) for name in ("Smiling", "Mouth_Open") for on in (True, False)}
     assert {key for key, value in share.items() if value == 0} >= never
     assert {key for key, value in share.items() if value == 1} >= always
-    assert share["Black_Hair", True] > 0.4
-    assert share["Winking", False] == 1
+    # A brim hides the eyebrows, and with them the colour of a beard to come.
+    assert all(share[name, True] > 0.8 for name in ("Bald", "Beard", "Mustache"))
+    assert all(share[f"{color}_Hair", True] > 0.4 for color in ("Black", "Blond", "Brown"))
+    assert share["Winking", True] > 0.5
 
 
 def test_two_styles_are_unpaired_in_training_and_counterparts_for_the_evaluator():

@@ -92,7 +92,9 @@ def unique(faces: Faces, edited: Faces) -> Bools:
 def _shown(faces: Faces) -> dict[str, Bools]:
     """What of a face that is not the same for all can be seen."""
     wear, hair = faces.wear, faces.wear.head == p.HAIR
+    no_brim = (wear.head != p.HAT) | (wear.hat == p.WOOL)  # a brim hides the eyebrows
     return {
+        "colour of the hair": no_brim | (wear.chin != p.SHAVEN),
         "style of the hair": hair,
         "style of long hair": hair & wear.long,
         "one of several other colours": faces.identity.hair >= p.RED,

@@ -37,10 +37,10 @@ def choice(share: Floats, weights: Sequence[float]) -> Ints:
 
 def sin_cos(degrees: Floats) -> tuple[Floats, Floats]:
     """Sine and cosine of angles within ±200 degrees, right to 1e-9, by products and sums alone."""
-    x = np.asarray(degrees, dtype=np.float64) * (math.pi / 180 / 4)
+    x = np.asarray(degrees, dtype=np.float64) * (math.pi / 180 / 8)
     xx = x * x
     sin = x * (1 + xx * (-1 / 6 + xx * (1 / 120 + xx * (-1 / 5040 + xx * (1 / 362880)))))
     cos = 1 + xx * (-1 / 2 + xx * (1 / 24 + xx * (-1 / 720 + xx * (1 / 40320 - xx / 3628800))))
-    for _ in range(2):  # double the angle twice
+    for _ in range(3):  # double the angle three times
         sin, cos = 2 * sin * cos, cos * cos - sin * sin
     return sin, cos

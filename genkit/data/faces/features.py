@@ -8,10 +8,11 @@ import numpy as np
 
 from genkit.data.faces import parameters as p
 from genkit.data.faces.exact import Floats
-from genkit.data.faces.head import Head, around
+from genkit.data.faces.head import Head, Path, around
+from genkit.data.faces.parameters import Bools
 from genkit.data.faces.shapes import Part, Polygon, circle, joined, line, there_and_back
 
-EYES_V, BROWS_V, MOUTH_V = 0.07, -0.2, 0.62
+EYES_V, BROWS_V, MOUTH_V = 0.07, -0.2, 0.6
 WINKS = -1  # the eye that winks: on the picture's left
 
 
@@ -26,14 +27,16 @@ class Eye:
         self.height = 0.72 * self.width
         self.tilt = side * who.eye_tilt[:, None]
         self.shut = does.winking & (side == WINKS)
+        # A smile lifts the lower lids.
+        self.depth = self.height * np.where(does.smiling, 0.45, 0.8)[:, None]
 
     def upper(self, s: Floats) -> Floats:
         """v of the upper lid where s goes from -1 to 1."""
-        return EYES_V - self.tilt * s - self.height * (1 - s * s) ** 1
+        return EYES_V - self.tilt * s - self.height * (1 - s * s)
 
     def lower(self, s: Floats) -> Floats:
         """v of the lower lid."""
-        return EYES_V - self.tilt * s + 0.8 * self.height * (1 - s * s)
+        return EYES_V - self.tilt * s + self.depth * (1 - s * s)
 
     def lids(self, s: Floats) -> tuple[Floats, Floats]:
         """v of both lids; where the eye is shut, of the line between them."""
@@ -64,7 +67,7 @@ class Eye:
         shut = there_and_back(self._line(s) - 0.035, self._line(s) + 0.035)
         yield Polygon(Part.LASHES, self.head.face(there_and_back(wide, wide), shut), self.shut)
 
-    def _inside(self, u: Floats, v: Floats) -> np.ndarray:
+    def _inside(self, u: Floats, v: Floats) -> Path:
         s = np.clip((u - self.u) / self.width, -1, 1)
         v = np.minimum(np.maximum(v, self.upper(s)), self.lower(s))
         return self.head.face(self.u + self.width * s, v)
@@ -106,10 +109,10 @@ def cheeks(head: Head) -> Iterator[Polygon]:
     """Red cheeks, larger with a smile."""
     x, y = circle(14)
     smiling = head.faces.expression.smiling[:, None]
-    size = np.where(smiling, 0.15, 0.1)
-    up = np.where(smiling, 0.36, 0.4)
+    size = np.where(smiling, 0.21, 0.09)
+    up = np.where(smiling, 0.34, 0.4)
     for side in (-1, 1):
-        yield Polygon(Part.CHEEK, head.face(side * 0.55 + size * x, up + 0.7 * size * y))
+        yield Polygon(Part.CHEEK, head.face(side * 0.56 + size * x, up + 0.75 * size * y))
 
 
 class Mouth:
@@ -118,42 +121,45 @@ class Mouth:
     def __init__(self, head: Head) -> None:
         who, does = head.faces.identity, head.faces.expression
         self.head = head
-        smiling, opened = does.smiling[:, None], does.mouth_open[:, None]
-        self.opened = does.mouth_open
-        self.teeth = does.mouth_open
-        self.width = who.mouth_width[:, None] * np.where(smiling, 1.15, np.where(opened, 0.75, 0.9))
-        self.bend = np.where(smiling, 0.15, -0.02)
-        self.lips = who.lips[:, None]
-        self.up = np.where(opened, np.where(smiling, 0.0, 0.07), 0.016)
-        self.down = np.where(opened, np.where(smiling, 0.17, 0.15), 0.016)
+        self.opened, self.smiling = does.mouth_open, does.smiling
+        smiling, opened = self.smiling[:, None], self.opened[:, None]
+        wide = np.where(smiling, 1.2, np.where(opened, 0.66, 0.78))
+        self.width = who.mouth_width[:, None] * wide
+        self.bend = np.where(smiling, np.where(opened, 0.14, 0.23), -0.03)
+        self.lips = who.lips[:, None] * np.where(smiling, 0.8, 1)
+        self.up = np.where(opened, np.where(smiling, 0.01, 0.11), 0.018)
+        self.down = np.where(opened, np.where(smiling, 0.22, 0.2), 0.018)
+        self.is_round = opened & ~smiling
 
     def middle(self, s: Floats) -> Floats:
         """v of the middle line, s from -1 to 1 between the corners."""
-        return MOUTH_V + self.bend * (0.45 - s * s)
+        return MOUTH_V + self.bend * (0.4 - s * s)
 
-    def edge(self, s: Floats, up: Floats, down: Floats) -> np.ndarray:
+    def bow(self, s: Floats) -> Floats:
+        """How far edges are from the middle line at s, as a share of how far they are at most."""
+        return np.where(self.is_round, np.sqrt(np.maximum(0, 1 - s * s)), 1 - s * s)
+
+    def edge(self, s: Floats, up: Floats, down: Floats) -> Path:
         """There along an upper edge and back along a lower one, so far from the middle line."""
-        round_ = 1 - s * s
         u = there_and_back(self.width * s, self.width * s)
-        return self.head.face(
-            u, there_and_back(self.middle(s) - up * round_, self.middle(s) + down * round_)
-        )
+        middle, bow = self.middle(s), self.bow(s)
+        return self.head.face(u, there_and_back(middle - up * bow, middle + down * bow))
 
     def polygons(self) -> Iterator[Polygon]:
         """Lips, what is between them, teeth and tongue."""
-        s = line(13)
+        s = line(15)
         yield Polygon(Part.LIPS, self.edge(s, self.up + self.lips, self.down + 1.2 * self.lips))
         yield Polygon(Part.MOUTH, self.edge(s, self.up, self.down))
-        t = 0.8 * s
-        top = self.middle(t) - self.up * (1 - t * t)
-        u = there_and_back(self.width * t, self.width * t)
-        teeth = self.head.face(u, there_and_back(top, top + 0.07))
-        yield Polygon(Part.TEETH, teeth, self.teeth)
-        t = 0.5 * s
-        low = self.middle(t) + self.down * (1 - t * t)
-        tongue = there_and_back(low - 0.06 * (1 - s * s), low)
-        u = there_and_back(self.width * t, self.width * t)
-        yield Polygon(Part.TONGUE, self.head.face(u, tongue), self.opened)
+        yield self._inside(0.84 * s, 0.085, Part.TEETH, self.opened & self.smiling)
+        yield self._inside(0.7 * s, -0.1, Part.TONGUE, self.opened)
+
+    def _inside(self, s: Floats, reach: float, part: Part, where: Bools) -> Polygon:
+        """What reaches so far down from the upper edge, or up from the lower one."""
+        middle, bow = self.middle(s), self.bow(s)
+        edge = middle - self.up * bow if reach > 0 else middle + self.down * bow
+        u = there_and_back(self.width * s, self.width * s)
+        far = reach * (1 - 0.6 * (s / s[-1]) ** 2)
+        return Polygon(part, self.head.face(u, there_and_back(edge, edge + far)), where)
 
 
 def beard(head: Head) -> Polygon:
@@ -167,9 +173,11 @@ def beard(head: Head) -> Polygon:
 
 
 def mustache(head: Head) -> Polygon:
-    """A moustache between nose and mouth."""
-    s = line(15)
-    low = 0.54 + 0.04 * s * s - 0.03 * (1 - np.abs(s))
-    high = low - 0.1 * (1 - s * s * s * s)
-    path = head.face(there_and_back(0.4 * s, 0.4 * s), there_and_back(high, low), 0.02)
+    """A moustache between nose and mouth, hanging at its ends."""
+    s = line(17)
+    at = np.abs(s)
+    middle = 0.5 + 0.05 * at * at - 0.02 * (1 - at)
+    thick = 0.075 * np.sqrt(np.maximum(0, 1 - at * at * at)) * (0.75 + 0.6 * at)
+    path = there_and_back(middle - thick, middle + thick)
+    path = head.face(there_and_back(0.42 * s, 0.42 * s), path, 0.02)
     return Polygon(Part.MUSTACHE, path, head.faces.wear.chin == p.MUSTACHE)

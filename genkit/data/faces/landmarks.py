@@ -114,7 +114,7 @@ def _round(mouth: Mouth, upper: NDArray[np.float64], up: object, down: object) -
     """From the left corner along an upper edge to the right one, and back along a lower one."""
     s = np.concatenate([upper, upper[-2:0:-1]])
     above = np.arange(len(s)) < len(upper)
-    v = mouth.middle(s) + np.where(above, -np.asarray(up), np.asarray(down)) * (1 - s * s)
+    v = mouth.middle(s) + np.where(above, -np.asarray(up), np.asarray(down)) * mouth.bow(s)
     return _on_face(mouth.head, mouth.width * s, v)
 
 

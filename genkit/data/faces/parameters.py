@@ -21,9 +21,11 @@ BLACK, BLOND, BROWN, RED, GREY = range(5)  # colours of hair; the last two have 
 BARE, HAIR, HAT = range(3)  # what is on the head
 SHAVEN, BEARD, MUSTACHE = range(3)
 NO_GLASSES, EYEGLASSES, SUNGLASSES = range(3)
+WOOL, PEAK, BRIM = range(3)  # hats
 
-SKINS, IRISES, GROUNDS, CLOTHES, HATS = 6, 4, 8, 6, 3
-TOPS, LENGTHS = 4, 3  # styles of hair above the face, and of long hair
+SKINS, IRISES, GROUNDS, COLORS = 6, 4, 8, 6  # how many colours there are, the last of cloth
+TOPS, LENGTHS = 5, 3  # styles of hair above the face, and of long hair
+HATS, CUTS, PATTERNS = 3, 3, 3  # styles of hats, necklines and grounds
 
 _DRAWS = 64  # random numbers of a face, some of them still unused
 _HEADS = (0.1, 0.75, 0.15)  # shares of bare heads, of hair and of hats
@@ -204,20 +206,20 @@ def drawn(seed: int, part: str, indices: Sequence[int]) -> Faces:
 
 def _identity(share: Any) -> Identity:
     return Identity(
-        width=between(next(share), 0.47, 0.56),
-        height=between(next(share), 0.6, 0.68),
-        depth=between(next(share), 0.52, 0.6),
+        width=between(next(share), 0.53, 0.61),
+        height=between(next(share), 0.64, 0.71),
+        depth=between(next(share), 0.56, 0.64),
         jaw=between(next(share), 0.05, 0.3),
         skin=_one_of(next(share), SKINS),
         iris=_one_of(next(share), IRISES),
-        eye_gap=between(next(share), 0.35, 0.42),
-        eye_size=between(next(share), 0.16, 0.2),
+        eye_gap=between(next(share), 0.37, 0.42),
+        eye_size=between(next(share), 0.19, 0.225),
         eye_tilt=between(next(share), -0.03, 0.05),
         brow=between(next(share), 0.03, 0.055),
-        nose_width=between(next(share), 0.1, 0.16),
+        nose_width=between(next(share), 0.11, 0.17),
         nose_length=between(next(share), 0.26, 0.34),
-        mouth_width=between(next(share), 0.3, 0.37),
-        lips=between(next(share), 0.04, 0.08),
+        mouth_width=between(next(share), 0.37, 0.43),
+        lips=between(next(share), 0.05, 0.085),
         hair=choice(next(share), _HAIRS),
         other=RED + _one_of(next(share), 2),
         tone=between(next(share), -1, 1),
@@ -235,7 +237,7 @@ def _pose(share: Any) -> Pose:
         pitch=14 * (next(share) + next(share) - 1),
         roll=11 * (next(share) + next(share) - 1),
         x=between(next(share), -0.05, 0.05),
-        y=between(next(share), 0.03, 0.11),
+        y=between(next(share), 0.03, 0.09),
         scale=between(next(share), 0.96, 1.04),
     )
 
@@ -258,9 +260,9 @@ def _wear(share: Any) -> Wear:
         glasses=choice(next(share), _GLASSES),
         chin=choice(next(share), _CHINS),
         hat=_one_of(next(share), HATS),
-        hat_color=_one_of(next(share), CLOTHES),
-        clothes=_one_of(next(share), 3),
-        clothes_color=_one_of(next(share), CLOTHES),
+        hat_color=_one_of(next(share), COLORS),
+        clothes=_one_of(next(share), CUTS),
+        clothes_color=_one_of(next(share), COLORS),
     )
 
 
@@ -272,7 +274,7 @@ def _scene(share: Any) -> Scene:
         warmth=between(next(share), -1, 1),
         ground=_one_of(next(share), GROUNDS),
         ground_tone=between(next(share), -1, 1),
-        pattern=_one_of(next(share), 3),
+        pattern=_one_of(next(share), PATTERNS),
     )
 
 

@@ -4,7 +4,7 @@ of.
 
 from __future__ import annotations
 
-from genkit.data.faces import features, wear
+from genkit.data.faces import features, hair, wear
 from genkit.data.faces.head import Head
 from genkit.data.faces.shapes import Polygon
 
@@ -13,7 +13,7 @@ def polygons(head: Head) -> list[Polygon]:
     """Every part of B faces, from the ground to what is nearest."""
     return [
         *wear.ground(head),
-        wear.long_hair_behind(head),
+        hair.behind(head),
         *wear.body(head),
         *wear.ears(head, near=False),
         wear.skull(head),
@@ -25,8 +25,9 @@ def polygons(head: Head) -> list[Polygon]:
         *(features.brow(head, side) for side in (-1, 1)),
         *features.nose(head),
         features.mustache(head),
-        *wear.hair(head),
-        *wear.long_hair_before(head),
+        *wear.arms(head),
+        *hair.above_face(head),
+        *hair.beside_face(head),
         *wear.glasses(head),
         *wear.hat(head),
     ]

@@ -46,6 +46,7 @@ class Part(IntEnum):
     HAIR_GLOSS = auto()
     HAT = auto()
     HAT_BAND = auto()
+    HAT_BRIM = auto()
 
 
 class Polygon(NamedTuple):
