@@ -1,12 +1,13 @@
 import gzip
 import struct
+import tracemalloc
 
 import pytest
 import torch
 
 from genkit.data import open_data, open_reference
 from genkit.data.readers import mnist
-from genkit.data.readers.mnist import MnistData
+from genkit.data.readers.mnist import MnistData, read_idx
 from genkit.errors import DataError
 
 
@@ -119,3 +120,18 @@ def test_offline_the_message_says_what_to_put_where(monkeypatch, tmp_path):
     monkeypatch.setattr(mnist, "_ADDRESSES", (f"file://{tmp_path}/nowhere/",))
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: missing, .*put it there"):
         open_data(config(None))
+
+
+@pytest.mark.parametrize("shape", [(30, 28, 28), (1 << 31, 28, 28)])
+def test_a_packed_file_is_unpacked_no_further_than_its_head_promises(tmp_path, shape):
+    path = tmp_path / "images.gz"
+    with gzip.open(path, "wb", 1) as file:
+        file.write(bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in shape))
+        for _ in range(8):
+            file.write(bytes(1 << 24))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"images\.gz: .*promises .*get it anew"):
+        read_idx(path, 3)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 22

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ _SHA256 = {
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
 _IMAGES, _LABELS = 3, 1  # dimensions of the two kinds of file
+_LARGEST = 1 << 31  # bytes of a file; MNIST's largest has 47,040,016
 
 
 class MnistData(DataSection):
@@ -74,25 +76,35 @@ def _find(root: Path | None, name: str) -> Path:
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
-    """An IDX file of unsigned bytes with so many dimensions, as a uint8 tensor of its shape."""
-    content = _content(path)
-    head = 4 + 4 * dimensions
-    if len(content) < head or content[:4] != bytes([0, 0, 8, dimensions]):
-        raise DataError(f"{path}: not an IDX file of {dimensions}-dimensional bytes; get it anew")
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4).astype(int).tolist()
-    expected = head + int(np.prod(shape))
-    if len(content) != expected:
-        raise DataError(
-            f"{path}: {len(content):,} bytes (unpacked), its head promises {expected:,}; "
-            "it is cut short or damaged, get it anew"
-        )
-    values = np.frombuffer(content, np.uint8, offset=head).reshape(shape)
-    return torch.from_numpy(values.copy())
+    """An IDX file of unsigned bytes with so many dimensions, as a uint8 tensor of its shape.
 
-
-def _content(path: Path) -> bytes:
+    No more of it is unpacked than its head promises: a few packed megabytes may hold gigabytes.
+    """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        with _opened(path) as file:
+            head = file.read(4 + 4 * dimensions)
+            if len(head) < 4 + 4 * dimensions or head[:4] != bytes([0, 0, 8, dimensions]):
+                raise DataError(
+                    f"{path}: not an IDX file of {dimensions}-dimensional bytes; get it anew"
+                )
+            shape = np.frombuffer(head, ">u4", dimensions, offset=4).astype(int).tolist()
+            promised = math.prod(shape)
+            if promised > _LARGEST:
+                raise DataError(f"{path}: its head promises {promised:,} bytes; get it anew")
+            content = file.read(promised)
+            is_longer = bool(file.read(1))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: can't be read ({error}); get it anew") from None
+    if len(content) < promised or is_longer:
+        found = "more" if is_longer else f"{len(content):,}"
+        raise DataError(
+            f"{path}: {found} bytes (unpacked), its head promises {promised:,}; "
+            "it is cut short or damaged, get it anew"
+        )
+    return torch.from_numpy(np.frombuffer(content, np.uint8).reshape(shape).copy())
+
+
+def _opened(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if is_packed else path.open("rb")
