@@ -22,7 +22,8 @@ PLACES = [
     *sorted((ROOT / "genkit" / "cli").glob("*.py")),
 ]
 VERBS = (
-    "train|export|sample|translate|again|evaluate|frontier|report|compare|config [a-z]+|data [a-z]+"
+    "train|export|sample|translate|edit|again|evaluate|frontier|report|compare|"
+    "config [a-z]+|data [a-z]+"
 )
 COMMAND = re.compile(rf"genkit ({VERBS}) (?! )((?:\\\n|[^`\n#>])+)")
 CONFIGS = ("configs/cgan/glyphs.yaml", "configs/dcgan/glyphs.yaml")  # for the word CONFIG

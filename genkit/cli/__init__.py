@@ -19,6 +19,7 @@ from genkit.cli.again import again
 from genkit.cli.compare import compare
 from genkit.cli.config import app as config
 from genkit.cli.data import app as data
+from genkit.cli.edit import edit
 from genkit.cli.evaluate import evaluate
 from genkit.cli.export import export
 from genkit.cli.families import families
@@ -83,6 +84,7 @@ app.command(cls=Kept)(train)
 app.command(cls=Kept)(export)
 app.command(cls=Kept)(sample)
 app.command(cls=Kept)(translate)
+app.command(cls=Kept)(edit)
 app.command(cls=Kept)(again)
 app.command(cls=Kept)(evaluate)
 app.command(cls=Kept)(frontier)

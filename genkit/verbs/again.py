@@ -13,7 +13,7 @@ from PIL import Image
 
 from genkit.errors import PipelineError, shown
 from genkit.pipelines import load_pipeline
-from genkit.verbs import translate
+from genkit.verbs import edit, translate
 from genkit.verbs.changed import FORMAT, Outcome, Task, change_all
 from genkit.verbs.own_pictures import find_pictures
 from genkit.verbs.sample import usable_device
@@ -149,4 +149,10 @@ def _translated(pipeline: Any, model: str, settings: Mapping[str, Any]) -> Task:
     return translate.translation(pipeline, translate.Request(model, (), **asked))
 
 
-_MAKERS: dict[str, Remade] = {"translate": _translated}  # by the verb that made it
+def _edited(pipeline: Any, model: str, settings: Mapping[str, Any]) -> Task:
+    asked = {name: settings[name] for name in settings if name != "crop"}
+    crop = settings["crop"] and tuple(settings["crop"])
+    return edit.tasks_of(pipeline, edit.Request(model, (), crop=crop, **asked))[0]
+
+
+_MAKERS: dict[str, Remade] = {"translate": _translated, "edit": _edited}  # by the verb that made it

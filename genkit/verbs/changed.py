@@ -32,6 +32,7 @@ log = logging.getLogger("genkit")
 
 FORMAT = 1
 _EXAMPLES = 3
+_SHOWN = 20  # pictures of which what is said of each by itself is shown
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Made:
         pixels: (C, H, W) uint8, of the original's size.
         facts: What is worth to be known of it, as JSON.
         notes: What is to be said of it.
-        said: What is shown of this picture by itself, in one line; empty = nothing.
+        said: What is shown of this picture by itself, in one line, of the first 20; empty =
+            nothing.
     """
 
     pixels: Tensor
@@ -63,6 +65,7 @@ class Task:
         ending: Of results, such as "-a2b.png".
         channels: C of the pictures that it takes; None = any.
         change: A picture, and what becomes of it.
+        bare: Whether that is a picture of its own, of another size, which keeps nothing.
     """
 
     verb: str
@@ -72,6 +75,7 @@ class Task:
     ending: str
     channels: int | None
     change: Callable[[Original], Made]
+    bare: bool = False
 
 
 class Advance(Protocol):
@@ -200,7 +204,7 @@ def change_all(task: Task, found: Found, out: Path, bar: Bar | None = None) -> O
                     outcome.written.append(str(target.picture))
                 outcome.pairs.append((target.source, target.picture))
             except (DataError, PipelineError) as error:
-                outcome.failed[name] = _reason(error, name)
+                outcome.failed[name] = reason(error, name)
                 log.warning("%s: left out, %s", name, outcome.failed[name])
             target.__dict__.pop("content", None)
             if advance is not None:
@@ -239,11 +243,11 @@ def _change(target: _Target, outcome: Outcome) -> None:
     task, source = target.task, target.source
     original = read_original(target.content, source.where, task.channels)
     made = task.change(original)
-    png, lost = written(original, made.pixels)
+    png, lost = written(Original(made.pixels) if task.bare else original, made.pixels)
     notes = [*original.notes, *made.notes, *lost]
     for note in notes:
         outcome.notes.setdefault(note, []).append(source.where)
-    if made.said:
+    if made.said and len(outcome.written) < _SHOWN:
         log.info("%s: %s", source.where, made.said)
     record = _record(target, original, made, notes)
     try:
@@ -302,7 +306,7 @@ def pixels_sha256(pixels: Tensor) -> str:
     return hashlib.sha256(pixels.contiguous().numpy().data).hexdigest()
 
 
-def _reason(error: Exception, name: str) -> str:
+def reason(error: Exception, name: str) -> str:
     """Why, without the name that stands before it and a remedy for trainings behind it."""
     return str(error).removesuffix(f"; {REMEDY}").removeprefix(f"{name}: ")
 

@@ -154,7 +154,7 @@ def directions(pipeline: Any, source: str) -> list[Direction]:
 def _instead(takes: Sequence[Mapping[str, Any]]) -> str:
     known = {name for taken in takes for name in taken}
     if "attributes" in known:
-        return "it edits attributes"
+        return "it edits attributes: `genkit edit RUN IMAGES --set NAME=1`"
     if "image" in known:
         return "it makes variants of a picture: `genkit sample RUN --init FILE`"
     return "it makes pictures of nothing: `genkit sample RUN`"

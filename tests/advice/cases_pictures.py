@@ -6,12 +6,15 @@ import json
 import re
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 from advice.cases_python import command_of
 from advice.follow import Call, Case, World
 
+from genkit.nn.editors import AttributeCritic, EditDecoder, EditEncoder
 from genkit.nn.translators import ResnetTranslator
 from genkit.pipelines import save_export
+from genkit.pipelines.editing import EditingPipeline
 from genkit.pipelines.translation import TranslationPipeline
 
 _TRANSLATE = "translate zebras seven.png --out {new}"
@@ -79,7 +82,56 @@ def _vary(world: World, text: str) -> None:
     world.ok(f"{words} --count 1 --steps 2 --out {world.new()}.png")
 
 
+def _editor(world: World) -> None:
+    if not Path("faces").exists():
+        critic = AttributeCritic((16, 16), 2, 1, 2, 2, 4)
+        networks = EditEncoder(1, 2, 2), EditDecoder(2, 1, 2, 2), critic
+        names = ("Bald", "Smiling")
+        pipeline = EditingPipeline(*networks, attributes=names, image_size=16)
+        save_export(pipeline, Path("faces"), provenance={"family": "attgan"}, config_yaml="")
+
+
+def _to_be_edited(world: World) -> str:
+    _editor(world)
+    return world.run("translate faces seven.png")[1]
+
+
+def _edit(world: World, text: str) -> None:
+    words = command_of(text, "edit").replace("RUN", "faces").replace("IMAGES", "seven.png")
+    world.ok(f"{words.replace('NAME', 'Bald')} --out {world.new()}")
+
+
+def _unfamiliar(world: World) -> str:
+    _editor(world)
+    with (
+        patch.object(EditingPipeline, "familiar_below", -1.0),
+        patch.object(EditingPipeline, "unfamiliarity", lambda self, images: images.mean((1, 2, 3))),
+    ):
+        return world.run(f"edit faces seven.png --set Bald=1 --out {world.new()}")[1]
+
+
+def _another_crop(world: World, text: str) -> None:
+    (option,) = re.findall(r"--crop", text)
+    world.ok(f"edit faces seven.png --set Bald=1 {option} 2,2,12 --out {world.new()}")
+
+
+_EDIT = "edit faces seven.png --set Bald=1 --out {new}"
+
 CASES = [
+    Call("it edits attributes: ", _to_be_edited, _edit),
+    Call("unlike 99 % of pictures", _unfamiliar, _another_crop),
+    Case("nothing to edit", "edit faces seven.png --out {new}", then="--set Bald=0",
+         before=_editor, says="--set NAME=1 or NAME=0"),
+    Case("nothing to edit", "edit faces seven.png --out {new}", then="--sweep Smiling",
+         before=_editor, says="--sweep NAME"),
+    Case("nothing to edit", "edit faces seven.png --out {new}", then="--grid {other}.png",
+         before=_editor, says="--grid FILE.png"),
+    Case("write TOP,LEFT,SIDE in px", f"{_EDIT} --crop 1,2", r"26,3,170", leaves="--crop",
+         fill={"26,3,170": "--crop=1,2,8"}, before=_editor),
+    Case("the side must be at least 1 px", f"{_EDIT} --crop 1,2,0", then="--crop 1,2,1",
+         leaves="--crop", before=_editor, says="at least 1"),
+    Case("does not say that its pictures were cut", f"{_EDIT} --crop training", leaves="--crop",
+         before=_editor, says="leave it out"),
     Case("that is a file; name a folder", "translate zebras seven.png --out seven.png",
          then="--out {new}", before=_model, leaves="--out", says="name a folder"),
     Case("lies in {}, whose pictures are read", "translate zebras pictures --out pictures/made",

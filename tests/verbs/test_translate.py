@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import runpy
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from genkit.nn.translators import ResnetTranslator
 from genkit.pipelines import load_pipeline, save_export
 from genkit.pipelines.translation import TranslationPipeline
 
+SAMPLE = Path(__file__).parent.parent.parent / "sample"
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -323,6 +325,16 @@ def test_a_sheet_shows_before_and_after(run, model, tmp_path):
     height, width = pixels(tmp_path / "sheet.png").shape[:2]
     assert width > 2 * 128 - 20
     assert height > 3 * 100
+
+
+def test_the_short_script_makes_what_the_command_makes(run, model, tmp_path, monkeypatch):
+    saved(tmp_path / "photo.png")
+    run("translate", model, "photo.png", "--out", "out", "--direction", "b2a")
+    words = [model, tmp_path / "photo.png", tmp_path / "made.png", "b2a"]
+    monkeypatch.setattr("sys.argv", ["translate.py", *map(str, words)])
+    runpy.run_path(str(SAMPLE / "translate.py"))
+    made = pixels(tmp_path / "made.png")
+    assert np.array_equal(made, pixels(tmp_path / "out/photo-zebra2horse.png"))
 
 
 # -- again -----------------------------------------------------------------------------------------

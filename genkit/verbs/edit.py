@@ -1,0 +1,289 @@
+"""Attributes of a person's pictures, switched; and strips and sheets of what a model can do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genkit.config import read_tree
+from genkit.errors import PipelineError, shown
+from genkit.files import check_output
+from genkit.images import from_numpy, sheets, to_float, to_uint8
+from genkit.images.originals import Original, read_original
+from genkit.images.regions import Region, middle, named
+from genkit.images.sheets import Line
+from genkit.machine import keep_freed_memory
+from genkit.pipelines import load_pipeline
+from genkit.pipelines.samples import weights_sha256
+from genkit.verbs.changed import Bar, Made, Outcome, Task, change_all
+from genkit.verbs.own_pictures import find_pictures
+from genkit.verbs.sample import usable_device
+from genkit.verbs.sample_outputs import default_out
+
+LEVELS = tuple(i / 2 for i in range(-4, 5))  # of a strip: -2 to 2
+_LONGEST = 80  # characters of an ending that says what was switched
+_UNSURE = 0.2  # a share between this and 1 - this is shown even where an attribute doesn't hold
+
+UNFAMILIAR = (
+    "unlike 99 % of pictures like those that this model learnt, so edits may fail: another kind of "
+    "picture, or another crop, which --crop gives"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be edited.
+
+    Attributes:
+        source: Run folder, export folder or Hub id.
+        images: Files, folders, patterns, - for standard input.
+        out: Folder of results; None = RUN/edited, or NAME-edited of an export.
+        set: Attributes to switch, each to 1 or 0.
+        strength: How far they go; 1 as in the published tests.
+        have: Attributes that all pictures have (1) or not (0), whatever is guessed.
+        sweep: Attributes of which to make a strip from -2 to 2.
+        crop: (top, left, side) in px of the part that the model sees; None = the middle.
+        grid: A sheet of pictures, each with every attribute switched; None = none.
+        device: Of the networks; None = a GPU if there is one.
+    """
+
+    source: str
+    images: Sequence[str]
+    out: Path | None = None
+    set: Mapping[str, int] = field(default_factory=dict)
+    strength: float = 1.0
+    have: Mapping[str, int] = field(default_factory=dict)
+    sweep: Sequence[str] = ()
+    crop: tuple[int, int, int] | None = None
+    grid: Path | None = None
+    device: str | None = None
+
+
+def edit(request: Request, bar: Bar | None = None) -> list[Outcome]:
+    """What was done: of the edits, of the strips and of the sheet, as far as they are asked for.
+
+    Args:
+        request: What to edit.
+        bar: Makes something that is told how far the work is.
+
+    Raises:
+        PipelineError: The model edits no attributes, or not these.
+        OutputError: A result would go over something else.
+        DataError: There are no pictures.
+    """
+    keep_freed_memory()
+    if request.grid is not None:
+        check_output(request.grid, "--grid", endings=(".png",), inputs=request.images)
+    found = find_pictures(request.images)
+    pipeline = load_pipeline(request.source, device=usable_device(request.device))
+    tasks = tasks_of(pipeline, request)
+    out = request.out or default_out(request.source, "edited", "edited")
+    outcomes = [change_all(task, found, out, bar) for task in tasks]
+    if request.grid is not None:
+        from genkit.verbs.edit_grid import attribute_grid
+
+        outcomes.append(attribute_grid(Editor(pipeline, request), found, request.grid))
+    return outcomes
+
+
+def tasks_of(pipeline: Any, request: Request) -> list[Task]:
+    """What is done with each picture: edited, made a strip of, or both.
+
+    Raises:
+        PipelineError: The model edits no attributes, or not these; or nothing is asked for.
+    """
+    editor = Editor(pipeline, request)
+    if not (request.set or request.sweep or request.grid):
+        raise PipelineError(
+            "nothing to edit: say what by --set NAME=1 or NAME=0, --sweep NAME or --grid FILE.png; "
+            f"this model knows {', '.join(map(shown, pipeline.attributes))}"
+        )
+    made = []
+    if request.set:
+        made.append(editor.task({"set": dict(request.set), "strength": request.strength}))
+    if request.sweep:
+        made.append(editor.task({"sweep": list(request.sweep)}))
+    return made
+
+
+class Editor:
+    """A model that edits, and how it is given a person's picture.
+
+    Raises:
+        PipelineError: The model edits no attributes, or not these.
+    """
+
+    def __init__(self, pipeline: Any, request: Request) -> None:
+        if not hasattr(pipeline, "attributes") or not hasattr(pipeline, "guess"):
+            raise PipelineError(
+                f"{shown(request.source)}: this model edits no attributes, as one of attgan does"
+            )
+        self.pipeline, self.request = pipeline, request
+        column = pipeline.gives["image"]
+        self.size: tuple[int, int] = column.size
+        self.channels: int = column.channels or 3
+        pipeline.options(set=request.set, have=request.have, strength=request.strength)
+        for name in request.sweep:
+            pipeline.options(levels={name: 1.0}, have=request.have)
+        self._weights = weights_sha256(pipeline)
+
+    def task(self, what: Mapping[str, Any]) -> Task:
+        """What is done with each picture: {"set", "strength"} or {"sweep"}."""
+        request = self.request
+        settings = {**what, "have": dict(request.have)}
+        settings["crop"] = None if request.crop is None else list(request.crop)
+        strip = "sweep" in what
+        words = [f"--sweep={name}" for name in what.get("sweep", ())]
+        words += [f"--set={name}={state}" for name, state in what.get("set", {}).items()]
+        words += [] if strip or request.strength == 1 else [f"--strength={request.strength:g}"]
+        words += [f"--have={name}={state}" for name, state in request.have.items()]
+        words += [] if request.crop is None else ["--crop", ",".join(map(str, request.crop))]
+        return Task(
+            "edit",
+            {"path": request.source, "weights": self._weights},
+            settings,
+            words,
+            _ending(what),
+            self.channels,
+            self._strip(what["sweep"]) if strip else self._edited,
+            bare=strip,
+        )
+
+    def region(self, pixels: Tensor) -> Region:
+        """The part of a picture (C, H, W) that the model sees."""
+        crop = self.request.crop
+        return middle(pixels, self.size) if crop is None else named(pixels, crop, self.size)
+
+    def made(self, seen: Tensor, **asked: Any) -> Tensor:
+        """What the model makes of a picture (C, h, w) uint8 of its size, likewise."""
+        options = self.pipeline.options(have=self.request.have, **asked)
+        image = to_float(seen[None]).to(self.pipeline.device)
+        with self.pipeline.generating():
+            made: Tensor = self.pipeline.generate(None, {"image": image}, options)["image"]
+        return to_uint8(made)[0].cpu()
+
+    def facts(self, seen: Tensor) -> tuple[dict[str, Any], tuple[str, ...], str]:
+        """Of the picture that was edited last: what to record, to note and to show."""
+        used, names = self.pipeline.used, self.pipeline.attributes
+        facts: dict[str, Any] = {
+            "attributes": dict(zip(names, map(int, used.before[0].tolist()), strict=True)),
+            "asked": dict(zip(names, map(int, used.after[0].tolist()), strict=True)),
+            "code": dict(zip(names, (round(v, 4) for v in used.code[0].tolist()), strict=True)),
+        }
+        said = ""
+        if used.shares is not None:
+            shares = dict(zip(names, used.shares[0].tolist(), strict=True))
+            facts["guessed"] = {name: round(share, 4) for name, share in shares.items()}
+            said = _guessed(facts["attributes"], shares, self.request.have)
+        notes, distance = self._familiar(seen)
+        return {**facts, **distance}, notes, said
+
+    def _familiar(self, seen: Tensor) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """Whether a picture is like those that were learnt: what to note, and what to record."""
+        below = float(self.pipeline.familiar_below)
+        if math.isinf(below):
+            return ("this export does not know what is familiar to it, so nothing is said",), {}
+        image = to_float(seen[None]).to(self.pipeline.device)
+        distance = float(self.pipeline.unfamiliarity(image)[0])
+        record = {"unfamiliarity": round(distance, 4), "familiar_below": round(below, 4)}
+        return ((UNFAMILIAR,) if distance > below else ()), record
+
+    def _edited(self, original: Original) -> Made:
+        region = self.region(original.pixels)
+        seen = region.seen(original.pixels, self.size)
+        changed = self.made(seen, set=self.request.set, strength=self.request.strength)
+        facts, notes, said = self.facts(seen)
+        whole = (region.height, region.width)
+        facts["part"] = [region.top, region.left, *whole]
+        if whole != self.size:
+            high, wide = self.size
+            notes += (
+                f"larger or smaller than the model's {wide} x {high} px: the change was brought to "
+                "its size and added",
+            )
+        return Made(region.put_back(original.pixels, seen, changed), facts, notes, said)
+
+    def _strip(self, sweep: Sequence[str]) -> Callable[[Original], Made]:
+        def change(original: Original) -> Made:
+            seen = self.region(original.pixels).seen(original.pixels, self.size)
+            lines = []
+            for name in sweep:
+                frames = [self.made(seen, levels={name: level}) for level in LEVELS]
+                above = ["given", *(f"{level:+g}" for level in LEVELS)]
+                lines.append(Line(torch.stack([seen, *frames]), name, above))
+            facts, notes, said = self.facts(seen)
+            facts = {key: value for key, value in facts.items() if key not in ("asked", "code")}
+            return Made(sheet_of(lines), facts | {"levels": list(LEVELS)}, notes, said)
+
+        return change
+
+    def read(self, content: bytes, where: str) -> Tensor:
+        """A picture file as the model sees it, (C, h, w) uint8."""
+        pixels = read_original(content, where, self.channels).pixels
+        return self.region(pixels).seen(pixels, self.size)
+
+
+def training_crop(source: str) -> tuple[int, int, int]:
+    """(top, left, side) of the part that a run's own pictures were cut to.
+
+    Raises:
+        PipelineError: There is no run's config, or its pictures were not cut.
+    """
+    folder = Path(source)
+    for path in (folder / "config.yaml", folder.parent / "config.yaml"):
+        if path.is_file():
+            crop = read_tree(path).get("data", {}).get("crop")
+            if isinstance(crop, list | tuple) and len(crop) == 3:
+                top, left, side = map(int, crop)
+                return top, left, side
+            break
+    raise PipelineError(
+        f"--crop training: {shown(source)} does not say that its pictures were cut (data.crop); "
+        "leave it out, or give TOP,LEFT,SIDE"
+    )
+
+
+def sheet_of(lines: Sequence[Line], side: int = 96) -> Tensor:
+    """Lines of pictures as one picture (C, H, W) uint8, small ones enlarged by a whole factor."""
+    scale = max(1, side // lines[0].images.shape[-1])
+    array = np.array(sheets.sheet(lines, scale=scale))
+    return from_numpy(np.atleast_3d(array)[None])[0]
+
+
+def _guessed(taken: Mapping[str, int], shares: Mapping[str, float], have: Mapping[str, int]) -> str:
+    """What a picture was taken for, and what else may hold."""
+    holds = [f"{name} {_share(shares[name])}" for name, state in taken.items() if state]
+    unsure = [
+        f"{name} {_share(share)}"
+        for name, share in shares.items()
+        if not taken[name] and name not in have and share > _UNSURE
+    ]
+    words = f"taken for {', '.join(map(shown, holds)) or 'none of its attributes'}"
+    return f"{words}; perhaps {', '.join(map(shown, unsure))}" if unsure else words
+
+
+def _share(share: float) -> str:
+    return f"{share:.2f}".removeprefix("0")
+
+
+def _ending(what: Mapping[str, Any]) -> str:
+    """Of results: what was switched, unless that is too long for a name."""
+    if "sweep" in what:
+        words = ["sweep", *map(_safe, what["sweep"])]
+    else:
+        states = what["set"].items()
+        words = [f"{_safe(name)}_{'on' if state else 'off'}" for name, state in states]
+        words += [] if what["strength"] == 1 else [f"x{what['strength']:g}"]
+    ending = f"-{'-'.join(words)}"
+    return f"{ending if len(ending) <= _LONGEST else '-edited'}.png"
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
