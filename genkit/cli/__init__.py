@@ -24,6 +24,7 @@ from genkit.cli.evaluate import evaluate
 from genkit.cli.export import export
 from genkit.cli.families import families
 from genkit.cli.frontier import frontier
+from genkit.cli.imports import app as imports
 from genkit.cli.kept import Kept
 from genkit.cli.machine import doctor, machine
 from genkit.cli.report import report
@@ -93,6 +94,7 @@ app.command()(compare)
 app.command()(families)
 app.add_typer(config, name="config")
 app.add_typer(data, name="data")
+app.add_typer(imports, name="import")
 app.command()(machine)
 app.command(hidden=True)(doctor)
 
