@@ -211,9 +211,12 @@ class AttGANTrainer(Trainer[Config]):
         keyed = random.generator(seed, f"train/permutation/{number}", self.steps_done)
         others = torch.randperm(len(rows), generator=keyed)
         rows = rows[place.argsort()][onto(self.device, others)]
-        first = number * len(rows)
+        order = place.sort().values  # a rehearsal leaves rows out, and so gaps
         return [
-            {**batch, "asked": rows[onto(self.device, batch["position"] - first)]}
+            {
+                **batch,
+                "asked": rows[torch.searchsorted(order, onto(self.device, batch["position"]))],
+            }
             for batch in group
         ]
 

@@ -81,6 +81,14 @@ def test_the_permutation_is_one_of_the_global_batch_whatever_the_micro_batches(t
     assert len(found["one"]) == 24
 
 
+def test_a_rehearsal_on_some_of_the_rows_permutes_these(tmp_path):
+    run = trainer(tiny("attgan", data__batch_size=8), tmp_path)
+    some = [{key: value[2:5] for key, value in batch.items()} for batch in batches(run)]
+    (batch,) = run.asked(1, some[1:2])
+    assert sorted(batch["asked"].tolist()) == sorted(batch["attributes"].tolist())
+    run.step(some)
+
+
 # -- losses ----------------------------------------------------------------------------------------
 
 
