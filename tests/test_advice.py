@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from advice import (
     cases_attributes,
+    cases_changes,
     cases_config,
     cases_pictures,
     cases_pipelines,
@@ -31,6 +32,7 @@ CASES = [
     *cases_attributes.CASES,
     *cases_pictures.CASES,
     *cases_translation.CASES,
+    *cases_changes.CASES,
 ]
 
 

@@ -14,7 +14,8 @@ from genkit.errors import EvaluationError, shown
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from genkit.evaluation import Evaluation
+    from genkit.evaluation import Evaluation, Value
+    from genkit.report.by_part import ByPart
 
 _LONGEST = 2000  # letters of a note that are printed
 
@@ -38,6 +39,15 @@ Train = Annotated[
         help="Images trained on: floors, neighbours and, unless metrics are named, near copies.",
     ),
 ]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What a model is measured at: samples, reconstruction, editing, translation or "
+        "module:TASK. Default that of the run's family.",
+        show_default=False,
+    ),
+]
 Data = Annotated[
     Path | None, typer.Option(help="Folder of mnist or cifar10; default the user's cache.")
 ]
@@ -56,8 +66,9 @@ Metric = Annotated[
     typer.Option(
         metavar="NAME",
         help="Only this: fd, fd-infinity, fd-class, kid, cmmd, is, prdc, clip-score, "
-        "detector-auc, train-gap, modes, accuracy, near-copies; may be given several times. "
-        "Default what is usual for the extractor.",
+        "detector-auc, train-gap, modes, accuracy, near-copies; of task editing attributes, "
+        "regions, guesses too, of translation truth, retrieval, cycle, structure, copying; may be "
+        "given several times. Default what is usual for the extractor.",
         show_default=False,
     ),
 ]
@@ -144,6 +155,7 @@ def evaluate(
     *,
     reference: Reference = None,
     train: Train = None,
+    task: Task = None,
     data: Data = None,
     extractor: Extractor = None,
     metric: Metric = None,
@@ -189,7 +201,7 @@ def evaluate(
     files = dict(_pair(text) for text in weights or ())
     chosen: dict[str, Any] = {"lpips": lpips or (), "weights": files, "device": device}
     asked = _given(
-        train=train, data=data, extractor=extractor, metric=metric, protocol=protocol,
+        train=train, task=task, data=data, extractor=extractor, metric=metric, protocol=protocol,
         resize=resize, precision=precision, reference_count=reference_count, count=count,
         seed=seed or None, batch_size=batch_size,
         parzen=parzen or None, workers=workers or None,
@@ -232,10 +244,15 @@ def _check_pairs(reference: str | None, asked: Collection[str]) -> Path:
 def _show(found: Evaluation, *, as_json: bool) -> None:
     from rich.console import Console
 
+    from genkit.report.by_part import by_part
+
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))
         return
-    Console(markup=False, emoji=False).print(_table(found))  # folder:cat:test is a name
+    console = Console(markup=False, emoji=False)  # folder:cat:test is a name
+    console.print(_table(found))
+    if (by := by_part(found.metrics)) is not None:
+        console.print(_table_of_parts(by))
     for line in (*found.warnings, *found.notes):
         typer.echo(shown(line, _LONGEST))
 
@@ -250,18 +267,42 @@ def _pair(text: str) -> tuple[str, Path]:
 def _table(found: Evaluation) -> Table:
     from rich.table import Table
 
+    from genkit.report.by_part import of_all
     from genkit.report.words import number
 
     sizes = f"{found.samples['count']:,} samples against {shown(found.reference['name'])}"
+    values = of_all(found.metrics)
+    copied = any(value.copying is not None for value in values)
     table = Table(title=sizes, title_justify="left")
     table.add_column("metric")
-    for name in ("value", "95 % interval", "floor"):
+    for name in ("value", "95 % interval", "floor", *(("copying",) if copied else ())):
         table.add_column(name, justify="right")
     table.add_column("better")
-    for metric in found.metrics:
+    for metric in values:
         ends = "–"
         if metric.low is not None:
             ends = f"{number(metric.low)} – {number(metric.high)}"
-        row = [metric.name, number(metric.value), ends, number(metric.floor), metric.better]
-        table.add_row(*row)
+        row = [metric.name, number(metric.value), ends, number(metric.floor)]
+        row += [number(metric.copying)] if copied else []
+        table.add_row(*row, metric.better)
+    return table
+
+
+def _table_of_parts(by: ByPart[Value]) -> Table:
+    """Values of each attribute, in brackets those of copying the input."""
+    from rich.table import Table
+
+    from genkit.report.words import number
+
+    title = "in brackets: giving the input back unchanged; a report has the intervals too"
+    table = Table(title=title, title_justify="left")
+    table.add_column("of")
+    for name in by.columns:
+        table.add_column(name, justify="right")
+    for part, values in by.rows:
+        cells = ["–" if value is None else number(value.value) for value in values]
+        for i, value in enumerate(values):
+            if value is not None and value.copying not in (None, 0.0, 1.0):
+                cells[i] += f" ({number(value.copying)})"
+        table.add_row(part, *cells)
     return table

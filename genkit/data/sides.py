@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genkit.errors import DataError, shown
+from genkit.rows.entries import Entry
 from genkit.rows.folders import from_here, list_folder
 from genkit.rows.left_out import LeftOut
 from genkit.rows.listing import Listed
@@ -49,3 +50,21 @@ def _side(place: Path, split: str | None) -> Side:
     listing, where = list_folder(place, label=None), shown(place)
     listed = [one._replace(label=None) for one in listing.part(split, where)]
     return Side(place, listed, listing.without(split, where))
+
+
+def by_name(side: Side) -> dict[str, Entry]:
+    """The images of a side by their path in its folder without its ending.
+
+    Raises:
+        DataError: Two have one name.
+    """
+    found: dict[str, Entry] = {}
+    for one in side.listed:
+        stem = one.entry.path.relative_to(side.folder).with_suffix("").as_posix()
+        if stem in found:
+            raise DataError(
+                f"{found[stem].where} and {one.entry.where}: two images of one name, so their "
+                "partner can't be told; rename one of them and its partner"
+            )
+        found[stem] = one.entry
+    return found

@@ -8,15 +8,18 @@ import math
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from genkit.errors import EvaluationError, OutputError, shown
 from genkit.evaluation import tables
 from genkit.files import write_whole
 from genkit.rows.left_out import NONE, LeftOut
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 FORMAT = 1
 
@@ -47,6 +50,9 @@ class Value:
             real reference images); None where there was nothing to compute it from.
         note: What a reader must know; empty if nothing.
         protocol: Extractor, resize, counts, reference: values compare only if these agree.
+        copying: The same metric where a model that changes pictures gives them back as they are;
+            None where that says nothing.
+        part: What of the samples it is of, such as an attribute; its name ends in it. None = all.
     """
 
     name: str
@@ -57,6 +63,28 @@ class Value:
     floor: float | None
     note: str
     protocol: dict[str, Any]
+    copying: float | None = None
+    part: str | None = None
+
+    @property
+    def whole(self) -> str:
+        """Its name without the part."""
+        return self.name if self.part is None else self.name.removesuffix(f"-{self.part}")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture that an evaluation shows beside its numbers, such as pictures before and after.
+
+    Attributes:
+        name: Of its file, without an ending: "edits".
+        title: What it shows, in words.
+        picture: The picture.
+    """
+
+    name: str
+    title: str
+    picture: Picture
 
 
 def identity(images: Any) -> dict[str, Any]:
@@ -96,6 +124,7 @@ class Evaluation:
     notes: tuple[str, ...]
     seconds: float
     versions: dict[str, str]
+    pictures: tuple[Shown, ...] = field(default=(), compare=False)  # the file has their names
 
     def __getitem__(self, name: str) -> Value:
         """The metric of that name.
@@ -130,7 +159,7 @@ class Evaluation:
             tree["metrics"] = tuple(Value(**metric) for metric in tree["metrics"])
             for name in ("classes", "notes"):
                 tree[name] = None if tree[name] is None else tuple(tree[name])
-            return cls(**{field.name: tree[field.name] for field in fields(cls)})
+            return cls(**{each.name: tree[each.name] for each in fields(cls) if each.compare})
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise EvaluationError(
                 f"{shown(path)}: no evaluation that can be read ({shown(error, 120)}); measure anew"
@@ -138,7 +167,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         ends = [f"{v.name} {v.value:.4g}" + (f" ({e})" if (e := tables.interval(v)) else "")
-                for v in self.metrics]  # fmt: skip
+                for v in self.metrics if v.part is None]  # fmt: skip
         count, real = self.samples["count"], shown(self.reference["name"])
         return f"<Evaluation of {count:,} samples against {real}: {', '.join(ends)}>"
 
@@ -156,7 +185,11 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, as written to evaluation.json."""
-        return {"format": FORMAT, **asdict(self)}
+        tree = asdict(replace(self, pictures=()))
+        del tree["pictures"]
+        if self.pictures:
+            tree["pictures"] = [{"name": p.name, "title": p.title} for p in self.pictures]
+        return {"format": FORMAT, **tree}
 
     def save(self, path: Path | str) -> None:
         """Write evaluation.json, whole or not at all."""

@@ -8,29 +8,33 @@ measured by it, and all others by the network that published distances are measu
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from genkit.errors import EvaluationError, WeightsError
 from genkit.evaluation.extractor import Extractor
-from genkit.evaluation.extractors import load_extractor
+from genkit.evaluation.extractors import load_extractor, names
 from genkit.evaluation.extractors.digits import DigitsExtractor, load_digits
 from genkit.evaluation.metrics import modes
 from genkit.evaluation.sets import pictures
 from genkit.evaluation.statistics import ReferenceStatistics
 from genkit.nn.pretrained import digits, inception
 from genkit.rows.base import Rows
+from genkit.rows.columns import Flags
 
 AUTO = "auto"
-DIGITS, OTHERS = "digits", "inception-v3"
+DIGITS, FACES, OTHERS = "digits", "faces", "inception-v3"
 SIDE = 32  # px that the digits classifier sees
 LOOKED_AT = 256  # images
 NAMED_RIGHTLY = 0.5  # of them; it names .99 of MNIST, and a tenth of ten other classes by chance
+SEEN_RIGHTLY = 0.9  # of attributes of drawn faces; who sees none of them is right in three quarters
 
 
 def extractor_for(reference: Rows | ReferenceStatistics) -> str:
     """The name of the extractor that suits these real images.
 
     That is "digits" for grey pictures of at most 32 px whose labels are the digits that they show,
-    and for stacked digits, else "inception-v3". Statistics say which weights they come from.
+    and for stacked digits, "faces" for faces as genkit draws them, else "inception-v3". Statistics
+    say which weights they come from.
     """
     if isinstance(reference, ReferenceStatistics):
         made_by = {
@@ -38,7 +42,38 @@ def extractor_for(reference: Rows | ReferenceStatistics) -> str:
             inception.TORCHSCRIPT.sha256: f"{OTHERS}-torchscript",
         }
         return made_by.get(reference.extractor_sha256 or "", OTHERS)
-    return DIGITS if shows_digits(reference) else OTHERS
+    return DIGITS if shows_digits(reference) else attributes_for(reference) or OTHERS
+
+
+def attributes_for(reference: Rows) -> str | None:
+    """The extractor of genkit that sees the attributes of such pictures; None where none does."""
+    return FACES if shows_faces(reference) else None
+
+
+def shows_faces(reference: Rows) -> bool:
+    """Whether the attributes of these images are those that the shipped classifier sees in them."""
+    column = reference.columns.get("attributes")
+    if not isinstance(column, Flags) or not len(reference) or FACES not in names():
+        return False
+    classifier = load_extractor(FACES)
+    known = [name for name in column.names if name in (classifier.flag_names or ())]
+    if not known:
+        return False
+    places = _looked_at(reference)
+    theirs = torch.as_tensor(reference.read(places, ("attributes",))["attributes"])
+    shares = classifier.shares(classifier.of(pictures(reference, places)))
+    right = [
+        (shares[:, (classifier.flag_names or ()).index(name)] > 0.5)
+        == (theirs[:, column.names.index(name)] > 0)
+        for name in known
+    ]
+    return torch.stack(right).double().mean().item() >= SEEN_RIGHTLY
+
+
+def _looked_at(reference: Rows) -> Tensor:
+    """Places of some images, evenly spread."""
+    count = min(len(reference), LOOKED_AT)
+    return torch.linspace(0, len(reference) - 1, count).long().unique()
 
 
 def shows_digits(reference: Rows) -> bool:
@@ -48,7 +83,7 @@ def shows_digits(reference: Rows) -> bool:
     labels = reference.class_numbers
     if labels is None or not len(labels) or int(labels.max()) > 9:
         return False
-    places = torch.linspace(0, len(reference) - 1, min(len(reference), LOOKED_AT)).long().unique()
+    places = _looked_at(reference)
     looked_at = pictures(reference, places)
     if any(max(one.shape[1:]) > SIDE or not bool((one == one[:1]).all()) for one in looked_at):
         return False

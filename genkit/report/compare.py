@@ -83,9 +83,15 @@ def compare(records: Sequence[Record], metrics: Iterable[str] = ()) -> Compariso
     """
     columns = _columns(records)
     wanted = list(dict.fromkeys(metrics))
-    columns = _chosen(columns, wanted) if wanted else columns
+    columns = _chosen(columns, wanted) if wanted else _of_all(columns)
     configs = [record.config for record in records if record.is_run]
     return Comparison(columns, _settings(configs) if len(configs) == len(records) else [])
+
+
+def _of_all(columns: list[Column]) -> list[Column]:
+    """Without values of parts, such as single attributes, which are compared where named."""
+    whole = [c for c in columns if all(cell is None or cell.part is None for cell in c.cells)]
+    return whole or columns
 
 
 def _chosen(columns: Sequence[Column], wanted: Sequence[str]) -> list[Column]:

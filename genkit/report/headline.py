@@ -13,6 +13,9 @@ _MOST = 3
 # What is shown large, the first of a line that was measured; a line each until there are three.
 _LEAD = (
     ("fid", "fd"),
+    ("attribute-accuracy", "truth-l1"),
+    ("preservation-error", "retrieval-1"),
+    ("inside-ratio",),
     ("accuracy", "modes"),
     ("recall",),
     ("psnr",),
@@ -24,7 +27,10 @@ _LEAD = (
     ("near-copy-rate",),
 )
 _NOT_DIGITS = "its classes are not the ten digits"  # of the remark of `metrics/accuracy.py`
-_PLAIN = ("by construction", "learnt by heart", "can't be told from real images")
+_PLAIN = (
+    *("by construction", "learnt by heart", "can't be told from real images"),
+    "that have nothing in common",
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,11 @@ def _is_called(metric: Metric, name: str) -> bool:
 
 
 def real_images(metric: Metric) -> str:
-    """What real images reach, and of a distance how many times that it is."""
+    """What real images reach, and of a distance how many times that it is; else what copying the
+    input does.
+    """
+    if metric.floor is None and metric.copying is not None:
+        return f"copying the input: {words.number(metric.copying)}"
     if metric.floor is None:
         right = aim(metric.name)
         return "" if right is None else f"{right:g} is right"

@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from genkit.errors import CheckpointError, shown
 from genkit.files import check_output, write_whole
-from genkit.report import compare, protocols, words
+from genkit.report import by_part, compare, protocols, words
 from genkit.report.advice import Advice, advice, data_left_out
+from genkit.report.before_after import before_after, loaded
 from genkit.report.curves import Chart, charts, doctor_charts, short
 from genkit.report.gallery import Gallery, eight, gallery
 from genkit.report.headline import Note, Tile, marks, notes_of, tiles
@@ -57,6 +58,7 @@ class Section:
     notes: list[Note]
     class_names: dict[str, str]
     nearest: Picture | None
+    before_after: list[tuple[str, Picture]]  # by what they show
     others: list[tuple[str, Picture]]  # further pictures of the folder
     others_left: int  # and how many more there are
     frontier: Plot | None
@@ -79,6 +81,7 @@ class Section:
         parts = {
             "metrics": ("Metrics", self.record.evaluation),
             "frontier": ("Speed and quality", self.record.frontier),
+            "changes": ("Before and after", self.before_after),
             "nearest": ("Nearest training images", self.nearest),
             "pictures": ("Pictures", self.others),
             "doctor": ("Training doctor", self.watched),
@@ -170,6 +173,8 @@ def render(records: Sequence[Record], metrics: Sequence[str] = ()) -> str:
         "good": compare.direction,
         "aim": compare.aim,
         "rank": _rank,
+        "of_all": by_part.of_all,
+        "by_part": by_part.by_part,
         "notes_of": notes_of,
         "marks_of": marks,
         "style": Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
@@ -218,6 +223,7 @@ def _section(record: Record, position: int) -> Section:
         notes=notes,
         class_names={str(number): name for number, name in enumerate(names)},
         nearest=_nearest(record),
+        before_after=before_after(record),
         others=_shown(record, alone[:_MOST_OTHERS]),
         others_left=max(0, len(alone) - _MOST_OTHERS),
         frontier=None if record.frontier is None else frontier_plot(record.frontier),
@@ -238,7 +244,7 @@ def _nearest(record: Record) -> Picture | None:
     if path is None:
         return None
     alt = f"Generated images above real ones, {record.name}"
-    return _loaded(record, path, alt, show_px=1000)
+    return loaded(record, path, alt, show_px=1000)
 
 
 def _others(record: Record) -> list[Path]:
@@ -246,20 +252,14 @@ def _others(record: Record) -> list[Path]:
     if not record.is_run:
         return []
     files = [f for f in sorted(record.path.iterdir()) if f.suffix.lower() in (".png", ".gif")]
-    known = ("samples-grid.png", "frontier.png")
+    named = [] if record.evaluation is None else record.evaluation.pictures
+    known = ("samples-grid.png", "frontier.png", *(f"{each.name}.png" for each in named))
     return [f for f in files if f.name not in known and not f.stem.endswith("nearest")]
 
 
 def _shown(record: Record, files: Sequence[Path]) -> list[tuple[str, Picture]]:
-    loaded = [(shown(f.name), _loaded(record, f, shown(f.name), show_px=1000)) for f in files]
-    return [(name, picture) for name, picture in loaded if picture is not None]
-
-
-def _loaded(record: Record, path: Path, alt: str, *, show_px: int) -> Picture | None:
-    picture = load_picture(path, alt, show_px=show_px)
-    if picture is None:
-        record.notes.append(f"{shown(path.name)} is left out: it is not a readable picture")
-    return picture
+    found = [(shown(f.name), loaded(record, f, shown(f.name), show_px=1000)) for f in files]
+    return [(name, picture) for name, picture in found if picture is not None]
 
 
 def _previews(record: Record) -> list[Strip]:

@@ -93,6 +93,7 @@ class Identity(Part):
     sha256: str | None = None
 
 
+_NUMBERS = ("value", "low", "high", "floor", "copying")
 _IS = ("is no finite number", "are no finite numbers")
 
 
@@ -107,6 +108,8 @@ class Metric(Part):
     floor: float | None = None
     note: str | None = None
     protocol: dict[str, Any] = {}
+    copying: float | None = None
+    part: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -114,7 +117,7 @@ class Metric(Part):
         """Values that are infinite or not a number become None, and the note says so."""
         if not isinstance(tree, dict):
             return tree
-        given = {key: tree.get(key) for key in ("value", "low", "high", "floor")}
+        given = {key: tree.get(key) for key in _NUMBERS}
         numbers = {k: sound(v) for k, v in given.items() if isinstance(v, int | float)}
         wrong = [key for key, number in numbers.items() if number is None]
         if not wrong:
@@ -127,6 +130,13 @@ class Metric(Part):
     def interval(self) -> tuple[float, float] | None:
         """Both ends, or None."""
         return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+class Shown(Part):
+    """A picture that lies beside an evaluation: what its file is called, and what it shows."""
+
+    name: str
+    title: str
 
 
 class ClassAccuracy(Part):
@@ -149,6 +159,7 @@ class Evaluation(Part):
     notes: list[str] = []
     seconds: Number | None = None
     versions: dict[str, str | None] = {}
+    pictures: list[Shown] = []
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ from genkit.report.record import Record
 from genkit.report.words import number
 
 _LONGEST = 2000  # characters of a protocol
+_MORE = ("copying", "part")  # of values of models that change pictures
 
 
 def markdown(
@@ -62,7 +63,8 @@ def as_csv(records: Sequence[Record], comparison: Comparison) -> str:
     """A line for each value, with its interval, floor and protocol."""
     text = io.StringIO()
     rows = values(records, comparison)
-    fields = ["run", "metric", "value", "low", "high", "floor", "better", "note", "protocol"]
+    more = [name for name in _MORE if any(name in row for row in rows)]
+    fields = ["run", "metric", "value", "low", "high", "floor", *more, "better", "note", "protocol"]
     writer = csv.DictWriter(text, fields, lineterminator="\n")
     writer.writeheader()
     for row in rows:
@@ -82,7 +84,8 @@ def values(records: Sequence[Record], comparison: Comparison) -> list[dict[str, 
     for column in comparison.columns:
         for record, metric in zip(records, column.cells, strict=True):
             if metric is not None:
-                row = metric.model_dump(exclude={"name"})
+                none = {name for name in _MORE if getattr(metric, name) is None}
+                row = metric.model_dump(exclude={"name", *none})
                 found.append({"run": record.name, "metric": metric.name, **row})
     return found
 

@@ -172,7 +172,11 @@ def _steps(record: Record) -> tuple[int, int | None]:
 
 def _quality(found: Evaluation) -> str:
     start = f"Measured on {found.samples.count or 0:,} samples against {found.reference.name}: "
-    parts = [_headline(metric) for metric in found.metrics if metric.value is not None]
+    parts = [
+        _headline(metric)
+        for metric in found.metrics
+        if metric.value is not None and not metric.part
+    ]
     return f"{start}{'; '.join(filter(None, parts)) or 'no metric could be computed'}."
 
 
@@ -184,6 +188,9 @@ def _headline(metric: Metric) -> str:
     if first in ("fd", "fid"):
         times = f", {value / floor:.1f} times the {number(floor)} of real images" if floor else ""
         return f"{metric.name} {number(value)}{times}"
+    if metric.name in ("truth-l1", "inside-ratio", "preservation-error"):
+        beside = "" if metric.copying is None else f" (copying the input: {number(metric.copying)})"
+        return f"{metric.name} {number(value)}{beside}"
     if metric.name == "modes":
         beside = f" (real images: {number(floor)})" if floor is not None else ""
         return f"{number(value)} of 1,000 modes shown{beside}"
@@ -194,6 +201,7 @@ def _headline(metric: Metric) -> str:
 
 # What a share says of the samples, and which real images its floor comes from.
 _SENTENCES = {
+    "attribute-accuracy": ("of edits show what was asked for", "real images as they are"),
     "accuracy": ("show the class that was asked for", "real images"),
     "recall": ("of real images lie among the samples", "training images"),
     "near-copy-rate": ("are conspicuously near to a training image", "unseen real images"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genkit import images, launch
 from genkit.errors import EvaluationError, shown
 from genkit.files import write_whole
+from genkit.images.sheets import png_of
 from genkit.rows.base import Rows
 from genkit.rows.files import open_path
 from genkit.verbs.evaluation_files import (
@@ -20,12 +21,20 @@ from genkit.verbs.evaluation_files import (
     file_of,
     name_of,
     nearest_beside,
+    picture_beside,
     target_of,
     with_name,
 )
 from genkit.verbs.live import BATCH_SIZE, Drawing, is_ours, opened, refuse_prompts, samples_of
 from genkit.verbs.partial import export_lag, refuse_partial
-from genkit.verbs.real_images import is_run, named_set, real_images, some_of
+from genkit.verbs.real_images import (
+    further_parts,
+    is_run,
+    named_set,
+    path_and_split,
+    real_images,
+    some_of,
+)
 
 if TYPE_CHECKING:
     from genkit.evaluation import Evaluation, ReferenceStatistics
@@ -106,7 +115,9 @@ def evaluate(
         real = some_of(real, reference_count)
     learned = None if train is None else _images(_named(train, shape, root), f"train={train!s}")
     if made is None:
-        return _by_task(given, real, task or _task_of(where), how, learned, request)
+        name = task or _task_of(where)
+        parts = _parts(name, reference, where, root)
+        return _by_task(given, real, name, how, learned, parts, request)
     return measure(made, real, train=learned, seed=seed, **request)
 
 
@@ -115,6 +126,7 @@ def evaluate_samples(
     reference: str | None = None,
     *,
     train: str | None = None,
+    task: str | None = None,
     root: Path | None = None,
     reference_count: int | None = None,
     count: int | None = None,
@@ -134,6 +146,8 @@ def evaluate_samples(
             the run that `samples` is or lies in.
         train: The same for the training images: adds near copies, floors and, of samples
             in files, a picture of nearest neighbours.
+        task: What the model of a run or export is measured at: a file of
+            `genkit/evaluation/tasks/`, or "module:TASK"; None = that of the run's family.
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
         reference_count: Use so many reference images, drawn without replacement; None = all.
         count: Images to draw of a run's model; None = the usual number.
@@ -148,7 +162,7 @@ def evaluate_samples(
     samples = with_name(samples)
     inputs = [samples, *map(file_of, (reference, train)), *(request.get("weights") or {}).values()]
     target = target_of(None if out is None else Path(out), beside(samples), inputs)
-    named = {"reference": reference, "train": train, "root": root, "count": count,
+    named = {"reference": reference, "train": train, "task": task, "root": root, "count": count,
              "reference_count": reference_count, **request}  # fmt: skip
     if processes > 1:
         return launch.run_together(
@@ -156,13 +170,14 @@ def evaluate_samples(
         )
     if launch.ranks().is_launched:
         launch.meet(LONGEST_WAIT)  # while the first process computes the metrics, the others wait
-    measured = _stored(samples) if count is None else samples
+    measured = _stored(samples, task) if count is None else samples
     log.info("measuring %s", shown(measured))
     result = evaluate(measured, **named)
     more = [note for note in (_old_samples(measured), export_lag(measured)) if note is not None]
     result = replace(result, notes=(*result.notes, *more))
     if ranks.rank() == 0:
         result.save(target)
+        _save_pictures(result, target)
         if train is not None and not is_run(measured):
             _show_nearest(measured, train, root, nearest_beside(target))
     return result
@@ -193,11 +208,11 @@ def compare_pairs(
 # -- which images ----------------------------------------------------------------------------------
 
 
-def _stored(path: Path) -> Path:
-    """The samples that a run holds, where its family's task is content with them."""
+def _stored(path: Path, task: str | None) -> Path:
+    """The samples that a run holds, where the task is content with them."""
     from genkit.evaluation import tasks
 
-    if not is_run(path) or not tasks.find(_task_of(path)).takes_files:
+    if not is_run(path) or not tasks.find(task or _task_of(path)).takes_files:
         return path
     return next((path / name for name in STORED if _is_whole(path / name)), path)
 
@@ -227,6 +242,7 @@ def _by_task(
     task: str,
     how: Drawing,
     train: Rows | None,
+    parts: Mapping[str, Rows],
     request: Mapping[str, Any],
 ) -> Evaluation:
     from genkit.evaluation import tasks
@@ -240,6 +256,7 @@ def _by_task(
         weights=weights_sha256(pipeline),
         call=dict(how.options or {}),
         train=train,
+        parts=parts,
         request=request,
     )
     return tasks.find(task).measure(pipeline, real, asked)
@@ -251,6 +268,20 @@ def _task_of(path: Path | None) -> str:
     from genkit.run_folder import open_run
 
     return load(open_run(path)[0].family).task if path is not None and is_run(path) else "samples"
+
+
+def _parts(
+    task: str, reference: Reference | None, samples: Path | None, root: Path | None
+) -> dict[str, Rows]:
+    """The further parts that a task measures by, of the run that the real images belong to."""
+    from genkit.evaluation import tasks
+
+    run = samples
+    if reference is not None:
+        run = path_and_split(str(reference))[0] if isinstance(reference, str | Path) else None
+    if run is None or not is_run(run):
+        return {}
+    return further_parts(run, tasks.find(task).parts, root)
 
 
 def _real(
@@ -293,6 +324,16 @@ def _shape_of_pipeline(pipeline: Any) -> tuple[int, tuple[int, int]]:
 
     column = pipeline.gives[picture_of(pipeline.gives)]
     return column.channels or 3, column.size or (32, 32)
+
+
+def _save_pictures(found: Evaluation, target: Path) -> None:
+    """Pictures before and after beside the evaluation that names them."""
+    from genkit.evaluation.results import writing
+
+    for each in found.pictures:
+        path = picture_beside(target, each.name)
+        with writing(path):
+            write_whole(path, png_of(each.picture))
 
 
 def _show_nearest(samples: Path, train: str, root: Path | None, target: Path) -> None:

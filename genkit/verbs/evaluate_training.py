@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,12 @@ from genkit.errors import ConfigError, DataError
 from genkit.family import load
 from genkit.training.config import RunConfig
 from genkit.training.trainer import Evaluate
-from genkit.verbs.real_images import real_images
+from genkit.verbs.real_images import further_parts, real_images
 
 if TYPE_CHECKING:
-    from genkit.evaluation import Extractor
+    from genkit.evaluation import Extractor, Value
+
+WAYS = ("a-to-b", "b-to-a")  # endings of the values of a task that is measured both ways
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def during_training(
     if task.by_extractor:
         way_out = "evaluation.extractor=digits"
         extractor = load_for(asked.extractor, reference, way_out, device=launch.own_device())
-        request = {"extractors": (extractor,), "metrics": quick(extractor)}
+        request = {"extractors": (extractor,), "metrics": [*quick(extractor), *task.quick]}
+    parts = further_parts(config, task.parts)
     wanted = _chosen_by(asked.best_by, task.values(extractor), extractor)
     best = [before]
 
@@ -76,14 +79,12 @@ def during_training(
             seed=config.trainer.seed,
             weights=f"step {step}",
             call=config.sampling_options,
+            parts=parts,
             request=request,
+            pictures=False,
         )
         values = {value.name: value for value in task.measure(pipeline, reference, how).metrics}
-        if wanted not in values:
-            raise ConfigError(
-                f"evaluation.best_by={wanted}: not measured here; there are {', '.join(values)}"
-            )
-        now = Best(wanted, values[wanted].value, values[wanted].better, step)
+        now = Best(wanted, *_judged(wanted, values), step)
         if now.beats(best[0]):
             best[0] = now
             if ranks.rank() == 0:
@@ -91,6 +92,21 @@ def during_training(
         return {name: value.value for name, value in values.items()}
 
     return hook
+
+
+def _judged(wanted: str, values: Mapping[str, Value]) -> tuple[float, str]:
+    """The value that best/ is chosen by, and which way is good; of two ways the mean of both.
+
+    Raises:
+        ConfigError: It was not measured.
+    """
+    ways = [values[name] for way in WAYS if (name := f"{wanted}-{way}") in values]
+    found = [values[wanted]] if wanted in values else ways
+    if not found:
+        raise ConfigError(
+            f"evaluation.best_by={wanted}: not measured here; there are {', '.join(values)}"
+        )
+    return sum(value.value for value in found) / len(found), found[0].better
 
 
 def _chosen_by(asked: str, possible: list[str], extractor: Extractor | None) -> str:

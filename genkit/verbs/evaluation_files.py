@@ -67,5 +67,10 @@ def name_of(samples: Path) -> str:
 
 def nearest_beside(target: Path) -> Path:
     """The picture of nearest neighbours that belongs to a result: nearest.png, NAME-nearest.png."""
+    return picture_beside(target, "nearest")
+
+
+def picture_beside(target: Path, what: str) -> Path:
+    """A picture that belongs to a result: WHAT.png of evaluation.json, else NAME-WHAT.png."""
     name = target.stem.removesuffix("evaluation").removesuffix("-")
-    return target.with_name(f"{name}-nearest.png" if name else "nearest.png")
+    return target.with_name(f"{name}-{what}.png" if name else f"{what}.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,21 @@ def real_images(run: Path | RunConfig, split: str = "test", root: Path | None = 
     if root is not None and "root" in type(data).model_fields:
         data = data.model_copy(update={"root": root})
     return open_data(data, split)
+
+
+def further_parts(
+    run: Path | RunConfig, wanted: Collection[str], root: Path | None = None
+) -> dict[str, Rows]:
+    """Parts of a run's data beside "train" and "test", by their names.
+
+    Args:
+        run: A run folder, or the config of a run.
+        wanted: Names of parts; those that the data has not are left out.
+        root: Where the data lies, if not where the config says.
+    """
+    config = run if isinstance(run, RunConfig) else _config(run)
+    there = [name for name in config.data.splits if name in wanted]
+    return {name: real_images(config, name, root) for name in there}
 
 
 def is_run(path: Path) -> bool:

@@ -22,6 +22,10 @@ UNFOLLOWED: dict[str, str] = {
     "`tests/families/test_attgan.py` meets it and starts from an export of the same ones",
     "held as first drawn": _NO_REMEDY,
     "no column {} to compare with": "needs a family of another package that translates pictures",
+    "tasks/editing.py: and give it: --extractor RUN": "needs two trained models; "
+    "`tests/evaluation/test_editing.py` gives editors such a classifier",
+    "tasks/editing.py: classifier: --extractor RUN": "needs two trained models; "
+    "`tests/evaluation/test_editing.py` gives editors such a classifier",
     "then send that: `genkit export RUN --push": "needs an account at the Hub",
     "file_store.py: missing; run `genkit sample` again": "needs another process that deletes the "
     "samples while they are drawn",

@@ -93,9 +93,10 @@ def enough() -> dict[str, float]:
 def _said(constant: str) -> dict[str, Any]:
     """A constant of all files of metrics and of tasks with values of their own, from their text."""
     here, found = Path(__file__).parent, dict[str, Any]()
-    pairs = (here.parent / "paired.py", here.parent / "perceptual.py")
-    of_tasks = sorted((here.parent / "tasks").glob("*.py"))
-    for file in (*(here / f"{module.name}.py" for module in _files()), *pairs, *of_tasks):
+    more = [here.parent / "paired.py", here.parent / "perceptual.py"]
+    for folder in ("tasks", "changes"):
+        more += sorted((here.parent / folder).glob("*.py"))
+    for file in (*(here / f"{module.name}.py" for module in _files()), *more):
         found |= _constant(file, constant)
     return found
 
