@@ -169,10 +169,18 @@ def is_text(annotation: Any) -> bool:
 
     A list of words is none: what stands in an override is then YAML.
     """
-    if get_origin(annotation) in (tuple, list):
+    if _may_be_list(annotation):
         return False
     kinds = set(_leaves(annotation)) - {type(None)}
     return bool(kinds) and all(kind is str or issubclass(kind, Path) for kind in kinds)
+
+
+def _may_be_list(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        return _may_be_list(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return any(map(_may_be_list, get_args(annotation)))
+    return get_origin(annotation) in (tuple, list)
 
 
 def words_of(annotation: Any) -> list[str]:

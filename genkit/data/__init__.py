@@ -29,6 +29,11 @@ LABELS = {
     "shards": "write the class of KEY.png into KEY.cls or as `label` into KEY.json beside it",
     "custom": "hand over (image, label) pairs",
 }
+# The same of attributes.
+ATTRIBUTES = {
+    "folder": "name the columns of metadata.jsonl that say yes or no in data.attributes, as in "
+    "data.attributes=[Smiling,Eyeglasses]",
+}
 ANOTHER_KIND = "choose another data.kind"
 
 __all__ = ["Batch", "Loader", "check_needs", "check_size", "open_data", "open_reference"]
@@ -127,7 +132,8 @@ def check_needs(rows: Rows, needs: frozenset[str], family: str) -> None:
     if not missing:
         return
     kind = rows.name.partition(":")[0]
-    advice = LABELS.get(kind, ANOTHER_KIND) if missing == ["label"] else ANOTHER_KIND
+    known = {"label": LABELS, "attributes": ATTRIBUTES}.get(missing[0], {})
+    advice = known.get(kind, ANOTHER_KIND) if len(missing) == 1 else ANOTHER_KIND
     raise DataError(
         f"{rows.name}: family {family!r} needs {', '.join(missing)}, but this data set gives "
         f"only {', '.join(sorted(rows.columns))}; {advice}"

@@ -1,4 +1,4 @@
-"""Lists of attributes and parts as CelebA writes them: one line for each picture.
+"""Attributes as files say them: lists as CelebA writes them, and lines of metadata.jsonl.
 
 A list of attributes has, where it is CelebA's own, the number of its rows in the first line; then
 the names of the attributes, and for each picture its file and -1 or 1 (or 0 or 1) for each of them.
@@ -8,21 +8,27 @@ Copies with commas instead of spaces, whose first column is named too, are read 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from genkit.config import nearest
 from genkit.errors import DataError, shown
+from genkit.rows.columns import Flags
 from genkit.rows.entries import LARGEST_TABLE, refuse_escape, refuse_large
+from genkit.rows.flags import known_excludes
 from genkit.rows.folders import from_here
+from genkit.rows.listing import Listed
 
 _OFF_ON = {"-1": 0, "0": 0, "1": 1}
 _PARTS = {"0": "train", "1": "val", "2": "test"}
 
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Rules = tuple[tuple[str, Names], ...]  # an attribute, and those that it switches off
 Line = tuple[int, list[str]]  # its number from 1, and its words
 
 
@@ -134,6 +140,77 @@ def read_text(path: Path) -> str:
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{shown(path)}: no UTF-8 text ({error}); save it as UTF-8") from None
+
+
+def flags_column(
+    names: Sequence[str], listed: Sequence[str], rules: Rules | None, where: str
+) -> Flags:
+    """The column of these attributes, with the rules of which can't hold together.
+
+    Args:
+        names: Those that are read.
+        listed: All that there are: rules may name others than those that are read.
+        rules: As `data.excludes` has them; None = what is known of these names.
+        where: What messages name.
+
+    Raises:
+        DataError: A rule names an attribute that is not there; the nearest one is named.
+    """
+    if rules is None:
+        return Flags(tuple(names), known_excludes(names))
+    for name in (word for rule, off in rules for word in (rule, *off)):
+        if name not in listed:
+            raise DataError(
+                f"{where}: data.excludes has {shown(name)!r}, which is not listed there; "
+                f"{nearest(name, listed)}"
+            )
+    kept = ((name, tuple(n for n in off if n in names)) for name, off in rules)
+    return Flags(tuple(names), tuple((name, off) for name, off in kept if name in names and off))
+
+
+def flags_of(listed: Sequence[Listed], names: Sequence[str], where: str) -> Tensor:
+    """The attributes of pictures, (N, A) uint8, as metadata.jsonl says them: by columns, or in an
+    object `attributes`; true or false, 1 or 0, 1 or -1.
+
+    Raises:
+        DataError: There is no metadata.jsonl, or a value is missing or something else.
+    """
+    signs: set[int] = set()
+    rows = []
+    for one in listed:
+        if one.row is None:
+            raise no_metadata(where)
+        inner = one.row.get("attributes")
+        said = {**one.row, **inner} if isinstance(inner, Mapping) else one.row
+        values = [_said(said, name, one.entry.where) for name in names]
+        signs.update(values)
+        rows.append([value > 0 for value in values])
+    if len(signs) > 2:
+        raise DataError(f"{where}: attributes are -1, 0 and 1; expected two of them, 1 = it holds")
+    return torch.tensor(rows, dtype=torch.uint8)
+
+
+def no_metadata(where: str) -> DataError:
+    """What to say where attributes are asked for and nothing says them."""
+    return DataError(
+        f"{where}: data.attributes names columns of metadata.jsonl, and there is none; write one, "
+        "or leave data.attributes out"
+    )
+
+
+def _said(row: Mapping[str, Any], name: str, where: str) -> int:
+    """One value of a line of metadata.jsonl: -1, 0 or 1."""
+    if name not in row:
+        raise DataError(
+            f"{where}: metadata.jsonl says nothing of {shown(name)!r}; {nearest(name, list(row))}"
+        )
+    value = row[name]
+    if not isinstance(value, bool | int) or value not in (-1, 0, 1):
+        raise DataError(
+            f"{where}: {shown(name)} is {shown(repr(value), 60)} in metadata.jsonl; expected true "
+            "or false, 1 or 0, 1 or -1"
+        )
+    return int(value)
 
 
 def _lines(path: Path) -> list[Line]:

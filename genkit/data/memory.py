@@ -19,9 +19,9 @@ from genkit.config import DataSection
 from genkit.data.classes import check_numbers
 from genkit.errors import DataError, shown
 from genkit.rows.base import MemoryRows, Rows
-from genkit.rows.columns import File, Image, Raw
+from genkit.rows.columns import Column, File, Image, Raw
 from genkit.rows.combine import fitted, picked
-from genkit.rows.files import rows_of
+from genkit.rows.files import NOTHING, rows_of
 from genkit.rows.left_out import BROKEN, NONE, LeftOut
 from genkit.rows.listing import Listed, Listing
 from genkit.rows.pictures import FileRows
@@ -59,6 +59,7 @@ def of_listing(
     data: DataSection,
     split: str,
     left_out: LeftOut = NONE,
+    beside: Mapping[str, tuple[Column, Raw]] = NOTHING,
 ) -> Rows:
     """The pictures of a listing as configured: their size, how many, held in memory or not.
 
@@ -69,11 +70,13 @@ def of_listing(
         data: The configuration.
         split: `data.limit` shortens "train" only.
         left_out: What lies beside them and is not read.
+        beside: Further columns, each with its values of all pictures.
 
     Raises:
         DataError: A file is broken, or a class is wrong.
     """
-    rows: FileRows = rows_of(name, listing, listed, shown(getattr(data, "root", name)), left_out)
+    where = shown(getattr(data, "root", name))
+    rows: FileRows = rows_of(name, listing, listed, where, left_out, beside)
     if split == "train":
         check_numbers(rows)
     if split == "train" and data.limit is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from genkit.rows.listing import Listed, Listing
 from genkit.rows.pictures import FileRows
 from genkit.rows.shard_names import find_shards, is_shard
 
+NOTHING: Mapping[str, tuple[Column, Raw]] = {}
 _TEXTS: dict[str, Column] = {"caption": Text(), "file": File()}  # as `genkit sample` writes them
 
 
@@ -74,7 +75,12 @@ def list_path(path: Path, split: str | None = None, label: str | None = LABEL) -
 
 
 def rows_of(
-    name: str, listing: Listing, listed: list[Listed], where: str, left_out: LeftOut = NONE
+    name: str,
+    listing: Listing,
+    listed: list[Listed],
+    where: str,
+    left_out: LeftOut = NONE,
+    beside: Mapping[str, tuple[Column, Raw]] = NOTHING,
 ) -> FileRows:
     """Rows of pictures that a listing has.
 
@@ -84,12 +90,13 @@ def rows_of(
         listed: Those of its pictures that are wanted.
         where: What messages name.
         left_out: What lies beside them and is not read.
+        beside: Further columns, each with its values of all pictures.
 
     Raises:
         DataError: Some pictures have no class, or one that the train part doesn't know.
     """
-    columns: dict[str, Column] = {}
-    values: dict[str, Raw] = {}
+    columns = {key: column for key, (column, _) in beside.items()}
+    values = {key: raw for key, (_, raw) in beside.items()}
     labels, classes = listing.classes(listed, where)
     if labels is not None and classes is not None:
         check_classes(where, labels, classes)

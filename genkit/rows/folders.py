@@ -232,7 +232,7 @@ def _one(tree: Tree, row: _Row, label: str) -> Listed:
             f"line{slashes}"
         )
     known = read_label(row.values.get(label), row.where, label)
-    return Listed(tree.entry(row.name), known, read_caption(row.values, row.where))
+    return Listed(tree.entry(row.name), known, read_caption(row.values, row.where), row.values)
 
 
 def _captioned(listed: list[Listed], where: str) -> tuple[list[Listed], str]:

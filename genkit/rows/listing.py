@@ -32,11 +32,12 @@ _LARGEST_CLASS = 1 << 40
 
 
 class Listed(NamedTuple):
-    """One picture, its class and its caption, where it has them."""
+    """One picture, its class and its caption, where it has them, and its line of metadata.jsonl."""
 
     entry: Entry
     label: Label = None
     caption: Caption = None
+    row: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def _judge(world: World) -> None:
     world.ok("train classifier.yaml --out judge")
 
 
+def _told(world: World) -> None:
+    world.pictures("told", 24)
+    rows = [{"file_name": f"{i}.png", "Smiling": i % 2, "Eyeglasses": 0} for i in range(24)]
+    Path("told/metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {"kind": "folder", "root": "told", "image_size": 16, "batch_size": 8}
+    tiny = {**load("classifier").tiny, "data": data, "model": {"answers": "attributes"}}
+    world.write("told.yaml", {"family": "classifier", **tiny})
+
+
 def _no_attributes(world: World) -> str:
     return refused(load_extractor("digits").shares, torch.zeros(1, 128))
 
@@ -70,6 +80,8 @@ def _parts(world: World, text: str) -> None:
 
 
 CASES = [
+    Case("name the columns of metadata.jsonl that say yes or no", "train told.yaml --out {new}",
+         r"data\.attributes=\[[^\]]+\]", before=_told),
     Case("add a line for each, or set", _CELEBA, r"data\.partition_file=null",
          before=_short_partition),
     Case("put them there, or leave their rows out", _CELEBA, r"data\.on_error=skip",

@@ -7,6 +7,7 @@ from PIL import Image as Pillow
 from genkit.data import Loader, open_data
 from genkit.data.readers.celeba import CelebaData
 from genkit.errors import DataError
+from genkit.family import load_config
 from genkit.rows.columns import Class, Flags, Image
 from genkit.rows.left_out import LeftOut
 
@@ -81,6 +82,16 @@ def test_attributes_are_chosen_by_name_in_the_order_asked_for(tmp_path):
     assert values(rows) == [[1, 1], [1, 0], [0, 0]]
     with pytest.raises(DataError, match=r"'Smilng', which is not listed .* mean 'Smiling'\?"):
         open_data(celeba(tmp_path, attributes=["Smilng"]))
+
+
+def test_attributes_and_rules_are_lists_on_the_command_line_too(tmp_path):
+    write_set(tmp_path)
+    tree = {"family": "dcgan", "data": {"kind": "celeba", "root": str(tmp_path)}}
+    words = ["data.attributes=[Smiling, Bald]", "data.excludes=[[Bald, [Smiling]]]"]
+    data = load_config(tree, words).data
+    assert data.attributes == ("Smiling", "Bald")
+    assert data.excludes == (("Bald", ("Smiling",)),)
+    assert load_config(tree, ["data.attributes=null", "data.crop=[1, 2, 8]"]).data.crop == (1, 2, 8)
 
 
 @pytest.mark.parametrize("off", ["-1", "0"])

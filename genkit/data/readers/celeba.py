@@ -11,15 +11,17 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 
-from genkit.config import DataSection, MayChange, NonNegative, Positive, nearest
+from genkit.config import DataSection, MayChange, NonNegative, Positive
 from genkit.data.attribute_lists import (
     Attributes,
+    Names,
+    Rules,
     check_listed,
+    flags_column,
     read_attributes,
     read_partition,
 )
@@ -29,15 +31,12 @@ from genkit.errors import DataError, shown
 from genkit.rows.base import Rows
 from genkit.rows.columns import Flags
 from genkit.rows.entries import file_entry
-from genkit.rows.flags import known_excludes
 from genkit.rows.folders import from_here
 from genkit.rows.left_out import LeftOut
 from genkit.rows.pictures import FileRows, Shape
 from genkit.rows.tree import is_picture, walk
 
 COUNTERFACTUAL = "counterfactual"
-Names = Annotated[tuple[str, ...], Field(min_length=1)]
-Rules = tuple[tuple[str, Names], ...]
 
 
 class CelebaData(DataSection):
@@ -137,16 +136,8 @@ class CelebaData(DataSection):
 
     def _column(self, listed: Attributes, names: tuple[str, ...]) -> Flags:
         """The chosen attributes, with the rules of which can't hold together."""
-        if self.excludes is None:
-            return Flags(names, known_excludes(names))
-        for name in (word for rule, off in self.excludes for word in (rule, *off)):
-            if name not in listed.names:
-                raise DataError(
-                    f"{shown(self.root / self.list_file)}: data.excludes has {shown(name)!r}, "
-                    f"which is not listed there; {nearest(name, listed.names)}"
-                )
-        kept = ((name, tuple(n for n in off if n in names)) for name, off in self.excludes)
-        return Flags(names, tuple((name, off) for name, off in kept if name in names and off))
+        where = shown(self.root / self.list_file)
+        return flags_column(names, listed.names, self.excludes, where)
 
     @property
     def _shape(self) -> Shape:
