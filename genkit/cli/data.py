@@ -1,4 +1,4 @@
-"""`genkit data`: look at a data set, or pack one into shards."""
+"""`genkit data`: look at a data set, write a sheet of it, or pack one into shards."""
 
 from __future__ import annotations
 
@@ -86,6 +86,42 @@ def pack(
 
     for shard in write_shards(source, out, per_shard, label=label):
         typer.echo(shard)
+
+
+@app.command(cls=Kept)
+def preview(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A config or run, a path of images, or a kind as faces or faces:counterfactual."
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="data.b=value ...", help="Settings laid over a config or kind."),
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="The sheet, a .png file.")],
+    split: Annotated[
+        str | None,
+        typer.Option(help="The part; default train, of a path all.", show_default=False),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=1_000, help="Rows on the sheet.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Which rows: those that this seed draws.")] = 0,
+) -> None:
+    """Write a sheet of a data set: pictures with their classes, attributes or captions.
+
+    All pictures of a row stand side by side: pairs, edits, masks.
+
+    Examples:
+      [cyan]genkit data preview photos/ --out sheet.png[/]
+      [cyan]genkit data preview faces data.image_size=128 --out faces.png --count 40[/]
+      [cyan]genkit data preview configs/cgan/glyphs.yaml --split test --out sheet.png[/]
+    """
+    from genkit.verbs.preview import preview as write_sheet
+
+    made = write_sheet(source, out, overrides=overrides or (), split=split, count=count, seed=seed)
+    typer.echo(f"{made.name}: {made.shown:,} of {made.total:,} on {shown(made.path)}")
 
 
 def _table(found: Inspection) -> Table:

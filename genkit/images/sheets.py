@@ -66,15 +66,18 @@ def lines_of(images: Tensor, columns: int | None, names: Sequence[str] | None = 
     return lines
 
 
-def sheet(lines: Sequence[Line], *, scale: int = 1, title: str = "") -> Image.Image:
+def sheet(
+    lines: Sequence[Line], *, scale: int = 1, title: str = "", letters: int | None = None
+) -> Image.Image:
     """All lines below each other; where that is a tall strip of named ones, in parts side by side.
 
     Args:
         lines: At least one.
         scale: How many times the pictures are enlarged.
         title: Words above all.
+        letters: Height of letters in px; None = a quarter of a picture's, within limits.
     """
-    drawer = _Drawer(lines, scale)
+    drawer = _Drawer(lines, scale, letters)
     width, height = drawer.size(lines)
     parts = 1
     if any(line.name for line in lines) and height > 2 * width:
@@ -124,12 +127,12 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 class _Drawer:
     """Where things lie on a sheet: margins, gaps and the height of letters."""
 
-    def __init__(self, lines: Sequence[Line], scale: int) -> None:
+    def __init__(self, lines: Sequence[Line], scale: int, letters: int | None = None) -> None:
         _, _, height, width = lines[0].images.shape
         self.scale, self.gap = scale, _GAP * scale
         self.width, self.height = width * scale, height * scale
         self.mode = to_pil(lines[0].images[0]).mode
-        self.letters = min(max(self.height // 4, _LEAST), _MOST)
+        self.letters = letters or min(max(self.height // 4, _LEAST), _MOST)
         self.font = _font(self.letters)
         words = [word for line in lines for word in line.name.splitlines()]
         longest = max((self._length(word) for word in words), default=0)

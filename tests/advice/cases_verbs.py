@@ -156,6 +156,8 @@ OTHERS = [
     Case("has no evaluation.json; measure it", "compare {cgan} {dcgan}", r"genkit evaluate [\w-]+",
          then="--count 40"),
     Case("--json lists them all", "data check broken", "--json", before=_many_broken, again=2),
+    Case("settings need a kind of data", "data preview pictures data.image_size=32 --out {new}.png",
+         r"genkit data preview folder \S+ [\w.=]+", then="--out {other}.png"),
     Case("report: give one of", "report {dcgan} --markdown --latex", leaves="--latex"),
     Case("report: give one of", "report {dcgan} --markdown --out {new}.html", leaves="--markdown"),
     Case("report: --precision says how", "report {dcgan} --precision 2", "--markdown"),
