@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from genkit.data import Loader, check_needs, open_data
 from genkit.family import load, names, resolve
@@ -66,6 +68,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "optim__lr": 0.1,
         "optim__momentum": [0.5, 0.7],
         "optim__momentum_steps": 3,
+    },
+    "pix2pix batch": {"model__norm": "batch", "adversary__objective": "least-squares"},
+    "pix2pix paper": {"model__norm": "batch", "model__at_test": "paper"},
+    "cut fast": {
+        "model__contrast_weight": 10.0,
+        "model__identity_weight": 0.0,
+        "model__flip_equivariance": True,
     },
     "ddpm conditional": {
         "model__conditional": True,
@@ -140,6 +149,18 @@ def state(trainer: Trainer[Any]) -> dict[str, torch.Tensor]:
         for kind, networks in (("raw", trainer.bare_networks), ("ema", averages))
         for name, network in networks.items()
         for key, value in network.state_dict().items()
+    }
+
+
+def unfelt(network: nn.Module) -> set[str]:
+    """Biases of layers in front of an instance norm, which takes them away again: their gradients
+    are nothing but rounding."""
+    return {
+        f"{name}.{place}.bias"
+        for name, row in network.named_modules()
+        if isinstance(row, nn.Sequential)
+        for (place, layer), (_, norm) in pairwise(row.named_children())
+        if isinstance(norm, nn.InstanceNorm2d) and getattr(layer, "bias", None) is not None
     }
 
 

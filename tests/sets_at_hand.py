@@ -73,10 +73,21 @@ def unpaired(root: Path) -> None:
             Image.fromarray(pixels(50, 50 + extra, 3).numpy()).save(root / part / "more.png")
 
 
+def paired(root: Path) -> None:
+    """Pairs in folders of both parts; as wide as files of two pictures side by side may be."""
+    for part, count in (("train", 12), ("test", 6)):
+        for side in "ab":
+            (root / part / side).mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                picture = Image.fromarray(pixels(20 + i, 40, 3).numpy())
+                picture.save(root / part / side / f"{i:02}.png")
+
+
 FILES = {
     "celeba": celeba,
     "cifar10": cifar10,
     "folder": partial(folder, channels=3),
     "mnist": mnist,
+    "paired": paired,
     "unpaired": unpaired,
 }

@@ -31,6 +31,7 @@ from genkit.pipelines.translation import through
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
 from genkit.rows.columns import Image
+from genkit.training import translation_monitor
 from genkit.training.adversarial import AdversarialOptimConfig
 from genkit.training.adversary import Adversary
 from genkit.training.config import RunConfig
@@ -234,12 +235,14 @@ class CycleGANTrainer(Trainer[Config]):
         for side, (first, second) in (("a", names), ("b", names[::-1])):
             before = self.examples[f"image_{side}"]
             there, back = (self.averaged_network(WAYS[each]) for each in (OTHER[side], side))
-            after = through(there, before)
+            after, way = through(there, before), WAYS[OTHER[side]]
             triples = [before, after, through(back, after)]
+            target = self.examples[f"image_{OTHER[side]}"]
+            known = translation_monitor.numbers(way, before, after, target, partial(through, back))
             rows = torch.stack([_coloured(images) for images in triples], 1).flatten(0, 1)
             columns = 3 * min(6, len(before))
             title = f"{first} to {second} and back"
-            sheets.append(Sheet(rows, title, columns=columns, samples=False))
+            sheets.append(Sheet(rows, title, columns, samples=False, numbers=known))
         return sheets
 
     def pipeline(self) -> pipelines.TranslationPipeline:

@@ -14,8 +14,8 @@ def patch_contrast(query: Tensor, key: Tensor, temperature: float = 0.07) -> Ten
     """-log of the share that patch s of the key has in softmax over t of <query_s, key_t> / tau.
 
     Park et al. 2020 (arXiv:2007.15651), eqs. 2 and 3 for one layer: the negatives of a patch are
-    the other patches of the same picture. The mean over pictures and patches, where the paper has
-    sums; so is its authors' code.
+    the other patches of the same picture. The mean over patches, where the paper has a sum; so is
+    its authors' code.
 
     Args:
         query: (B, P, F), each of length 1.
@@ -23,11 +23,11 @@ def patch_contrast(query: Tensor, key: Tensor, temperature: float = 0.07) -> Ten
         temperature: tau.
 
     Returns:
-        Scalar. Features that tell nothing apart have ln P.
+        (B,). Features that tell nothing apart have ln P.
     """
-    logits = query @ key.detach().mT / temperature  # (B, P, P)
+    logits = (query @ key.detach().mT / temperature).float()  # (B, P, P)
     same = torch.arange(logits.shape[1], device=logits.device).expand(logits.shape[:2])
-    return F.cross_entropy(logits.flatten(0, 1).float(), same.flatten())
+    return F.cross_entropy(logits.mT, same, reduction="none").mean(1)
 
 
 def drawn_places(share: Tensor, count: int) -> Tensor:

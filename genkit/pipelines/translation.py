@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genkit import random
 from genkit.errors import PipelineError, shown
 from genkit.pipelines.base import FORMAT_VERSION, Pipeline
 from genkit.pipelines.card import Card, card_of
@@ -82,11 +83,31 @@ class TranslationPipeline(Pipeline):
         channels = {network.config["out_channels"] for network in networks}
         return {"image": Image(None, channels.pop() if len(channels) == 1 else None)}
 
-    def generate(self, begun: None, given: Mapping[str, Any], options: None) -> dict[str, Tensor]:
+    def begin(
+        self, indices: Sequence[int], seed: int, given: Mapping[str, Any], options: None
+    ) -> Tensor | None:
+        """Numbers (B,) int64 that key what a network draws at test time, such as dropout that goes
+        on; None where it draws nothing."""
+        (column,) = given
+        if not getattr(self._network(column), "draws", False):
+            return None
+        return torch.tensor([random.key(seed, "translation", i) for i in indices])
+
+    def generate(
+        self, begun: Tensor | None, given: Mapping[str, Any], options: None
+    ) -> dict[str, Tensor]:
         """The translated pictures (B, C, H, W) in [-1, 1]."""
         ((column, images),) = given.items()
         network = self._network(column)
-        return {"image": through(network, images.to(network.dtype))}
+        return {"image": through(network, images.to(network.dtype), begun)}
+
+    def translated(self, images: Tensor, column: str = "image_a", seed: int = 0) -> Tensor:
+        """What becomes of pictures (B, C, H, W) in [-1, 1], as a call makes it, for previews."""
+        given = {column: images}
+        with self.generating():
+            return self.generate(self.begin(range(len(images)), seed, given, None), given, None)[
+                "image"
+            ]
 
     def describe(self, options: None, taken: Collection[str]) -> Mapping[str, Any]:
         """Which way the pictures went."""
@@ -102,10 +123,17 @@ class TranslationPipeline(Pipeline):
         return getattr(self, WAYS[column])
 
 
-def through(network: Any, images: Tensor) -> Tensor:
-    """What a translator makes of pictures (B, C, H, W) of any size, at that size."""
+def through(network: Any, images: Tensor, drawn: Tensor | None = None) -> Tensor:
+    """What a translator makes of pictures (B, C, H, W) of any size, at that size.
+
+    Args:
+        network: A `Translator`.
+        images: In [-1, 1].
+        drawn: (B,) int64 that keys what the network draws; None = it draws nothing.
+    """
     height, width = images.shape[2:]
-    made: Tensor = network(padded(images, network.stride, network.smallest))
+    keyed = {} if drawn is None else {"drawn": drawn}
+    made: Tensor = network(padded(images, network.stride, network.smallest), **keyed)
     return made[..., :height, :width]
 
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from genkit.training import translation_rules
+from genkit.training.history import GRACE, LOOKS, PREVIEWS, Finding, History, Row
+from genkit.training.history import percent as _percent
+
+__all__ = ["GRACE", "LOOKS", "PREVIEWS", "Doctor", "Finding", "History", "diagnose"]
+
 log = logging.getLogger("genkit")
-
-Row = Mapping[str, Any]  # of metrics.jsonl: its step, and numbers by name
-
-GRACE = 500  # steps in which weights and samples of sound runs also look ill
-LOOKS = 3  # log rows in succession that must agree; as many without it end a finding
-PREVIEWS = 2  # the same of previews, which are rarer
 
 VANISHED = 1e-3  # norm of the generator's gradient, as a share of the largest it has had
 FLAT = 1e-3  # the same, of one that was never large
@@ -32,48 +31,6 @@ FEW_CLASSES = math.log(3)  # nats: samples as if of three classes
 ASTRAY = 0.5  # what the average's move may differ from what its decay says, as a share of it
 LATE = 0.3  # share of the time spent waiting for batches
 LATE_SECONDS = 0.3  # waited over the looks: below, there is nothing to gain
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong: its name, and what was seen, what it means, what to change."""
-
-    name: str
-    text: str
-
-
-class History:
-    """The numbers of a run by name, in the order of their steps."""
-
-    def __init__(self, rows: Iterable[Row] = ()) -> None:
-        self._series: dict[str, list[tuple[int, float]]] = {}
-        for row in rows:
-            self.add(row)
-
-    def add(self, row: Row) -> None:
-        """Take in the numbers of a row."""
-        for name, value in row.items():
-            if isinstance(value, int | float) and name != "step":
-                self._series.setdefault(name, []).append((row["step"], value))
-
-    def last(self, name: str, count: int, *, after: int = GRACE) -> list[float]:
-        """The last values of a number, later than a step; none at all if they are fewer."""
-        values = [value for step, value in self._series.get(name, ())[-count:] if step > after]
-        return values if len(values) == count else []
-
-    def largest(self, name: str) -> float:
-        """The largest value that a number has had."""
-        return max(value for _, value in self._series[name])
-
-    def networks(self, prefix: str) -> list[str]:
-        """What follows the prefix in the names of numbers."""
-        return [name.removeprefix(prefix) for name in self._series if name.startswith(prefix)]
-
-    @property
-    def critics(self) -> list[str]:
-        """The names of the critics, each of which has an accuracy."""
-        suffix = "/accuracy"
-        return [name.removesuffix(suffix) for name in self._series if name.endswith(suffix)]
 
 
 def diagnose(history: History) -> list[Finding]:
@@ -289,8 +246,5 @@ RULES: tuple[Callable[[History], Iterator[Finding]], ...] = (
     collapse_in_class,
     dead_ema,
     loader_bound,
+    *translation_rules.RULES,
 )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,6 +36,7 @@ class Sheet:
         labels: (N,) the classes that the pictures were asked for, or None; each begins a row.
         samples: Whether they are new pictures, to be as varied as the `image` of the batches: then
             the training doctor measures them. Of several such sheets it takes the first.
+        numbers: What is to be logged of them, such as those of `translation_monitor.py`.
     """
 
     images: Tensor
@@ -43,6 +44,7 @@ class Sheet:
     columns: int | None = None
     labels: Tensor | None = None
     samples: bool = True
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     def png(self, names: Sequence[str] | None = None) -> bytes:
         """The pictures in rows as a file, with their classes beside them.
@@ -103,7 +105,8 @@ class Previews:
         self._has_looked = False
 
     def write(self) -> Numbers:
-        """Write `previews/step-*.png` of this step; returns how varied the samples are."""
+        """Write `previews/step-*.png` of this step; returns the numbers of sheets, and how varied
+        the samples are."""
         trainer = self._trainer
         if not trainer.accelerator.is_main_process:
             return {}
@@ -115,7 +118,8 @@ class Previews:
                 content = sheet.png(trainer.data.class_names)
                 write_whole(folder / sheet.file_name(trainer.steps_done), content)
             samples = next((sheet for sheet in shown if sheet.samples), None)
-            return {} if samples is None else self._measure(samples)
+            known = {name: value for sheet in shown for name, value in sheet.numbers.items()}
+            return known if samples is None else known | self._measure(samples)
 
     def _measure(self, samples: Sheet) -> Numbers:
         if not self._has_looked:

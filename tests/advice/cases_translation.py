@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from advice.follow import Case, World
+from advice.follow import Call, Case, World
 
 from genkit.family import load
+from genkit.training.diagnosis import GRACE, History, diagnose
 
 
 def _set(key: str, given: str, takes: str = "", **more: Any) -> Case:
@@ -19,12 +21,27 @@ def _greys(world: World) -> None:
     world.write("greys.yaml", {"family": "cyclegan", **load("cyclegan").tiny} | {"data": data})
 
 
+def _said(name: str, value: float) -> Call:
+    """What the training doctor says of two previews with that number."""
+    key = {"luminance": "light and dark have changed places", "checkerboard": "of 2 or 4 px"}[name]
+    sound = {"a_to_b/change": 0.7, "a_to_b/approach": 0.8, f"a_to_b/{name}": value}
+    rows = [{"step": GRACE + i, **sound} for i in (1, 2)]
+    return Call(key, lambda _: diagnose(History(rows))[0].text, _shown)
+
+
+def _shown(world: World, text: str) -> None:
+    """A config that takes the settings which a text names."""
+    world.ok(
+        f"config show cyclegan.yaml {' '.join(re.findall(r'model[.][a-z_]+=[a-z0-9.]+', text))}"
+    )
+
+
 _HALVED = "a side is halved so often"
 _STAIRS = "stair_steps={} says nothing to schedule={}"
 _PENALTY = "penalizing a critic of patches needs"
 _SPECTRAL = "adversary.spectral_norm with a critic of patches"
 
-CASES = [
+CASES: list[Case | Call] = [
     _set(_HALVED, "data.image_size=34", then="data.image_size=36", says="give multiples of 4"),
     _set(_HALVED, "data.image_size=34", then="model.levels=1", says="or lower model.levels"),
     _set("sees pictures from {} px on", "model.critic_layers=4", r"set (model.critic_layers=3)"),
@@ -36,4 +53,6 @@ CASES = [
     _set(_STAIRS, "optim.schedule=cosine optim.stair_steps=3", "schedule=linear", section="optim"),
     Case("pictures of its own kind as they are", "config show greys.yaml",
          "set (model.identity_weight=0)", before=_greys),
+    _said("luminance", -0.5),
+    _said("checkerboard", 9.0),
 ]  # fmt: skip

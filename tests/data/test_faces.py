@@ -192,3 +192,24 @@ def test_a_cache_that_cannot_be_written_is_said_and_does_not_stop(monkeypatch, t
     with caplog.at_level(logging.WARNING):
         assert len(open_data(FacesData(**{**SMALL, "train_count": 2}))) == 2
     assert "faces are drawn anew each time" in caplog.text
+
+
+def test_pairs_are_the_same_faces_in_two_styles_and_share_their_mirroring():
+    asked = FacesData(**SMALL, style="ink", other_style="soft", pairs=True)
+    rows, unpaired = open_data(asked), open_data(FacesData(**SMALL, style="ink"))
+    assert list(rows.columns) == ["source", "target"]
+    assert len(rows) == rows.epoch_size == 12
+    found = rows.read(range(12), None)
+    assert torch.equal(found["source"], unpaired.values["image"])
+    soft = open_data(FacesData(**SMALL, style="soft")).values["image"]
+    assert torch.equal(found["target"], soft)
+    assert rows.columns["source"].of == rows.columns["target"].of
+    truth = open_data(asked, "truth").read(range(3), ("image_a", "image_b"))
+    test = open_data(asked, "test").read(range(3), ("source", "target"))
+    assert torch.equal(truth["image_a"], test["source"])
+    assert torch.equal(truth["image_b"], test["target"])
+
+
+def test_pairs_of_one_style_are_refused():
+    with pytest.raises(ValidationError, match="a pair is one face in two styles"):
+        FacesData(**SMALL, pairs=True)

@@ -49,6 +49,7 @@ class FacesData(DataSection):
     seed: int = 0
     style: StyleName = "soft"
     other_style: StyleName | None = None  # a second, unpaired domain: image_a and image_b
+    pairs: bool = False  # with other_style: each face in both styles, as source and target
     masks: bool = False  # give face_mask and hair_mask too
     edits: Annotated[int, Field(ge=1)] = 40  # counterfactuals of each attribute, on and off
     channels: Literal[3] = 3
@@ -61,6 +62,8 @@ class FacesData(DataSection):
             raise ValueError(f"other_style={self.style}: style is the same; name another one")
         if self.other_style and self.masks:
             raise ValueError("masks=true: two styles give pictures only; leave out one of both")
+        if self.pairs and not self.other_style:
+            raise ValueError("pairs=true: a pair is one face in two styles; name other_style")
         return self
 
     @property
@@ -86,10 +89,7 @@ class FacesData(DataSection):
         if split == "counterfactual":
             return _edits(self)
         if split == "truth":
-            assert self.other_style is not None
-            both = (self.style, self.other_style)
-            stored = _stored(self, "test", self.test_count, both)
-            a, b = (_pictures(self, stored, style, f"faces:{style}:test") for style in both)
+            a, b = self._in_both("test", self.test_count)
             return zipped(
                 renamed(a, {"image": "image_a"}, "a"),
                 renamed(b, {"image": "image_b"}, "b"),
@@ -100,12 +100,27 @@ class FacesData(DataSection):
             count = min(count, self.limit)
         if self.other_style is None:
             return self._with_truth(split, count)
+        if self.pairs:
+            source, target = self._in_both(split, count)
+            return zipped(
+                renamed(source, {"image": "source"}),
+                renamed(target, {"image": "target"}),
+                f"faces:{self.style}+{self.other_style}:{split}",
+            )
         parts = ((split, self.style), (f"{split}-{NAME_OF_B}", self.other_style))
         a, b = (
             _pictures(self, _stored(self, part, count, (style,)), style, f"faces:{style}:{split}")
             for part, style in parts
         )
         return unpaired(a, b, f"faces:{self.style}|{self.other_style}:{split}")
+
+    def _in_both(self, part: str, count: int) -> tuple[Rows, Rows]:
+        """The same faces in each of the two styles."""
+        assert self.other_style is not None
+        both = (self.style, self.other_style)
+        stored = _stored(self, part, count, both)
+        a, b = (_pictures(self, stored, style, f"faces:{style}:{part}") for style in both)
+        return a, b
 
     def _with_truth(self, split: str, count: int) -> MemoryRows:
         from genkit.data.faces import landmarks
