@@ -83,8 +83,15 @@ def save_run_export(
 
 
 def _preview(folder: Path, step: int) -> bytes | None:
-    """The newest sheet of samples of a run up to a step, to be shown on its model card."""
-    named = ((re.fullmatch(r"step-(\d+)\.png", path.name), path) for path in folder.glob("*.png"))
-    sheets = {int(name[1]): path for name, path in named if name is not None}
-    there = [at for at in sheets if at <= step]
-    return sheets[max(there)].read_bytes() if there else None
+    """The newest sheet of a run up to a step, to be shown on its model card: of samples, or else
+    the first by name of what else is shown of that step, such as pictures before and after."""
+    sheets: dict[int, list[Path]] = {}
+    for path in folder.glob("step-*.png"):
+        named = re.fullmatch(r"step-(\d+)(-.+)?", path.stem)
+        if named is not None and int(named[1]) <= step:
+            sheets.setdefault(int(named[1]), []).append(path)
+    if not sheets:
+        return None
+    return min(
+        sheets[max(sheets)], key=lambda path: (len(path.stem.split("-")) > 2, path.name)
+    ).read_bytes()

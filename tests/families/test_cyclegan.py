@@ -10,12 +10,16 @@ import sets_at_hand
 import torch
 import torch.nn.functional as F
 from families_at_hand import tiny, trainer
+from rank_at_work import work
 from torch import Tensor
 
+from genkit.config import to_tree
 from genkit.errors import CheckpointError, ConfigError, DataError
 from genkit.families import cyclegan
 from genkit.images import to_uint8
+from genkit.launch import run_together
 from genkit.training import checkpoints
+from genkit.verbs.export import export
 
 
 def run(folder: Path, **changes):
@@ -241,3 +245,30 @@ def test_the_generator_of_the_paper_is_the_default_and_both_kinds_are_on_offer()
         critic = model.make_critic(3)
     assert sum(p.numel() for p in there.parameters()) == 11_378_179
     assert sum(p.numel() for p in critic.parameters()) == 2_764_737
+
+
+def test_two_processes_end_alike_with_a_penalty_micro_batches_and_a_pool(tmp_path, monkeypatch):
+    config = tiny(
+        "cyclegan",
+        data__batch_size=1,
+        adversary={"objective": "wasserstein", "gp_weight": 10.0, "augment": ["translation"]},
+        trainer__grad_accumulation=2,
+        trainer__grad_clip=1.0,
+    )
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    run_together(work, {"folder": tmp_path, "tree": to_tree(config)}, 2)
+    first, second = (torch.load(tmp_path / f"rank-{rank}.pt")["state"] for rank in range(2))
+    assert int(first["memory/pool/a/filled"]) == 5
+    assert [key for key in first if not torch.equal(first[key], second[key])] == []
+
+
+def test_the_card_of_an_export_shows_pictures_before_and_after(tmp_path):
+    one = run(tmp_path, data__limit=8)
+    one.fit()
+    (tmp_path / "config.yaml").write_text(json.dumps(to_tree(one.config)))
+    (tmp_path / "provenance.json").write_text(json.dumps({"data": one.data.to_tree()}))
+    export(tmp_path)
+    shown = (tmp_path / "export" / "samples.png").read_bytes()
+    newest = tmp_path / "previews" / "step-0000004-ink-to-soft-and-back.png"
+    assert shown == newest.read_bytes()
+    assert "soft ↔ ink" in (tmp_path / "export" / "README.md").read_text()
