@@ -39,6 +39,9 @@ CONFIGS = [p for p in sorted(Path("configs").glob("*/*.yaml")) if p.parent.name 
 # Published sizes, which a test can't train: their numbers of weights have tests of their own.
 SMALLER = {
     "attgan/celeba-128": ("adversarial.critic_steps=1", "model.width=4", "model.head_width=8"),
+    "cyclegan/apple2tomato": ("model.width=4", "model.critic_width=4"),
+    "cyclegan/folders": ("model.width=4", "model.critic_width=4"),
+    "cyclegan/horse2zebra": ("model.width=4", "model.critic_width=4", "model.blocks=1"),
 }
 TIMES = ("seconds", "per_s", "wait")  # parts of the names of numbers that no two runs share
 
