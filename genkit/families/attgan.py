@@ -19,6 +19,7 @@ Legend: B batch, C channels, H W size in px, A attributes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -28,14 +29,22 @@ from torch import Tensor, nn
 
 from genkit import pipelines, random
 from genkit.config import NonNegative, Positive, Section
-from genkit.errors import DataError
 from genkit.family import Family
 from genkit.losses.adversarial import Objective
 from genkit.nn.critics import Verdict
-from genkit.nn.editors import AttributeCritic, EditDecoder, EditEncoder, Sizes, code_sizes
-from genkit.rows.base import onto
-from genkit.rows.batch import Batch, DataInfo
-from genkit.rows.columns import Flags
+from genkit.nn.editors import (
+    AttributeCritic,
+    EditDecoder,
+    EditEncoder,
+    Sizes,
+    code_sizes,
+    edited_size_problem,
+    usual_levels,
+)
+from genkit.nn.familiarity import Familiarity
+from genkit.rows.base import Rows, onto
+from genkit.rows.batch import Batch
+from genkit.training import familiar
 from genkit.training.adversarial import AdversarialConfig, AdversarialOptimConfig
 from genkit.training.adversary import Adversary
 from genkit.training.config import RunConfig
@@ -43,7 +52,6 @@ from genkit.training.previews import Sheet
 from genkit.training.trainer import Metrics, Trainer
 
 ROWS = 8  # pictures on a preview
-SMALLEST = 2  # px of the innermost map: instance norm of a single position has no spread
 Weight = Annotated[float, Field(ge=0)]
 Size = Annotated[float, Field(gt=0)]
 
@@ -116,18 +124,12 @@ class Config(RunConfig):
     def _networks_fit(self) -> Config:
         model, sides = self.model, self.data.size
         if not model.was_given("levels"):
-            most = min(side.bit_length() for side in sides) - 3  # 4 px are left, or up to 7
-            model = model.model_copy(update={"levels": max(1, min(5, most))})
+            model = model.model_copy(update={"levels": usual_levels(sides)})
         if not model.was_given("critic_width"):
             model = model.model_copy(update={"critic_width": model.width})
         self.settle(model=model)
-        step = 2**model.levels
-        for side in sides:
-            if side % step or side < SMALLEST * step:
-                raise ValueError(
-                    f"data.image_size={side}: model.levels={model.levels} needs a multiple of "
-                    f"{step} from {SMALLEST * step} px on; give such a size, or fewer levels"
-                )
+        if problem := edited_size_problem(sides, model.levels):
+            raise ValueError(problem)
         for name in ("shortcut_layers", "inject_layers"):
             if getattr(model, name) >= model.levels:
                 raise ValueError(
@@ -156,28 +158,27 @@ class AttGANTrainer(Trainer[Config]):
     def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
         """Encoder, decoder and critic, each with its optimizer."""
         model, optim, channels = self.config.model, self.config.optim, self.data.channels
-        self.flags = flags_of(self.data)
+        self.flags = self.data.flags
         attributes = len(self.flags.names)
         self.adversary = Adversary(self, self.config.adversarial)
         sizes = channels, model.width, model.levels
         joined = model.shortcut_layers, model.inject_layers
-        critic = AttributeCritic(
-            self.data.size,
-            attributes,
-            channels,
-            model.critic_width,
-            model.levels,
-            model.head_width,
-        )
+        judged = model.critic_width, model.levels, model.head_width
         networks: dict[str, nn.Module] = {
             "encoder": EditEncoder(*sizes),
             "decoder": EditDecoder(attributes, *sizes, *joined),
-            "critic": self.adversary.constrain(critic),
+            "critic": AttributeCritic(self.data.size, attributes, channels, *judged),
         }
+        familiarity = Familiarity(model.head_width)  # nothing in it is trained
         rates = {"critic": optim.critic_lr}
-        return networks, {
+        return networks | {"familiarity": familiarity}, {
             name: optim.make(net, rates.get(name, optim.lr)) for name, net in networks.items()
         }
+
+    def rows(self, rows: Rows) -> Rows:
+        """The rows of the data set, some of which say what is familiar."""
+        self.known = rows
+        return rows
 
     # -- a step ------------------------------------------------------------------------------------
 
@@ -210,21 +211,15 @@ class AttGANTrainer(Trainer[Config]):
         seed = self.config.trainer.seed
         keyed = random.generator(seed, f"train/permutation/{number}", self.steps_done)
         others = torch.randperm(len(rows), generator=keyed)
-        rows = rows[place.argsort()][onto(self.device, others)]
-        order = place.sort().values  # a rehearsal leaves rows out, and so gaps
-        return [
-            {
-                **batch,
-                "asked": rows[torch.searchsorted(order, onto(self.device, batch["position"]))],
-            }
-            for batch in group
-        ]
+        order, by_place = place.sort()  # a rehearsal leaves rows out, and so gaps
+        rows = rows[by_place][onto(self.device, others)]
+        found = (torch.searchsorted(order, onto(self.device, b["position"])) for b in group)
+        return [{**batch, "asked": rows[i]} for batch, i in zip(group, found, strict=True)]
 
     def edit(self, batch: Batch) -> Tensor:
         """The pictures of a batch with the attributes asked for, (B, C, H, W) in [-1, 1]."""
-        made: Tensor = self.networks["decoder"](
-            self.networks["encoder"](batch["image"]), self.told(batch, "asked")
-        )
+        maps = self.networks["encoder"](batch["image"])
+        made: Tensor = self.networks["decoder"](maps, self.told(batch, "asked"))
         return made
 
     def told(self, batch: Batch, column: str) -> Tensor:
@@ -273,6 +268,21 @@ class AttGANTrainer(Trainer[Config]):
 
     # -- what comes of it --------------------------------------------------------------------------
 
+    def save(self) -> None:
+        """Write a checkpoint, which holds what is familiar to the critic as it is."""
+        if self.accelerator.is_main_process and self._open_examples is not None:
+            critic: Any = self.bare_networks["critic"]
+            known: Any = self.bare_networks["familiarity"]
+            seed = self.config.trainer.seed
+            familiar.learn(known, critic.described, self.known, self.held_out, seed)
+        super().save()
+
+    @cached_property
+    def held_out(self) -> Rows:
+        """The rows that previews show the first of."""
+        assert self._open_examples is not None
+        return self._open_examples()
+
     def preview(self) -> list[Sheet]:
         """Pictures of the test part: each, what comes back, and with each attribute flipped."""
         pipeline = self.pipeline()
@@ -292,6 +302,7 @@ class AttGANTrainer(Trainer[Config]):
             self.averaged_network("encoder"),
             self.averaged_network("decoder"),
             self.averaged_network("critic"),
+            self.averaged_network("familiarity"),
             attributes=self.flags.names,
             excludes=self.flags.excludes,
             image_size=size[0] if size[0] == size[1] else size,
@@ -304,18 +315,6 @@ def naming_loss(verdict: Verdict, flags: Tensor) -> Tensor:
     """Eqs. 6 and 7: the cross-entropy of each attribute, their mean over B and A; a scalar."""
     assert verdict.classes is not None
     return F.binary_cross_entropy_with_logits(verdict.classes.float(), flags)
-
-
-def flags_of(data: DataInfo) -> Flags:
-    """The attributes of a data set.
-
-    Raises:
-        DataError: It has none.
-    """
-    flags = data.columns.get("attributes")
-    if not isinstance(flags, Flags):
-        raise DataError(f"{data.name}: no attributes in it; there are: {', '.join(data.columns)}")
-    return flags
 
 
 def needs(config: Config) -> frozenset[str]:

@@ -32,6 +32,23 @@ def level_widths(width: int, levels: int) -> list[int]:
     return [min(width << i, MOST) for i in range(levels)]
 
 
+def usual_levels(size: Sequence[int]) -> int:
+    """As often as (H, W) can be halved until 4 to 7 px are left, at most five times."""
+    return max(1, min(5, min(side.bit_length() for side in size) - 3))
+
+
+def edited_size_problem(size: Sequence[int], levels: int) -> str | None:
+    """What is wrong with (H, W) for so many levels, or None."""
+    step = 2**levels
+    for side in size:
+        if side % step or side < 2 * step:  # instance norm of a single position has no spread
+            return (
+                f"data.image_size={side}: model.levels={levels} needs a multiple of {step} from "
+                f"{2 * step} px on; give such a size, or fewer levels"
+            )
+    return None
+
+
 class EditEncoder(Network):
     """Pictures (B, C, H, W) in [-1, 1] -> maps (B, F, H / 2^i, W / 2^i) of levels i = 1 to L.
 
@@ -143,6 +160,11 @@ class AttributeCritic(Network):
         features = self.trunk(image).flatten(1)
         names = self.to_attributes(features) if named else None
         return Verdict(self.to_logit(features).flatten(), names)
+
+    def described(self, image: Tensor) -> Tensor:
+        """The features (B, head_width) that the attributes of pictures are named by."""
+        features: Tensor = self.to_attributes[:-1](self.trunk(image).flatten(1))
+        return features
 
 
 def with_code(x: Tensor, code: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.rows.base import Rows
-from genkit.rows.columns import Class, Column, Draws, File, Image, column_of
+from genkit.rows.columns import Class, Column, Draws, File, Flags, Image, column_of
 from genkit.rows.left_out import NONE, LeftOut
 
 Batch = dict[str, Any]
@@ -110,6 +110,19 @@ class DataInfo:
         """K words of the column `label`, or None where there are none."""
         label = self.columns.get("label")
         return label.names if isinstance(label, Class) else None
+
+    @property
+    def flags(self) -> Flags:
+        """The column `attributes`.
+
+        Raises:
+            DataError: There are none.
+        """
+        flags = self.columns.get("attributes")
+        if not isinstance(flags, Flags):
+            there = ", ".join(self.columns)
+            raise DataError(f"{self.name}: no attributes in it; there are: {there}")
+        return flags
 
     def to_tree(self) -> dict[str, Any]:
         """All of it as JSON, as `provenance.json` keeps it; `from_tree` reads it back."""

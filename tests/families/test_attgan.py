@@ -283,3 +283,19 @@ def test_an_export_of_other_attributes_is_no_start_even_where_its_weights_fit(tm
     for names in (run.flags.names, other):
         assert ", ".join(names) in str(refused.value)
     refusals.other_attributes(run.pipeline(), run.data)  # what the message asks for
+
+
+def test_a_checkpoint_and_an_export_of_it_know_what_is_familiar(tmp_path):
+    run = trainer(tiny("attgan", trainer__steps=2), tmp_path)
+    run.fit()
+    pipeline, limit = run.pipeline(), run.pipeline().familiar_below
+    assert limit < float("inf")
+    held_out = run.held_out
+    images = held_out.read(range(len(held_out)))["image"].float() / 127.5 - 1
+    found = pipeline.unfamiliarity(images)
+    assert (found <= limit * 1.001).float().mean() > 0.9
+    assert pipeline.unfamiliarity(-images).mean() > found.mean()
+    again = trainer(tiny("attgan", trainer__steps=2), tmp_path)
+    again._open_examples = None  # as where an export is made
+    again.resume()
+    assert again.pipeline().familiar_below == limit
