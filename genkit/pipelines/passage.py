@@ -90,17 +90,25 @@ class Passage:
         network: Whose norms are held; its `stride` and `smallest` say which sides it takes.
         tile: Side of tiles in px; None = whole if memory allows it, else as large as it allows.
         free: Bytes that may be used; None = most of those that are free.
+        measured_at: (H, W) at which the norms are measured, as a `Way` says it; None = as large as
+            fits.
 
     Raises:
         PipelineError: Tiles of this side are too small for the network.
     """
 
     def __init__(
-        self, run: Run, network: nn.Module, *, tile: int | None = None, free: int | None = None
+        self,
+        run: Run,
+        network: nn.Module,
+        *,
+        tile: int | None = None,
+        free: int | None = None,
+        measured_at: tuple[int, int] | None = None,
     ) -> None:
         self.device = next((w.device for w in network.parameters()), torch.device("cpu"))
         self.network, self.tile, self._free = network, tile, free
-        self._run = run
+        self._run, self._measured_at = run, measured_at
         self.stride, self.smallest = _sides(network)
         self.least = max(SMALLEST, self.smallest, 4 * self.stride)
         if tile is not None and tile < self.least:
@@ -194,20 +202,26 @@ class Passage:
 
     def _measured(self, image: Tensor, fits: int) -> tuple[Statistics, tuple[int, int] | None]:
         """Statistics of the norms for the picture, and the (H, W) that it was looked at."""
-        small = _reduced(image, fits)
+        small = _resized(image, self._measured_at or _reduced(image, fits))
         with recording(self.network) as statistics:
             self.run(to_float(small[None]))
         return statistics, (small.shape[1], small.shape[2]) if statistics else None
 
 
-def _reduced(image: Tensor, pixels: int) -> Tensor:
-    """A picture (C, H, W) uint8 with at most so many pixels, of the same aspect."""
+def _reduced(image: Tensor, pixels: int) -> tuple[int, int]:
+    """(H, W) of a picture (C, H, W) made small enough to have at most so many pixels."""
     height, width = image.shape[1:]
     if height * width <= pixels:
-        return image
+        return height, width
     share = math.sqrt(pixels / (height * width))
-    size = (max(1, int(width * share)), max(1, int(height * share)))
-    small = to_pil(image).resize(size, Pillow.Resampling.LANCZOS, reducing_gap=3.0)
+    return max(1, int(height * share)), max(1, int(width * share))
+
+
+def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """A picture (C, H, W) uint8 at a size (h, w)."""
+    if image.shape[1:] == size:
+        return image
+    small = to_pil(image).resize(size[::-1], Pillow.Resampling.LANCZOS, reducing_gap=3.0)
     return stack([small])[0]
 
 

@@ -18,7 +18,7 @@ from genkit.verbs.changed import FORMAT, Outcome, Task, change_all
 from genkit.verbs.own_pictures import find_pictures
 from genkit.verbs.sample import usable_device
 
-Remade = Callable[[Any, str, Mapping[str, Any]], Task]  # of a pipeline, its path and settings
+Remade = Callable[[Any, str, Mapping[str, Any]], Task]  # of a pipeline, its path and the record
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def again(request: Request) -> Again:
     record = _read(request.record)
     model = request.model or str(record["model"]["path"])
     pipeline = load_pipeline(model, device=usable_device(request.device))
-    task = _MAKERS[_verb(record)](pipeline, model, record["settings"])
+    task = _MAKERS[_verb(record)](pipeline, model, record)
     if task.model["weights"] != record["model"]["weights"]:
         raise PipelineError(
             f"{shown(model)}: has other weights than the model that made the picture; give that "
@@ -144,12 +144,22 @@ def _difference(result: Path, record: Path) -> int | None:
     return int(np.abs(before - after).max(initial=0))
 
 
-def _translated(pipeline: Any, model: str, settings: Mapping[str, Any]) -> Task:
-    asked = {name: settings[name] for name in ("direction", "tile")}
-    return translate.translation(pipeline, translate.Request(model, (), **asked))
+def _translated(pipeline: Any, model: str, record: Mapping[str, Any]) -> Task:
+    """As it was done, also where the memory decided how."""
+    way = record["tiles"]
+    size = way.get("statistics_of")
+    request = translate.Request(
+        model,
+        (),
+        direction=record["settings"]["direction"],
+        tile=way["tile"],
+        measured_at=size and tuple(size),
+    )
+    return translate.translation(pipeline, request)
 
 
-def _edited(pipeline: Any, model: str, settings: Mapping[str, Any]) -> Task:
+def _edited(pipeline: Any, model: str, record: Mapping[str, Any]) -> Task:
+    settings = record["settings"]
     asked = {name: settings[name] for name in settings if name != "crop"}
     crop = settings["crop"] and tuple(settings["crop"])
     return edit.tasks_of(pipeline, edit.Request(model, (), crop=crop, **asked))[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from genkit.files import write_whole
 from genkit.images import decode, sheets, to_array
 from genkit.images.sheets import Line
 from genkit.verbs.changed import Outcome
+
+log = logging.getLogger("genkit")
 
 MOST = 64  # pictures on a sheet
 SIDE = 128  # px of each, at most; smaller ones are enlarged by a whole factor towards it
@@ -36,6 +39,8 @@ def before_and_after(outcome: Outcome, path: Path) -> int:
     if pairs:
         side = thumbnail_side([picture for _, pair in pairs for picture in pair])
         lines = [Line(thumbnails(pair, side), name) for name, pair in pairs]
+        if len(outcome.pairs) > MOST:
+            log.info("%s: shows the first %d of %d pictures", path, MOST, len(outcome.pairs))
         lines[0] = Line(lines[0].images, lines[0].name, ("before", "after"))
         save_sheet(lines, path)
     return len(pairs)

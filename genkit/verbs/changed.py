@@ -251,8 +251,9 @@ def _change(target: _Target, outcome: Outcome) -> None:
         log.info("%s: %s", source.where, made.said)
     record = _record(target, original, made, notes)
     try:
-        write_whole(target.picture, png, sync=False)
+        # The record first: a picture without one would be taken for somebody else's.
         write_whole(target.sidecar, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        write_whole(target.picture, png, sync=False)
     except OSError as error:
         raise OutputError(
             f"--out {shown(target.picture)}: can't be written ({error.strerror or error}); free "

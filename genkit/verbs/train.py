@@ -30,6 +30,7 @@ from genkit.training.trackers import check_trackers
 from genkit.training.trainer import Trainer
 from genkit.verbs.evaluate_training import Best, during_training
 from genkit.verbs.export import save_run_export
+from genkit.verbs.translate import translates
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -321,7 +322,11 @@ def _finish(
     log.info("done: %s", run)
     if shown_last := sorted(trainer.run_dir.glob("previews/*.png")):
         log.info("its last pictures: %s/previews/%s", run, shown(shown_last[-1].name))
-    if any(isinstance(column, Image) for column in pipeline.gives.values()):
+    if names := getattr(pipeline, "attributes", ()):
+        log.info("next: genkit edit %s PICTURES --set %s=1", run, shown(names[0]))
+    elif translates(pipeline):
+        log.info("next: genkit translate %s PICTURES", run)
+    elif any(isinstance(column, Image) for column in pipeline.gives.values()):
         log.info("next: genkit sample %s %s", run, how_to_sample(pipeline))
     else:
         log.info("next: genkit evaluate %s", run)

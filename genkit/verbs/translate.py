@@ -15,6 +15,7 @@ from genkit.files import check_output
 from genkit.images.originals import Original
 from genkit.machine import keep_freed_memory
 from genkit.pipelines import load_pipeline
+from genkit.pipelines.given import needed
 from genkit.pipelines.passage import Passage
 from genkit.pipelines.samples import weights_sha256
 from genkit.pipelines.translation import WAYS, TranslationPipeline
@@ -40,6 +41,7 @@ class Request:
         tile: Side of tiles in px; None = whole where memory allows it.
         device: Of the network; None = a GPU if there is one.
         grid: A sheet of pictures before and after; None = none.
+        measured_at: (H, W) at which the norms of tiles are measured; None = as large as fits.
     """
 
     source: str
@@ -49,6 +51,7 @@ class Request:
     tile: int | None = None
     device: str | None = None
     grid: Path | None = None
+    measured_at: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,12 @@ def translation(pipeline: Any, request: Request) -> Task:
     settings = {"direction": way.word, "tile": request.tile}
     words = ["--direction", way.word]
     words += [] if request.tile is None else ["--tile", str(request.tile)]
-    passage = Passage(_run(pipeline, way.column), _network(pipeline, way.column), tile=request.tile)
+    passage = Passage(
+        _run(pipeline, way.column),
+        _network(pipeline, way.column),
+        tile=request.tile,
+        measured_at=request.measured_at,
+    )
 
     def change(original: Original) -> Made:
         with pipeline.generating():
@@ -135,12 +143,7 @@ def directions(pipeline: Any, source: str) -> list[Direction]:
         PipelineError: It is none.
     """
     takes = pipeline.takes
-    single = all(
-        len(taken) == 1 and isinstance(column, Image) and not column.optional
-        for taken in takes
-        for column in taken.values()
-    )
-    if not takes or not single or {} in takes or not isinstance(pipeline.gives.get("image"), Image):
+    if not translates(pipeline):
         raise PipelineError(f"{shown(source)}: this model does not translate; {_instead(takes)}")
     names = dict(zip("ab", getattr(pipeline, "names", ("a", "b")), strict=True))
     found = []
@@ -151,10 +154,21 @@ def directions(pipeline: Any, source: str) -> list[Direction]:
     return found
 
 
+def translates(pipeline: Any) -> bool:
+    """Whether it makes one picture of another, of any size, and needs nothing besides."""
+    columns = [column for taken in pipeline.takes for column in taken.values()]
+    any_size = all(isinstance(c, Image) and c.size is None and not c.optional for c in columns)
+    single = bool(columns) and all(len(taken) == 1 for taken in pipeline.takes)
+    made = pipeline.gives.get("image")
+    return any_size and single and isinstance(made, Image) and made.size is None
+
+
 def _instead(takes: Sequence[Mapping[str, Any]]) -> str:
     known = {name for taken in takes for name in taken}
     if "attributes" in known:
         return "it edits attributes: `genkit edit RUN IMAGES --set NAME=1`"
+    if {} not in takes and any(needed(taken) for taken in takes):
+        return "it takes pictures of one size: `genkit sample RUN --given FOLDER`"
     if "image" in known:
         return "it makes variants of a picture: `genkit sample RUN --init FILE`"
     return "it makes pictures of nothing: `genkit sample RUN`"

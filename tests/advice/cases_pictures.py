@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
 from advice.cases_python import command_of
 from advice.follow import Call, Case, World
 
+from genkit.family import load
 from genkit.nn.editors import AttributeCritic, EditDecoder, EditEncoder
 from genkit.nn.translators import ResnetTranslator
 from genkit.pipelines import save_export
 from genkit.pipelines.editing import EditingPipeline
 from genkit.pipelines.translation import TranslationPipeline
+from genkit.rows.columns import Image
 
 _TRANSLATE = "translate zebras seven.png --out {new}"
 _RECORD = Path("translated/seven-a2b.json")
@@ -115,9 +118,39 @@ def _another_crop(world: World, text: str) -> None:
     world.ok(f"edit faces seven.png --set Bald=1 {option} 2,2,12 --out {world.new()}")
 
 
+def _train(name: str) -> str:
+    return f"train {name}.yaml --out {{new}}"
+
+
+def _config(name: str) -> Callable[[World], None]:
+    def write(world: World) -> None:
+        tree = dict(load(name).tiny)
+        steps = {"steps": 2, "preview_every": 1000}
+        world.write(f"{name}.yaml", {**tree, "trainer": {**tree["trainer"], **steps}})
+
+    return write
+
+
+def _of_one_size(world: World) -> str:
+    patched = patch.object(TranslationPipeline, "takes", ({"image_a": Image((16, 16), 1)},))
+    _model(world)
+    with patched:
+        return world.run(f"translate zebras seven.png --out {world.new()}")[1]
+
+
+def _given(world: World, text: str) -> None:
+    words = command_of(text, "sample").replace("RUN", "zebras").replace("FOLDER", "few")
+    world.ok(f"{words} --out {world.new()}")
+
+
 _EDIT = "edit faces seven.png --set Bald=1 --out {new}"
 
 CASES = [
+    Case("next: genkit translate", _train("cyclegan"), r"genkit translate [\w-]+ PICTURES",
+         fill={"PICTURES": "pictures"}, then="--out {other}", status=0, before=_config("cyclegan")),
+    Case("next: genkit edit", _train("attgan"), r"genkit edit [\w-]+ PICTURES --set \w+=1",
+         fill={"PICTURES": "pictures"}, then="--out {other}", status=0, before=_config("attgan")),
+    Call("it takes pictures of one size", _of_one_size, _given),
     Call("it edits attributes: ", _to_be_edited, _edit),
     Call("unlike 99 % of pictures", _unfamiliar, _another_crop),
     Case("nothing to edit", "edit faces seven.png --out {new}", then="--set Bald=0",

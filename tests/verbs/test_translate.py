@@ -354,6 +354,33 @@ def test_the_record_makes_the_very_picture_again(run, model, tmp_path):
     assert (tmp_path / "typed/photo-zebra2horse.png").read_bytes() == first.read_bytes()
 
 
+def test_tiles_that_memory_asked_for_are_made_again_as_they_were(run, model, tmp_path, monkeypatch):
+    saved(tmp_path / "photo.png", photo(300, 200))
+    with monkeypatch.context() as patched:
+        patched.setattr("genkit.pipelines.passage.free_memory", lambda device: 1_500_000)
+        status, said = run("translate", model, "photo.png", "--out", "out")
+    assert status == 0
+    assert "tiles of up to" in said
+    record = json.loads((tmp_path / "out/photo-horse2zebra.json").read_text())
+    assert record["settings"]["tile"] is None
+    assert record["tiles"]["tile"] is not None
+    assert record["tiles"]["statistics_of"] < [200, 300]
+    status, said = run("again", "out/photo-horse2zebra.json")
+    assert status == 0, said
+
+
+def test_a_kill_between_record_and_picture_leaves_nothing_in_the_way(run, model, tmp_path):
+    saved(tmp_path / "photo.png")
+    run("translate", model, "photo.png", "--out", "out")
+    result = tmp_path / "out/photo-horse2zebra.png"
+    before = result.read_bytes()
+    result.unlink()
+    status, said = run("translate", model, "photo.png", "--out", "out")
+    assert status == 0, said
+    assert "1 picture written" in said
+    assert result.read_bytes() == before
+
+
 def test_another_model_or_picture_is_refused_and_the_right_one_can_be_named(run, model, tmp_path):
     saved(tmp_path / "photo.png")
     assert run("translate", model, "photo.png", "--out", "out")[0] == 0
