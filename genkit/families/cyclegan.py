@@ -27,7 +27,6 @@ from genkit import pipelines
 from genkit.config import ByKind, Fraction, NonNegative
 from genkit.family import Family
 from genkit.nn.critics import Verdict
-from genkit.pipelines.translation import through
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
 from genkit.rows.columns import Image
@@ -231,6 +230,8 @@ class CycleGANTrainer(Trainer[Config]):
 
     def preview(self) -> list[Sheet]:
         """Pictures of the test part, what becomes of them and what comes back, for each way."""
+        from genkit.pipelines.translation import through
+
         names, sheets = self.config.data.sides, []
         for side, (first, second) in (("a", names), ("b", names[::-1])):
             before = self.examples[f"image_{side}"]
