@@ -46,7 +46,8 @@ def test_what_translate_makes_is_what_the_preview_shows(trained, tmp_path):
     run, export = trained
     pipeline = load_pipeline(export)
     for way, sheet in zip(directions(pipeline, "it"), run.preview(), strict=False):
-        before = run.examples.get(way.column, run.examples.get("image"))
+        names = (way.column, "source", "image")
+        before = next(run.examples[name] for name in names if name in run.examples)
         folder = tmp_path / way.word
         folder.mkdir()
         for i, image in enumerate(to_uint8(before)):
