@@ -60,5 +60,5 @@ def test_a_command_parses_and_its_config_loads(command: str) -> None:
     assert given.get("protocol") in (None, *PRESETS)
     if verb == "evaluate":
         assert {*(given["metric"] or ())} <= {metric.name for metric in metrics.every()}
-    if "overrides" in given and not given.get("resume"):  # a run that goes on has its own config
+    if "config" in given and not given.get("resume"):  # a run that goes on has its own config
         load_config(ROOT / given["config"], given["overrides"] or ())
