@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from genkit.rows.base import onto
 from genkit.rows.batch import Batch
 
 if TYPE_CHECKING:
@@ -62,9 +63,8 @@ class Pool:
         if not self.size:
             return fakes
         place, recalled, _ = self._drawn(batch["position"])
-        pool = self._trainer.memory[self._name]
-        recalled, place = recalled.to(pool.device), place.to(pool.device)
-        return torch.where(recalled[:, None, None, None], pool[place].to(fakes.dtype), fakes)
+        earlier = self._trainer.memory[self._name][place].to(fakes.dtype)
+        return torch.where(recalled[:, None, None, None], earlier, fakes)
 
     def remember(self, positions: Tensor, fakes: Tensor) -> None:
         """Take in the pictures of a step, once the critic has seen what it was shown for them.
@@ -76,29 +76,30 @@ class Pool:
         if not self.size:
             return
         trainer = self._trainer
-        everywhere = trainer.gathered(positions.to(trainer.device)).cpu()
-        pictures = trainer.gathered(fakes)
-        place, recalled, fills = self._drawn(everywhere)
-        # The last of those that take one place stays: a dictionary keeps what came last.
-        order = [i for i in everywhere.argsort().tolist() if recalled[i] or fills[i]]
-        taken = {int(place[i]): i for i in order}
-        if taken:
-            pool = trainer.memory[self._name]
-            rows = torch.tensor([*taken.values()], device=pool.device)
-            pool[torch.tensor([*taken], device=pool.device)] = pictures[rows].to(pool)
-        trainer.memory[self._filled] += int(fills.sum())
+        order = trainer.gathered(onto(trainer.device, positions)).argsort()
+        pictures = trainer.gathered(fakes)[order]  # of the whole step, by their place in it
+        place, recalled, fills = self._drawn(torch.arange(len(pictures)))
+        entries = torch.arange(self.size, device=trainer.device)[:, None]
+        turns = torch.arange(1, len(pictures) + 1, device=trainer.device)
+        taken = torch.where((recalled | fills) & (place == entries), turns, 0)  # (P, n)
+        last, which = taken.max(1)
+        pool = trainer.memory[self._name]
+        pool.copy_(torch.where((last > 0)[:, None, None, None], pictures[which].to(pool), pool))
+        trainer.memory[self._filled].add_(fills.sum())
 
     @property
     def _filled(self) -> str:
         return f"{self._name}/filled"
 
     def _drawn(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of pictures at these places: (n,) each its place in the pool, whether one of the pool is
-        shown in its stead, and whether it fills an empty place."""
-        filled = self.filled
-        drawn = self._trainer.noise(self._name, {"position": positions}, (2,), kind="uniform")
-        chance, where = drawn.cpu().unbind(1)
+        """Of pictures at these places (n,), on the CPU: each one's place in the pool, whether one
+        of the pool is shown in its stead, and whether it fills an empty place; (n,) each, on the
+        device, which nothing here waits for."""
+        trainer, filled = self._trainer, self._trainer.memory[self._filled]
+        drawn = trainer.noise(self._name, {"position": positions}, (2,), kind="uniform")
+        chance, where = drawn.unbind(1)
+        number = onto(trainer.device, positions)
+        fills = number < self.size - filled
         place = (where * self.size).long().clamp_(max=self.size - 1)
-        fills = positions < self.size - filled
         recalled = ~fills & (chance < 0.5) & (place < filled)
-        return torch.where(fills, filled + positions, place), recalled, fills
+        return torch.where(fills, filled + number, place), recalled, fills

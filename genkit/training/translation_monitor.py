@@ -54,6 +54,7 @@ def numbers(
         "<way>/cycle-jpeg", the same where the picture between is kept as a JPEG, and
         "<way>/hidden": by how much the one is larger than the other, over what the JPEG changed.
     """
+    made = after.float()  # as the way back takes it, perhaps grey
     before, after, target = (_coloured(each.float()) for each in (before, after, target))
     found = {
         "change": _difference(after, before) / max(_difference(target.roll(1, 0), before), 1e-6),
@@ -66,7 +67,7 @@ def numbers(
     if paired:
         found["luminance-wanted"] = luminance_correlation(before, target)
     if back is not None:
-        found |= _cycle(before, after, back)
+        found |= _cycle(before, made, back)
     return {f"{way}/{name}": value for name, value in found.items()}
 
 
@@ -94,7 +95,7 @@ def checkerboard(images: Tensor) -> float:
 
 
 def recompressed(images: Tensor) -> Tensor:
-    """Pictures (N, 3, H, W) in [-1, 1] as a JPEG keeps them, colours at full size."""
+    """Pictures (N, C, H, W) in [-1, 1] as a JPEG keeps them, colours at full size."""
     return to_float(stack([_jpeg(image) for image in to_uint8(images).cpu()])).to(images.device)
 
 
@@ -103,7 +104,7 @@ def _jpeg(image: Tensor) -> Image.Image:
     to_pil(image).save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     with Image.open(file) as kept:
         kept.load()
-        return kept.convert("RGB")
+        return kept.convert("L" if len(image) == 1 else "RGB")
 
 
 def _cycle(before: Tensor, after: Tensor, back: Callable[[Tensor], Tensor]) -> Numbers:
