@@ -46,6 +46,7 @@ class Lite0(Extractor):
     name = "imagenet-lite0"
     layer = "pooled last convolution (1280 units after ReLU6)"
     resize = f"clean to {SIZE} px, (x - {MEAN:g}) / {STD:g}"
+    batch_size = 8  # more need so much memory that its pages cost more than the arithmetic
 
     def __init__(self) -> None:
         path = weights_file()

@@ -342,4 +342,4 @@ TINY: dict[str, Any] = {
     },
 }
 
-FAMILY = Family(config=Config, trainer=AttGANTrainer, needs=needs, task="reconstruction", tiny=TINY)
+FAMILY = Family(config=Config, trainer=AttGANTrainer, needs=needs, task="editing", tiny=TINY)

@@ -89,7 +89,7 @@ def during_training(
             best[0] = now
             if ranks.rank() == 0:
                 keep(pipeline, now)
-        return {name: value.value for name, value in values.items()}
+        return {name: value.value for name, value in values.items() if value.part is None}
 
     return hook
 

@@ -13,7 +13,7 @@ from genkit.data import open_data, open_reference
 from genkit.data.readers.glyphs import GlyphsData
 from genkit.errors import EvaluationError, shown
 from genkit.rows.base import Rows
-from genkit.rows.combine import picked
+from genkit.rows.combine import UnpairedRows, picked, renamed, unpaired
 from genkit.rows.shard_names import is_shard
 from genkit.training.config import RunConfig
 from genkit.verbs.partial import refuse_partial
@@ -113,12 +113,24 @@ def named_set(
 
 
 def some_of(reference: Rows | ReferenceStatistics, count: int) -> Rows:
-    """So many of the reference images, drawn without replacement, the same each time."""
+    """So many of the reference images, drawn without replacement, the same each time; of two sides
+    without pairs so many of each.
+    """
+    if isinstance(reference, UnpairedRows):
+        a, b = (
+            some_of(_plain(*side), count) for side in ((reference.a, "_a"), (reference.b, "_b"))
+        )
+        return unpaired(a, b, f"{reference.name} ({count})")
     if not isinstance(reference, Rows) or not 1 <= count <= len(reference):
         have = f"{len(reference)} images" if isinstance(reference, Rows) else "statistics only"
         raise EvaluationError(f"--reference-count {count}: {reference.name} has {have}")
     chosen = random.permutation(0, 0, len(reference))[:count].sort().values
     return picked(reference, chosen)
+
+
+def _plain(side: Rows, end: str) -> Rows:
+    """A side of unpaired rows with its columns as they were called before."""
+    return renamed(side, {name: name.removesuffix(end) for name in side.columns})
 
 
 def path_and_split(name: str) -> tuple[Path, str | None]:

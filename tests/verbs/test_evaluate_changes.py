@@ -23,7 +23,7 @@ from genkit.report.tables import as_csv
 from genkit.rows.batch import DataInfo
 from genkit.rows.columns import Image
 from genkit.verbs.evaluate import evaluate_samples
-from genkit.verbs.real_images import further_parts
+from genkit.verbs.real_images import further_parts, real_images, some_of
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,15 @@ def test_what_further_parts_there_are_is_asked_of_the_data(run):
     assert found["truth-l1-a-to-b"].protocol["samples"] == len(
         further_parts(run, ["truth"])["truth"]
     )
+
+
+def test_some_of_two_sides_are_some_of_each(run):
+    real = real_images(run)
+    few = some_of(real, 5)
+    assert (len(few.a), len(few.b)) == (5, 5)
+    assert few.columns.keys() == real.columns.keys()
+    with pytest.raises(EvaluationError, match="--reference-count 99"):
+        some_of(real, 99)
 
 
 def test_a_task_that_does_not_exist_is_refused(run):

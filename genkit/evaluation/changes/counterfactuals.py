@@ -113,12 +113,12 @@ def _best_and_worst(
         made = pictures(after, places)
         rows = [
             (
-                f"{edits[place].words}\n{float(ratio[place]):.2f}",
+                f"{i + 1}. {edits[place].words}\n{float(ratio[place]):.2f}",
                 [known["image"][i], made[i], known["target"][i]],
             )
             for i, place in enumerate(places)
         ]
         title = f"The {len(rows)} {name} edits by their error inside the change, copying = 1"
-        above = ("before", "after", "right answer")
+        above = ("before", "after", "truth")
         shown.append(sheets.shown(f"edits-{name}", title, rows, above))
     return shown

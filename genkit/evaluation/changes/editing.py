@@ -139,8 +139,8 @@ class Editing:
             after = pictures(self.after, places) if places else []
             shares = [f"{float(sure.flatten()[place]):.2f}" for place in places]
             rows = [
-                (f"{edit.words}\n{share}", [picture(self.given, edit.row), made])
-                for edit, share, made in zip(edits, shares, after, strict=True)
+                (f"{i}. {edit.words}\n{share}", [picture(self.given, edit.row), made])
+                for i, (edit, share, made) in enumerate(zip(edits, shares, after, strict=True), 1)
             ]
             title = f"The {len(rows)} {name} of {sure.numel():,} edits, by what the classifier sees"
             if rows:

@@ -6,7 +6,7 @@ Every value comes beside that of returning the input, where that says something.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from genkit.evaluation.changes import counterparts, sheets, structure
 from genkit.evaluation.changes.cycle import BETWEEN
 from genkit.evaluation.changes.value import Against
 from genkit.evaluation.changes.work import by_row, stacked
+from genkit.evaluation.engine import features_of
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.results import Evaluation, Shown, Value, identity, versions
 from genkit.evaluation.sets import as_image, pictures, shape_of
@@ -39,7 +40,8 @@ OWN = ("truth", "retrieval", "cycle", "structure", "copying")  # metrics of its 
 QUICK = ("truth", "retrieval", "cycle")
 HELD = 1 << 29  # bytes of translations that are held in memory, so that each is made once
 LARGEST = 64  # px of pictures whose pixels are compared in retrieval
-LAYOUTS = 64  # pictures behind a structure distance
+PIXELS = f"pixels, at most {LARGEST} px"
+LAYOUTS = 32  # pictures behind a structure distance: each is 32 inputs of an extractor
 
 
 @dataclass(frozen=True)
@@ -160,15 +162,12 @@ class Way:
             copied = _l1(inputs, truths).mean().item()
             found.append(against.mean("truth-l1", own, "lower", copying=copied))
         if "retrieval" in self.wanted and len(truths) > 1:
-            spaces: list[tuple[str, Callable[[Tensor], Tensor], dict[str, Any]]] = [
-                ("pixels", _pixels, {"layer": f"pixels, at most {LARGEST} px"})
-            ]
-            spaces += [(each.name, each.of, _by(each)) for each in self._extractors]
-            for name, features, how in spaces:
-                mine, same, true = (
-                    _features(rows, features) for rows in (self.beside_truth, inputs, truths)
-                )
+            for each in (None, *self._extractors):
+                mine = _features(self.beside_truth, each)
+                same, true = (_features(rows, each, keep=True) for rows in (inputs, truths))
+                how = {"layer": PIXELS} if each is None else _by(each)
                 by = replace(against, more={**against.more, **how})
+                name = "pixels" if each is None else each.name
                 found += _retrieval(name, mine, same, true, by)
         return found
 
@@ -217,7 +216,7 @@ class Way:
             sets = {
                 "before": as_image(self.truth[0], self.taken),
                 "after": self.beside_truth,
-                "counterpart": self.truth[1],
+                "truth": self.truth[1],
             }
             scores, what = _l1(self.beside_truth, self.truth[1]), "distance to the counterpart"
         elif self.back is not None and "cycle" in self.wanted:
@@ -227,7 +226,7 @@ class Way:
         for name, places in zip(("best", "worst"), sheets.extremes(scores), strict=True):
             if places:
                 title = f"The {len(places)} {name} translations {self.name} by their {what}"
-                words = [f"{float(scores[place]):.3f}" for place in places]
+                words = [f"{i}. {float(scores[place]):.3f}" for i, place in enumerate(places, 1)]
                 found.append(_sheet(f"{file}-{name}", title, sets, places, words))
         return found
 
@@ -290,8 +289,11 @@ def _pixels(images: Tensor) -> Tensor:
     return values.flatten(1)
 
 
-def _features(rows: Rows, features: Callable[[Tensor], Tensor]) -> Tensor:
-    return by_row(len(rows), lambda at: features(stacked(pictures(rows, at))).cpu(), rows.name)
+def _features(rows: Rows, extractor: Extractor | None, *, keep: bool = False) -> Tensor:
+    """(N, D) features; of real pictures they are kept for the next time. None = the pixels."""
+    if extractor is not None:
+        return features_of(rows, extractor, keep=keep)
+    return by_row(len(rows), lambda at: _pixels(stacked(pictures(rows, at))), rows.name)
 
 
 def _layouts(rows: Rows, extractor: Extractor) -> Tensor:
