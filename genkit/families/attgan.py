@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genkit import pipelines, random
-from genkit.config import NonNegative, Positive, Section
+from genkit.config import Fraction, NonNegative, Positive, Section
 from genkit.family import Family
 from genkit.losses.adversarial import Objective
 from genkit.nn.critics import Verdict
@@ -63,6 +63,7 @@ class ModelConfig(Section):
     levels: Positive = 5  # how often the size is halved; unless given as often as leaves 4 px
     shortcut_layers: NonNegative = 1  # levels of the decoder that see the encoder's map too
     inject_layers: NonNegative = 1  # levels of the decoder that are told the attributes again
+    norm_decay: Fraction = 0.999  # of batch norm's moments; short runs need .99 to keep up
     critic_width: Positive = 64  # as width unless given
     head_width: Positive = 1024  # features of each head of the critic; 512 at 384 px
 
@@ -165,8 +166,8 @@ class AttGANTrainer(Trainer[Config]):
         joined = model.shortcut_layers, model.inject_layers
         judged = model.critic_width, model.levels, model.head_width
         networks: dict[str, nn.Module] = {
-            "encoder": EditEncoder(*sizes),
-            "decoder": EditDecoder(attributes, *sizes, *joined),
+            "encoder": EditEncoder(*sizes, model.norm_decay),
+            "decoder": EditDecoder(attributes, *sizes, *joined, model.norm_decay),
             "critic": AttributeCritic(self.data.size, attributes, channels, *judged),
         }
         familiarity = Familiarity(model.head_width)  # nothing in it is trained

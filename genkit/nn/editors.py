@@ -56,12 +56,17 @@ class EditEncoder(Network):
         channels: C.
         width: Channels of the first level.
         levels: L.
+        norm_decay: Of the running moments of batch norm.
     """
 
-    def __init__(self, channels: int = 3, width: int = 64, levels: int = 5) -> None:
+    def __init__(
+        self, channels: int = 3, width: int = 64, levels: int = 5, norm_decay: float = 0.999
+    ) -> None:
         super().__init__()
         sizes = [channels, *level_widths(width, levels)]
-        self.downs = nn.ModuleList(_down(a, b, batch_norm(b)) for a, b in pairwise(sizes))
+        norms = [batch_norm(size, norm_decay) for size in sizes[1:]]
+        downs = zip(pairwise(sizes), norms, strict=True)
+        self.downs = nn.ModuleList(_down(a, b, norm) for (a, b), norm in downs)
         self.apply(init_xavier)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -87,6 +92,7 @@ class EditDecoder(Network):
         levels: L, of the encoder.
         shortcut_layers: Levels whose result is joined by an encoder's map, at most L - 1.
         inject_layers: Levels whose result is joined by the code, at most L - 1.
+        norm_decay: Of the running moments of batch norm.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class EditDecoder(Network):
         levels: int = 5,
         shortcut_layers: int = 1,
         inject_layers: int = 1,
+        norm_decay: float = 0.999,
     ) -> None:
         super().__init__()
         self.joined = shortcut_layers, inject_layers
@@ -104,7 +111,7 @@ class EditDecoder(Network):
         self.ups = nn.ModuleList()
         incoming = inner[0] + attributes
         for i, outgoing in enumerate(inner[:-1]):
-            self.ups.append(_up(incoming, outgoing))
+            self.ups.append(_up(incoming, outgoing, batch_norm(outgoing, norm_decay)))
             incoming = outgoing
             incoming += inner[i + 1] if i < shortcut_layers else 0
             incoming += attributes if i < inject_layers else 0
@@ -187,9 +194,9 @@ def code_sizes(drawn: Tensor, kind: Sizes) -> Tensor:
     return ((t + 2) / 4).clamp(0, 1)
 
 
-def batch_norm(features: int) -> nn.BatchNorm2d:
-    """Batch norm as the authors' library has it: decay .999, epsilon 1e-3."""
-    return nn.BatchNorm2d(features, eps=1e-3, momentum=1e-3)
+def batch_norm(features: int, decay: float) -> nn.BatchNorm2d:
+    """Batch norm with the authors' epsilon, its running moments averaged with a decay."""
+    return nn.BatchNorm2d(features, eps=1e-3, momentum=1 - decay)
 
 
 def init_xavier(module: nn.Module) -> None:
@@ -205,9 +212,9 @@ def _down(incoming: int, outgoing: int, norm: nn.Module) -> nn.Sequential:
     return nn.Sequential(convolution, norm, nn.LeakyReLU(SLOPE, inplace=True))
 
 
-def _up(incoming: int, outgoing: int) -> nn.Sequential:
+def _up(incoming: int, outgoing: int, norm: nn.Module) -> nn.Sequential:
     convolution = nn.ConvTranspose2d(incoming, outgoing, 4, 2, 1, bias=False)
-    return nn.Sequential(convolution, batch_norm(outgoing), nn.ReLU(inplace=True))
+    return nn.Sequential(convolution, norm, nn.ReLU(inplace=True))
 
 
 def _head(incoming: int, width: int, outgoing: int) -> nn.Sequential:

@@ -76,7 +76,7 @@ def test_norms_slopes_and_first_weights_are_those_of_the_authors():
     critic = AttributeCritic((8, 8), 2, 3, 4, 2, 40)
     parts = [module for net in (encoder, decoder, critic) for module in net.modules()]
     batch = [m for m in parts if isinstance(m, nn.BatchNorm2d)]
-    assert {(m.eps, m.momentum) for m in batch} == {(1e-3, 1e-3)}
+    assert {(m.eps, round(m.momentum, 9)) for m in batch} == {(1e-3, 1e-3)}
     assert {m.negative_slope for m in parts if isinstance(m, nn.LeakyReLU)} == {0.2}
     instance = [m for m in critic.modules() if isinstance(m, nn.InstanceNorm2d)]
     assert [m.affine for m in instance] == [True, True]
