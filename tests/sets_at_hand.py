@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import struct
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +43,16 @@ def folder(root: Path, channels: int | None = None) -> None:
     shape = () if channels is None else (channels,)
     for i in range(24):
         Image.fromarray(pixels(40, 30 + i, *shape).numpy()).save(root / f"{i:02}.png")
+
+
+def attributes(root: Path, names: Sequence[str]) -> None:
+    """What metadata.jsonl says of the pictures of a folder: yes and no of each name."""
+    files = sorted(path.name for path in root.iterdir())
+    rows = [
+        {"file_name": file} | {name: bool((i >> (k % 3)) & 1) for k, name in enumerate(names)}
+        for i, file in enumerate(files)
+    ]
+    (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 ATTRIBUTES = (
