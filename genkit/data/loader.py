@@ -198,7 +198,9 @@ class Loader:
                 worker.join()
 
     def _moved(self, raw: Raw) -> Raw:
-        return onto(self.device, raw) if isinstance(raw, Tensor) else raw
+        if isinstance(raw, Tensor):
+            return onto(self.device, raw)
+        return [onto(self.device, one) if isinstance(one, Tensor) else one for one in raw]
 
 
 class _Decoder(Dataset[tuple[Tensor, "dict[str, Raw] | str"]]):

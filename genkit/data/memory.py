@@ -20,11 +20,11 @@ from genkit.data.classes import check_numbers
 from genkit.errors import DataError, shown
 from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.columns import Column, File, Image, Raw
-from genkit.rows.combine import fitted, picked
+from genkit.rows.combine import picked
 from genkit.rows.files import NOTHING, rows_of
 from genkit.rows.left_out import BROKEN, NONE, LeftOut
 from genkit.rows.listing import Listed, Listing
-from genkit.rows.pictures import FileRows
+from genkit.rows.pictures import FileRows, Shape
 
 MEMORY_LIMIT = 2_000_000_000  # bytes of uint8 pixels that data.memory=auto still holds
 _BLOCK = 64
@@ -60,6 +60,8 @@ def of_listing(
     split: str,
     left_out: LeftOut = NONE,
     beside: Mapping[str, tuple[Column, Raw]] = NOTHING,
+    *,
+    scaled: bool = False,
 ) -> Rows:
     """The pictures of a listing as configured: their size, how many, held in memory or not.
 
@@ -71,6 +73,7 @@ def of_listing(
         split: `data.limit` shortens "train" only.
         left_out: What lies beside them and is not read.
         beside: Further columns, each with its values of all pictures.
+        scaled: Whether `data.image_size` says the width alone; see `Shape`.
 
     Raises:
         DataError: A file is broken, or a class is wrong.
@@ -81,7 +84,8 @@ def of_listing(
         check_numbers(rows)
     if split == "train" and data.limit is not None:
         rows = rows.only(torch.arange(min(data.limit, len(rows))))
-    found = arranged(fitted(rows, data.size, data.channels, data.fit), data)
+    shape = Shape(data.size, data.channels, data.fit, scaled=scaled)
+    found = arranged(rows.fitted(shape), data)
     listing.say(name, split)
     return found
 
@@ -103,7 +107,8 @@ def arranged(rows: Rows, data: DataSection) -> Rows:
         DataError: A file is broken and the set is to be held in memory, or all of them are.
     """
     count = len(rows) * len(_pictures(rows))
-    in_memory = fits_memory(data, count)
+    alike = all(column.size for column in _pictures(rows).values())
+    in_memory = alike and fits_memory(data, count)
     if not in_memory and data.on_error == "raise":
         log.info("%s: %s images, streamed: decoded as they are needed", rows.name, f"{count:,}")
         return rows

@@ -113,9 +113,14 @@ class Image(_Spatial):
 
     def batch(self, raw: Raw, draws: Draws) -> Tensor:
         """Pictures (B, C, H, W) float32 in [-1, 1], cut, mirrored and shifted as drawn."""
-        images = _stacked(raw, self.kind)
-        if self.crop is not None:
-            images = cut(images, self.crop, draws.corner)
+        if self.crop is None:
+            images = _stacked(raw, self.kind)
+        elif isinstance(raw, Tensor):
+            images = cut(raw, self.crop, draws.corner)
+        else:  # of several sizes
+            corners = [None] * len(raw) if draws.corner is None else draws.corner.split(1)
+            pairs = zip(raw, corners, strict=True)
+            images = torch.cat([cut(one[None], self.crop, corner) for one, corner in pairs])
         return to_float(moved(images, draws))
 
 

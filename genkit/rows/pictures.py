@@ -33,17 +33,20 @@ class Shape:
         fit: How a picture of another shape gets there.
         crop: The square that is cut out of every picture before: its top, its left and its side in
             px; None = none is.
+        scaled: Whether only the width is so; the height follows each picture's own shape, but is no
+            lower.
     """
 
     size: tuple[int, int]
     channels: int
     fit: Fit = "crop"
     crop: tuple[int, int, int] | None = None
+    scaled: bool = False
 
     @property
     def column(self) -> Image:
         """The column of such pictures."""
-        return Image(self.size, self.channels)
+        return Image(None if self.scaled else self.size, self.channels)
 
     @property
     def text(self) -> str:
@@ -51,7 +54,7 @@ class Shape:
         height, width = self.size
         side = str(height) if height == width else f"{height}x{width}"
         cut = "" if self.crop is None else " cut {} {} {}".format(*self.crop)
-        return f"{side} {self.channels} {self.fit}{cut}"
+        return f"{side} {self.channels} {'scaled' if self.scaled else self.fit}{cut}"
 
     def of(self, picture: Picture, where: str) -> Tensor:
         """A picture in this shape, (C, H, W) uint8.
@@ -60,7 +63,11 @@ class Shape:
             DataError: It has a colour space that can't be converted, or is smaller than the crop.
         """
         try:
-            return to_array(self._cut(picture, where), self.size, self.channels, self.fit)
+            picture, (height, width) = self._cut(picture, where), self.size
+            if not self.scaled:
+                return to_array(picture, self.size, self.channels, self.fit)
+            height = max(height, round(picture.height * width / picture.width))
+            return to_array(picture, (height, width), self.channels, "stretch")
         except ValueError as error:  # a colour space that Pillow knows but can't convert
             raise DataError(f"{where}: {error}; save it as RGB") from None
 

@@ -201,6 +201,33 @@ def test_pairs_loaded_larger_are_cut_together_anywhere_and_whole_at_test(tmp_pat
     assert open_data(data, "test").columns["source"] == Image((8, 8), 3)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pictures_scaled_by_their_width_keep_their_shape_and_are_cut_anywhere(tmp_path, workers):
+    for side, shapes in (("a", [(40, 20), (24, 20), (10, 20)]), ("b", [(20, 20)] * 3)):
+        for part in ("train", "test"):
+            folder = tmp_path / part / side
+            folder.mkdir(parents=True)
+            for i, (height, width) in enumerate(shapes):
+                rows = torch.linspace(0, 255, height).round().to(torch.uint8)
+                mark = torch.stack([rows[:, None].expand(-1, width)] * 3)
+                (folder / f"{i}.png").write_bytes(png_bytes(mark))
+    data = unpaired(tmp_path, load_size=10, scale_width=True, workers=workers)
+    rows = open_data(data)
+    assert rows.columns["image_a"] == Image(None, 3, crop=(8, 8), of="a")
+    assert [tuple(one.shape) for one in rows.a.read(range(3))["image_a"]] == [
+        (3, 20, 10),
+        (3, 12, 10),
+        (3, 8, 10),  # stretched to the height that is cut
+    ]
+    tops = {}
+    for (batch,) in steps(rows, data, 60):
+        assert batch["image_a"].shape == (2, 3, 8, 8)
+        for index, picture in zip(batch["index"] // 3, batch["image_a"], strict=True):
+            tops.setdefault(int(index), set()).add(float(picture[0, 0, 0]))
+    assert len(tops[0]) > len(tops[1]) > len(tops[2]) == 1
+    assert open_data(data, "test").columns["image_a"] == Image((8, 8), 3, of="a")
+
+
 def test_a_size_to_load_below_that_to_use_is_refused(tmp_path):
     settings = {"kind": "paired", "root": tmp_path, "image_size": 16, "load_size": [16, 8]}
     with pytest.raises(ConfigError, match=r"load_size=\(16, 8\) is smaller than image_size=16"):

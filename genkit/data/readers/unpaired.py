@@ -36,6 +36,7 @@ class UnpairedData(LoadedLarger):
     b: str = "b"  # name of the other
     channels_a: Literal[1, 3] | None = None  # of the one side; null = channels
     channels_b: Literal[1, 3] | None = None  # of the other
+    scale_width: bool = False  # train: load_size is the width alone, the height as a picture has it
     counterparts: MayChange[Literal["none", "names"]] = "none"  # of the test part, for evaluation
 
     @model_validator(mode="after")
@@ -78,11 +79,15 @@ class UnpairedData(LoadedLarger):
 
     def _side(self, side: Side, channels: Literal[1, 3] | None, split: str) -> Rows:
         listing = Listing("folder", {"": side.listed})
-        data = self.loading(split)
+        data, scaled = self.loading(split), self.scale_width and split == "train"
+        if scaled:  # no lower than the part that is cut
+            data = data.model_copy(update={"image_size": (self.size[0], data.size[1])})
         if channels is not None:
             data = data.model_copy(update={"channels": channels})
-        rows = of_listing(str(side.folder), listing, side.listed, data, split, side.left_out)
-        return rows if data.size == self.size else cropped(rows, self.size)
+        rows = of_listing(
+            str(side.folder), listing, side.listed, data, split, side.left_out, scaled=scaled
+        )
+        return cropped(rows, self.size) if scaled or data.size != self.size else rows
 
     def _truth(self) -> Rows:
         sides = [list_side(self.root, name, "test") for name in self.sides]
