@@ -19,6 +19,7 @@ from genkit.verbs.changed import Outcome
 log = logging.getLogger("genkit")
 
 MOST = 64  # pictures on a sheet
+_LETTERS = 14  # px
 SIDE = 128  # px of each, at most; smaller ones are enlarged by a whole factor towards it
 
 
@@ -56,10 +57,10 @@ def thumbnails(pictures: Sequence[Picture], side: int) -> Tensor:
     return torch.stack([to_array(picture, side, 3, "pad") for picture in pictures])
 
 
-def save_sheet(lines: Sequence[Line], path: Path, title: str = "") -> None:
-    """Write a sheet as a PNG file, small pictures enlarged."""
+def save_sheet(lines: Sequence[Line], path: Path) -> None:
+    """Write a sheet as a PNG file, small pictures enlarged, in letters that names fit in."""
     scale = max(1, SIDE // lines[0].images.shape[-1])
-    picture = sheets.sheet(lines, scale=scale, title=title)
+    picture = sheets.sheet(lines, scale=scale, letters=_LETTERS)
     try:
         write_whole(path, sheets.png_of(picture))
     except OSError as error:

@@ -252,7 +252,8 @@ def _change(target: _Target, outcome: Outcome) -> None:
     record = _record(target, original, made, notes)
     try:
         # The record first: a picture without one would be taken for somebody else's.
-        write_whole(target.sidecar, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        write_whole(target.sidecar, text, sync=False)
         write_whole(target.picture, png, sync=False)
     except OSError as error:
         raise OutputError(

@@ -216,7 +216,7 @@ class Editor:
             lines = []
             for name in sweep:
                 frames = [self.made(seen, levels={name: level}) for level in LEVELS]
-                above = ["given", *(f"{level:+g}" for level in LEVELS)]
+                above = ["given", *(f"{level:+g}" if level else "0" for level in LEVELS)]
                 lines.append(Line(torch.stack([seen, *frames]), name, above))
             facts, notes, said = self.facts(seen)
             facts = {key: value for key, value in facts.items() if key not in ("asked", "code")}
@@ -250,10 +250,10 @@ def training_crop(source: str) -> tuple[int, int, int]:
     )
 
 
-def sheet_of(lines: Sequence[Line], side: int = 96) -> Tensor:
+def sheet_of(lines: Sequence[Line], side: int = 96, letters: int = 14) -> Tensor:
     """Lines of pictures as one picture (C, H, W) uint8, small ones enlarged by a whole factor."""
     scale = max(1, side // lines[0].images.shape[-1])
-    array = np.array(sheets.sheet(lines, scale=scale))
+    array = np.array(sheets.sheet(lines, scale=scale, letters=letters))
     return from_numpy(np.atleast_3d(array)[None])[0]
 
 
