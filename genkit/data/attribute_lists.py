@@ -7,8 +7,10 @@ Copies with commas instead of spaces, whose first column is named too, are read 
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -70,28 +72,28 @@ def read_attributes(path: Path) -> Attributes:
         DataError: The file can't be read, or a line of it is wrong; its number is named.
     """
     where, lines = shown(path), _lines(path)
-    promised = _count(lines)
-    if len(lines) < 2:
+    promised, header = _head(next(lines, None), lines)
+    first = next(lines, None)
+    if header is None or first is None:
         raise DataError(f"{where}: no rows; expected names of attributes and a line per picture")
-    (at, header), rows = lines[0], lines[1:]
-    names = header[1:] if len(header) == len(rows[0][1]) else header
-    _check_names(names, f"{where}, line {at}")
-    if promised is not None and promised != len(rows):
-        raise DataError(
-            f"{where}: its first line says {promised:,} pictures, but {len(rows):,} rows follow; "
-            "get it anew, or correct the number"
-        )
-    files = [file for file, *_ in (words for _, words in rows)]
-    _check_files(files, rows, where)
+    names = header[1][1:] if len(header[1]) == len(first[1]) else header[1]
+    _check_names(names, f"{where}, line {header[0]}")
+    seen: dict[str, int] = {}
     signs: set[str] = set()
     content = bytearray()
-    for at, (_, *values) in rows:
+    for at, (file, *values) in chain([first], lines):
+        _add(seen, file, at, where)
         content += _flags(values, names, f"{where}, line {at}")
         signs.update(values)
+    if promised is not None and promised != len(seen):
+        raise DataError(
+            f"{where}: its first line says {promised:,} pictures, but {len(seen):,} rows follow; "
+            "get it anew, or correct the number"
+        )
     if len(signs) > 2:
         raise DataError(f"{where}: has -1, 0 and 1; expected two of them, 1 where it holds")
-    flags = torch.frombuffer(content, dtype=torch.uint8).view(len(rows), len(names))
-    return Attributes(tuple(names), files, flags)
+    flags = torch.frombuffer(content, dtype=torch.uint8).view(len(seen), len(names))
+    return Attributes(tuple(names), list(seen), flags)
 
 
 def read_partition(path: Path) -> dict[str, str]:
@@ -100,18 +102,18 @@ def read_partition(path: Path) -> dict[str, str]:
     Raises:
         DataError: The file can't be read, or a line of it is wrong; its number is named.
     """
-    where, lines = shown(path), _lines(path)
-    if lines and len(lines[0][1]) == 2 and not lines[0][1][1].isdecimal():
-        lines = lines[1:]  # a header, as copies with commas have one
-    for at, words in lines:
+    where, seen, parts = shown(path), dict[str, int](), list[str]()
+    for at, words in _lines(path):
+        if not seen and len(words) == 2 and not words[1].isdecimal():
+            continue  # a header, as copies with commas have one
         if len(words) != 2 or words[1] not in _PARTS:
             raise DataError(
                 f"{where}, line {at}: expected a file and 0 (train), 1 (validation) or 2 (test), "
                 f"found {shown(' '.join(words), 60)}"
             )
-    files = [file for _, (file, _) in lines]
-    _check_files(files, lines, where)
-    return {file: _PARTS[part] for _, (file, part) in lines}
+        _add(seen, words[0], at, where)
+        parts.append(_PARTS[words[1]])
+    return dict(zip(seen, parts, strict=True))
 
 
 def check_listed(files: Sequence[str], known: Collection[str], where: str) -> None:
@@ -213,23 +215,21 @@ def _said(row: Mapping[str, Any], name: str, where: str) -> int:
     return int(value)
 
 
-def _lines(path: Path) -> list[Line]:
+def _lines(path: Path) -> Iterator[Line]:
     """The words of each line that isn't empty, with its number."""
-    return [(at, words) for at, words in _words(read_text(path)) if words]
-
-
-def _words(text: str) -> Iterator[Line]:
+    text = read_text(path)
     commas = "," in text[: text.find("\n", text.find("\n") + 1)]  # in the first two lines
-    for at, line in enumerate(text.split("\n"), 1):
+    for at, line in enumerate(io.StringIO(text), 1):
         words = [word.strip() for word in line.split(",")] if commas else line.split()
-        yield at, words if any(words) else []
+        if any(words):
+            yield at, words
 
 
-def _count(lines: list[Line]) -> int | None:
-    """How many rows the first line says there are; the line is taken away. None = it says none."""
-    if not lines or len(lines[0][1]) != 1 or not lines[0][1][0].isdecimal():
-        return None
-    return int(lines.pop(0)[1][0])
+def _head(first: Line | None, lines: Iterator[Line]) -> tuple[int | None, Line | None]:
+    """How many rows the first line says there are, if it does; and the line with the names."""
+    if first is None or len(first[1]) != 1 or not first[1][0].isdecimal():
+        return None, first
+    return int(first[1][0]), next(lines, None)
 
 
 def _check_names(names: Sequence[str], where: str) -> None:
@@ -239,16 +239,15 @@ def _check_names(names: Sequence[str], where: str) -> None:
         raise DataError(f"{where}: {what}; expected the names of the attributes, each once")
 
 
-def _check_files(files: Sequence[str], rows: Sequence[Line], where: str) -> None:
-    seen: dict[str, int] = {}
-    for file, (at, _) in zip(files, rows, strict=True):
-        refuse_escape(file, f"{where}, line {at}")
-        if file in seen:
-            raise DataError(
-                f"{where}, line {at}: {shown(file)} stands in line {seen[file]} already; "
-                "delete one of them"
-            )
-        seen[file] = at
+def _add(seen: dict[str, int], file: str, at: int, where: str) -> None:
+    """Note that a line is of a file, of which there may be no other."""
+    refuse_escape(file, f"{where}, line {at}")
+    if file in seen:
+        raise DataError(
+            f"{where}, line {at}: {shown(file)} stands in line {seen[file]} already; delete one of "
+            "them"
+        )
+    seen[file] = at
 
 
 def _flags(values: Sequence[str], names: Sequence[str], where: str) -> bytes:

@@ -190,8 +190,10 @@ def test_listed_pictures_that_are_not_there_are_counted_and_named(tmp_path):
 def test_pictures_that_are_not_listed_are_left_out_and_counted(tmp_path):
     write_set(tmp_path)
     write(tmp_path / "img_align_celeba" / "000009.png")
+    (tmp_path / "img_align_celeba" / "talk.mp4").touch()
     rows = open_data(celeba(tmp_path))
-    assert rows.left_out == LeftOut({"not listed in list_attr_celeba.txt": 1}, ("000009.png",))
+    reasons = {"not listed in list_attr_celeba.txt": 1, ".mp4": 1}
+    assert rows.left_out == LeftOut(reasons, ("000009.png", "talk.mp4"))
     assert not open_data(celeba(tmp_path), "test").left_out
 
 

@@ -34,7 +34,7 @@ from genkit.rows.entries import file_entry
 from genkit.rows.folders import from_here
 from genkit.rows.left_out import LeftOut
 from genkit.rows.pictures import FileRows, Shape
-from genkit.rows.tree import is_picture, walk
+from genkit.rows.tree import is_picture, no_pictures, walk
 
 COUNTERFACTUAL = "counterfactual"
 
@@ -95,7 +95,7 @@ class CelebaData(DataSection):
         self, chosen: Attributes, column: Flags, places: Sequence[int], split: str
     ) -> FileRows:
         """The pictures at these places of the list, with their attributes."""
-        wanted, names = [chosen.files[i] for i in places], self._folder()
+        wanted, (names, beside) = [chosen.files[i] for i in places], self._folder()
         known = _resolved(wanted, names)
         missing = [file for file in wanted if file not in known]
         if missing and (self.on_error == "raise" or not known):
@@ -110,7 +110,7 @@ class CelebaData(DataSection):
         if split == "train":
             of_all = set(_resolved(chosen.files, names).values())
             more = [name for name in names if name not in of_all]
-            left_out += LeftOut.of(f"not listed in {self.list_file}", more)
+            left_out += LeftOut.of(f"not listed in {self.list_file}", more) + beside
         return FileRows(
             f"celeba:{self.root.resolve().name}:{split}",
             [file_entry(self.root / self.folder / known[chosen.files[i]]) for i in kept],
@@ -143,15 +143,17 @@ class CelebaData(DataSection):
     def _shape(self) -> Shape:
         return Shape(self.size, self.channels, self.fit, self.crop)
 
-    def _folder(self) -> list[str]:
-        """The pictures in their folder, by their path in it."""
+    def _folder(self) -> tuple[list[str], LeftOut]:
+        """The pictures in their folder, by their path in it; and what else lies there."""
         place = self.root / self.folder
         if not os.path.isdir(place):
             raise DataError(
                 f"{shown(place)}: no such folder{from_here(place)}; put the pictures there, or "
                 "name their folder in data.folder"
             )
-        return sorted(name for name in walk(place) if is_picture(name))
+        problems: list[LeftOut] = []
+        names = sorted(walk(place, problems))
+        return [n for n in names if is_picture(n)], sum(problems, no_pictures(names))
 
 
 READER = CelebaData

@@ -7,15 +7,13 @@ and the glyphs together.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load as load_bytes
 from torch import Tensor, nn
 
-from genkit.errors import WeightsError
+from genkit.nn.pretrained.weights import shipped
 
 WEIGHTS = Path(__file__).parent / "digits.safetensors"
 WEIGHTS_SHA256 = "467cf4fea4fcd8f600d41d4595c53266f01ce3e5c65e5f23471a39128aff4e8b"
@@ -82,17 +80,6 @@ def load(path: Path | None = None, *, sha256: str = WEIGHTS_SHA256) -> DigitsNet
     Raises:
         WeightsError: The file can't be read or is another one.
     """
-    path = path or WEIGHTS
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: can't be read ({error}); install genkit again") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise WeightsError(
-            f"{path}: SHA-256 is {found[:16]}…, expected {sha256[:16]}…; these are other weights "
-            "and would give other numbers under the same name: install genkit again"
-        )
     network = DigitsNet()
-    network.load_state_dict(load_bytes(content))
+    network.load_state_dict(shipped(path or WEIGHTS, sha256))
     return network.eval().requires_grad_(False)

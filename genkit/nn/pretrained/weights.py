@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from genkit.errors import WeightsError
 from genkit.files import DownloadError, cache_folder, download
@@ -97,6 +98,25 @@ def sha256_of(path: Path) -> str:
         while part := file.read(CHUNK):
             digest.update(part)
     return digest.hexdigest()
+
+
+def shipped(path: Path, sha256: str) -> dict[str, Tensor]:
+    """The state dict of weights that come with genkit.
+
+    Raises:
+        WeightsError: The file can't be read or is another one.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: can't be read ({error}); install genkit again") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise WeightsError(
+            f"{path}: SHA-256 is {found[:16]}…, expected {sha256[:16]}…; these are other weights "
+            "and would give other numbers under the same name: install genkit again"
+        )
+    return load_bytes(content)
 
 
 def read_state(path: Path) -> dict[str, Any]:
