@@ -131,6 +131,23 @@ def _denoiser_step(network: str, weights: str, batch_size: int, fp32_bar: float)
     )
 
 
+def _translator(name: str, work: str, fp32_bar: float, bf16_bar: float, **same: Any) -> Comparison:
+    kind, _, size = name.partition("-")
+    arm = {"cyclegan": "cycle", "attgan": "editor"}[kind]
+    same = {"size": int(size), **same}
+    fp32 = same | {"settings": {"trainer": {"precision": "fp32"}}}
+    function, default = f"translators.trained_{arm}", "genkit, default"
+    return Comparison(
+        name,
+        work,
+        Arm("public order of passes, fp32", f"translators.plain_{arm}", same),
+        (
+            Arm("genkit, fp32", function, fp32, bar=fp32_bar),
+            Arm(default, function, same, bar=bf16_bar, needs_bf16=True),
+        ),
+    )
+
+
 def _attention(name: str, precision: str, heads: int, tokens: int, width: int) -> Comparison:
     same = {"shape": [32, heads, tokens, width], "precision": precision}
     return Comparison(
@@ -214,6 +231,9 @@ COMPARISONS = (
     _processes(64, laps=6),
     _denoiser_step("small", "4.4 M", 32, 1.10),
     _denoiser_step("cifar10", "35.7 M", 8, 1.03),
+    _translator("cyclegan-64", "CycleGAN step, ResNet-9, 64 px, batch 1", 1.05, 1.5, laps=8),
+    _translator("cyclegan-128", "the same, 128 px", 1.0, 1.65, laps=4),
+    _translator("attgan-64", "AttGAN step, one update each, 64 px, batch 32", 1.05, 1.45, laps=4),
     _attention("narrow", "bf16", 16, 256, 8),
     _attention("narrow-fp32", "fp32", 16, 256, 8),
     _attention("14-px", "bf16", 4, 196, 32),

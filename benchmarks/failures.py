@@ -3,8 +3,9 @@
     python -m benchmarks.failures              # every case, about 25 minutes of one idle core
     python -m benchmarks.failures --only rate-x-50 no-noise
 
-Each case is `configs/cgan/glyphs.yaml`, shortened, with one thing broken. The doctor should name
-that thing, and say nothing of the run that is sound. What it said: docs/training-doctor.md.
+Each case is `configs/cgan/glyphs.yaml`, shortened, or a small CycleGAN between shaded faces and
+drawings in ink, with one thing broken. The doctor should name that thing, and say nothing of the
+runs that are sound. What it said: docs/training-doctor.md.
 """
 
 from __future__ import annotations
@@ -31,7 +32,29 @@ from genkit.rows.batch import Batch, DataInfo
 from genkit.training.trainer import Trainer
 
 CONFIG = Path(__file__).parents[1] / "configs" / "cgan" / "glyphs.yaml"
+LEVELS = 16  # of half the range of a pixel, that are left where something is hidden in it
 SLEEP = 0.15  # s that the slow loader takes for a batch
+TRANSLATOR: dict[str, Any] = {
+    "family": "cyclegan",
+    "data": {
+        "kind": "faces",
+        "other_style": "ink",
+        "image_size": 32,
+        "train_count": 600,
+        "test_count": 48,
+        "batch_size": 4,
+    },
+    "model": {
+        "width": 8,
+        "blocks": 2,
+        "levels": 1,
+        "upsampling": "resize",
+        "critic_width": 8,
+        "critic_layers": 2,
+    },
+    "optim": {"lr": 4e-4},
+    "trainer": {"preview_count": 24},
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +64,7 @@ class Case:
     settings: tuple[str, ...] = ()
     sabotage: Callable[[Trainer[Any]], None] = lambda trainer: None
     expected: str = "nothing"
+    translator: bool = False
 
 
 def no_noise(trainer: Trainer[Any]) -> None:
@@ -53,6 +77,67 @@ def no_noise(trainer: Trainer[Any]) -> None:
 def _zeros(network: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     noise, *labels = arguments
     return torch.zeros_like(noise), *labels
+
+
+def blind(trainer: Trainer[Any]) -> None:
+    """The generator from ink to shaded faces sees nothing of its input."""
+    for network in _copies(trainer, "b_to_a"):
+        network.register_forward_pre_hook(lambda _, arguments: (0 * arguments[0], *arguments[1:]))
+
+
+def uneven(trainer: Trainer[Any]) -> None:
+    """Every second row and column of the last layer that enlarges is doubled."""
+    for network in _copies(trainer, "a_to_b"):
+        network.stages["up1"].register_forward_hook(_doubled)
+
+
+def stuck(trainer: Trainer[Any]) -> None:
+    """The generator of drawings adds a twentieth of what it makes to its input."""
+    for network in _copies(trainer, "a_to_b"):
+        network.register_forward_hook(lambda _, given, made: 0.95 * given[0] + 0.05 * made)
+
+
+def smuggles(trainer: Trainer[Any]) -> None:
+    """Drawings carry their input in the last bits of each pixel, and the way back reads it."""
+    for network in _copies(trainer, "a_to_b"):
+        network.register_forward_hook(_hidden)
+    for network in _copies(trainer, "b_to_a"):
+        network.register_forward_hook(_read)
+
+
+def _hidden(network: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
+    coarse = made + ((made * LEVELS).floor() / LEVELS - made).detach()
+    return coarse + (0.1 + 0.4 * (given[0] + 1)) / LEVELS
+
+
+def _read(network: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
+    rest = given[0] * LEVELS - (given[0] * LEVELS).floor().detach()
+    return 0.2 * made + 0.8 * ((rest - 0.1) / 0.4 - 1)
+
+
+def _doubled(network: nn.Module, arguments: tuple[Tensor, ...], made: Tensor) -> Tensor:
+    pattern = torch.ones_like(made)
+    pattern[..., ::2, ::2] = 3
+    return made * pattern
+
+
+def _copies(trainer: Trainer[Any], name: str) -> list[Any]:
+    """A network and its average."""
+    averages = trainer.ema.networks if trainer.ema else {}
+    return [trainer.bare_networks[name], averages[name]]
+
+
+def negative(trainer: Trainer[Any]) -> None:
+    """The drawings are negatives, white on black, which nothing but their light tells apart."""
+    assert trainer.loader is not None
+    steps = trainer.loader.steps
+
+    def inverted(*arguments: int, **share: int) -> Generator[list[Batch], None, None]:
+        for batches in steps(*arguments, **share):
+            yield [{**batch, "image_b": -batch["image_b"]} for batch in batches]
+
+    trainer.loader.steps = inverted  # type: ignore[method-assign]
+    trainer.examples["image_b"] = -trainer.examples["image_b"]
 
 
 def dead_average(trainer: Trainer[Any]) -> None:
@@ -86,28 +171,43 @@ CASES = {
         ("adversarial.critic_steps=10", "adversarial.objective=minimax"),
         expected="vanishing-gradients",
     ),
+    "translator-sound": Case(translator=True),
+    "stuck": Case(sabotage=stuck, expected="copied-input", translator=True),
+    "smuggles": Case(
+        ("model.identity_weight=0",),
+        sabotage=smuggles,
+        expected="hidden-detail",
+        translator=True,
+    ),
+    "blind": Case(sabotage=blind, expected="dead-direction", translator=True),
+    "negative": Case(
+        ("model.identity_weight=0",),
+        sabotage=negative,
+        expected="inverted-colours",
+        translator=True,
+    ),
+    "uneven": Case(sabotage=uneven, expected="checkerboard", translator=True),
 }
 
 
 def run(case: Case, folder: Path, steps: int, width: int) -> str:
     """Train one case into a folder; returns "" or the error that ended it."""
-    config = load_config(
-        CONFIG,
-        [
-            f"trainer.steps={steps}",
-            f"trainer.preview_every={max(1, steps // 10)}",
-            "trainer.log_every=50",
-            f"trainer.save_every={steps // 50 * 50 or 50}",
-            f"model.width={width}",
-            *case.settings,
-        ],
-    )
+    length = [
+        f"trainer.steps={steps}",
+        f"trainer.preview_every={max(1, steps // 10)}",
+        "trainer.log_every=50",
+        f"trainer.save_every={steps // 50 * 50 or 50}",
+    ]
+    own = [] if case.translator else [f"model.width={width}"]
+    base = TRANSLATOR if case.translator else CONFIG
+    config = load_config(base, [*length, *own, *case.settings])
     source = open_data(config.data, "train")
     digits = load_digits()
     trainer = load(config.family).trainer(
         config,
         DataInfo.of(source),
         folder,
+        examples=lambda: open_data(config.data, "test"),
         classify=lambda pixels: digits.classify(digits.of(pixels)),
     )
     seed, device = config.trainer.seed, trainer.device

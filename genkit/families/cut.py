@@ -20,7 +20,7 @@ Legend: A B the two kinds, B batch, C channels, H W size in px, P patches, F fea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from genkit import pipelines
-from genkit.config import Fraction, Positive
+from genkit.config import Positive
 from genkit.family import Family
 from genkit.losses.contrast import drawn_places, patch_contrast, patches_at
 from genkit.nn.critics import Verdict
@@ -36,7 +36,6 @@ from genkit.nn.network import Network
 from genkit.nn.translators import OUTPUT
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
-from genkit.training.adversarial import AdversarialOptimConfig
 from genkit.training.adversary import Adversary
 from genkit.training.config import RunConfig
 from genkit.training.fakes import Fakes
@@ -47,6 +46,7 @@ from genkit.training.translators import (
     LeastSquares,
     PatchCritics,
     Resnet,
+    TranslatorOptim,
     norm_problem,
     refuse_one_kind,
     sides_problem,
@@ -86,26 +86,12 @@ class ModelConfig(Resnet, PatchCritics):
         return self
 
 
-class Optim(AdversarialOptimConfig):
-    """Adam for all networks; the rate falls to 0 over the second half of the run."""
-
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "linear"  # of lr
-    constant: Fraction = 0.0  # share of trainer.steps at full rate; 0.5 unless given
-
-    @model_validator(mode="after")
-    def _falls_over_the_second_half(self) -> Optim:
-        said = self.was_given("constant") or self.constant_steps or self.schedule == "constant"
-        if not said:
-            self.settle(constant=0.5)
-        return self
-
-
 class Config(RunConfig):
     """A run of CUT."""
 
     model: ModelConfig = ModelConfig()
     adversary: LeastSquares = LeastSquares()
-    optim: Optim = Optim()
+    optim: TranslatorOptim = TranslatorOptim()
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:

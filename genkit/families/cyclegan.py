@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,14 +24,13 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from genkit import pipelines
-from genkit.config import ByKind, Fraction, NonNegative
+from genkit.config import ByKind, NonNegative
 from genkit.family import Family
 from genkit.nn.critics import Verdict
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
 from genkit.rows.columns import Image
 from genkit.training import translation_monitor
-from genkit.training.adversarial import AdversarialOptimConfig
 from genkit.training.adversary import Adversary
 from genkit.training.config import RunConfig
 from genkit.training.pool import Pool
@@ -41,6 +40,7 @@ from genkit.training.translators import (
     LeastSquares,
     PatchCritics,
     Resnet,
+    TranslatorOptim,
     UNet,
     norm_problem,
     refuse_one_kind,
@@ -80,26 +80,12 @@ class UNetModel(UNet, Cycle):
     """Generators that join each level to its mirror image: Isola et al. 2017."""
 
 
-class Optim(AdversarialOptimConfig):
-    """Adam for all networks; the rate falls to 0 over the second half of the run."""
-
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "linear"  # of lr
-    constant: Fraction = 0.0  # share of trainer.steps at full rate; 0.5 unless given
-
-    @model_validator(mode="after")
-    def _falls_over_the_second_half(self) -> Optim:
-        said = self.was_given("constant") or self.constant_steps or self.schedule == "constant"
-        if not said:
-            self.settle(constant=0.5)
-        return self
-
-
 class Config(RunConfig):
     """A CycleGAN run."""
 
     model: Annotated[ResnetModel | UNetModel, ByKind("resnet")] = ResnetModel()
     adversary: LeastSquares = LeastSquares()
-    optim: Optim = Optim()
+    optim: TranslatorOptim = TranslatorOptim()
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:

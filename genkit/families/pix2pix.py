@@ -33,7 +33,6 @@ from genkit.nn.critics import Verdict
 from genkit.nn.translation_layers import Norm, Upsampling
 from genkit.nn.translators import Translator, UNetTranslator
 from genkit.rows.batch import Batch
-from genkit.training.adversarial import AdversarialOptimConfig
 from genkit.training.adversary import Adversary, AdversaryConfig
 from genkit.training.config import RunConfig
 from genkit.training.fakes import Fakes
@@ -42,6 +41,7 @@ from genkit.training.trainer import Metrics, Trainer
 from genkit.training.translation_monitor import numbers
 from genkit.training.translators import (
     PatchCritics,
+    TranslatorOptim,
     UNet,
     norm_problem,
     sides_problem,
@@ -72,7 +72,7 @@ class Config(RunConfig):
 
     model: ModelConfig = ModelConfig()
     adversary: AdversaryConfig = AdversaryConfig()
-    optim: AdversarialOptimConfig = AdversarialOptimConfig()
+    optim: TranslatorOptim = TranslatorOptim()
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:

@@ -254,14 +254,17 @@ class Adversary:
 
         Accuracy: share of pairs in which the real image has the larger logit, 0.5 for a critic that
         is guessing, whatever the objective's zero is. Margin: mean difference of the logits, in
-        units of their spread within each kind. Of logits by patches an image's is their mean.
+        units of their spread within each kind. Of logits by patches an image's is their mean; of
+        a single image the spread is that of its patches.
 
         Args:
             real: Logits (B, ...) of real images.
             fake: Logits (B, ...) of generated ones.
         """
-        real, fake = (logits.reshape(len(logits), -1).mean(1) for logits in (real, fake))
+        patches = [logits.reshape(len(logits), -1) for logits in (real, fake)]
+        real, fake = (logits.mean(1) for logits in patches)
         above = (real[:, None] > fake[None]).float() + 0.5 * (real[:, None] == fake[None]).float()
-        spread = (real.var(unbiased=False) + fake.var(unbiased=False)).div(2).sqrt()
+        apart = patches if len(real) == 1 else [real, fake]
+        spread = torch.stack([each.var(unbiased=False) for each in apart]).mean().sqrt()
         margin = (real.mean() - fake.mean()) / (spread + 1e-6)
         self._seen.append(torch.stack([above.mean(), margin]))

@@ -132,6 +132,8 @@ def overwhelming_critic(history: History) -> Iterator[Finding]:
     """A critic so far ahead that its slope says little about where to go."""
     if history.last("overfit/nearness", 1, after=0):
         return  # of one batch a critic knows every image, and should
+    if translation_rules.ways(history):
+        return  # what binds pictures to their inputs has a slope, however sure critics are
     for critic in history.critics:
         accuracy = history.last(f"{critic}/accuracy", LOOKS)
         margin = history.last(f"{critic}/margin", LOOKS)

@@ -19,7 +19,7 @@ PATTERN = 3.0  # amplitude of a pattern at the stride, of that in real pictures
 
 def copied_input(history: History) -> Iterator[Finding]:
     """A generator that gives back what it was given."""
-    for way in _ways(history):
+    for way in ways(history):
         change, nearer = (_last(history, way, name) for name in ("change", "approach"))
         if change and nearer and max(change) < UNCHANGED and max(nearer) < NO_NEARER:
             yield Finding(
@@ -34,7 +34,7 @@ def copied_input(history: History) -> Iterator[Finding]:
 
 def hidden_detail(history: History) -> Iterator[Finding]:
     """A cycle that closes only because of detail that nobody sees."""
-    for way in _ways(history):
+    for way in ways(history):
         grows, cycle = (_last(history, way, name) for name in ("hidden", "cycle"))
         worse = _last(history, way, "cycle-jpeg")
         if not (grows and cycle and worse and min(grows) > AMPLIFIED):
@@ -53,7 +53,7 @@ def hidden_detail(history: History) -> Iterator[Finding]:
 
 def dead_direction(history: History) -> Iterator[Finding]:
     """A generator whose pictures are all alike."""
-    for way in _ways(history):
+    for way in ways(history):
         variety = _last(history, way, "variety")
         if variety and max(variety) < ALIKE:
             yield Finding(
@@ -67,7 +67,7 @@ def dead_direction(history: History) -> Iterator[Finding]:
 
 def inverted_colours(history: History) -> Iterator[Finding]:
     """Light where the input is dark, though that is not what is wanted."""
-    for way in _ways(history):
+    for way in ways(history):
         found, wanted = (_last(history, way, n) for n in ("luminance", "luminance-wanted"))
         if found and max(found) < min([0.0, *wanted]):
             yield Finding(
@@ -81,7 +81,7 @@ def inverted_colours(history: History) -> Iterator[Finding]:
 
 def checkerboard(history: History) -> Iterator[Finding]:
     """A pattern as wide as the stride of the layers that enlarge."""
-    for way in _ways(history):
+    for way in ways(history):
         pattern = _last(history, way, "checkerboard")
         if pattern and min(pattern) > PATTERN:
             yield Finding(
@@ -102,7 +102,7 @@ RULES: tuple[Callable[[History], Iterator[Finding]], ...] = (
 )
 
 
-def _ways(history: History) -> list[str]:
+def ways(history: History) -> list[str]:
     """The ways that a run translates."""
     return [name.removesuffix("/change") for name in history.names if name.endswith("/change")]
 

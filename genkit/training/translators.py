@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from genkit.config import Fraction, NonNegative, Positive, Section
@@ -23,6 +23,7 @@ from genkit.nn.translators import (
 )
 from genkit.rows.base import Rows
 from genkit.rows.combine import UnpairedRows
+from genkit.training.adversarial import AdversarialOptimConfig
 from genkit.training.adversary import AdversaryConfig
 
 _DEEPEST = 8  # levels of the U-Net of the paper, for 256 px
@@ -117,6 +118,20 @@ class PatchCritics(Section):
     def make_critic(self, channels: int) -> PatchCritic:
         """The network for pictures of so many channels, with first weights."""
         return PatchCritic(channels, self.critic_width, self.critic_layers, self.critic_norm)
+
+
+class TranslatorOptim(AdversarialOptimConfig):
+    """Adam for all networks; the rate falls to 0 over the second half of the run."""
+
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "linear"  # of lr
+    constant: Fraction = 0.0  # share of trainer.steps at full rate; 0.5 unless given
+
+    @model_validator(mode="after")
+    def _falls_over_the_second_half(self) -> Self:
+        said = self.was_given("constant") or self.constant_steps or self.schedule == "constant"
+        if not said:
+            self.settle(constant=0.5)
+        return self
 
 
 class LeastSquares(AdversaryConfig):

@@ -259,9 +259,10 @@ def few_rows(path: Path, root: Path) -> list[str]:
 
 
 def narrow(path: Path) -> list[str]:
-    """Settings by which a recipe for large pictures is as narrow as the tiny run."""
-    model = load(path.parent.name).tiny.get("model", {})
-    large = max(load_config(path).data.size) >= 128
+    """Settings by which a translator of large pictures is as narrow as in the tiny run."""
+    family = load(path.parent.name)
+    model = family.tiny.get("model", {})
+    large = family.task == "translation" and max(load_config(path).data.size) >= 64
     return [f"model.{key}={model[key]}" for key in model if large and key.endswith("width")]
 
 

@@ -70,3 +70,11 @@ def test_each_sentence_names_the_way_what_was_seen_and_what_to_change(name):
     assert next(iter(ILL[name])).partition("/")[0] in finding.text
     assert any(character.isdigit() for character in finding.text)
     assert "model." in finding.text
+
+
+def test_critics_of_patches_that_are_always_right_are_no_finding_of_a_translator():
+    sure = {"critic_a/accuracy": 1.0, "critic_a/margin": 14.0}
+    steps = range(GRACE + 1, GRACE + 6)
+    alone = [{"step": step, **sure} for step in steps]
+    assert [f.name for f in diagnose(History(alone))] == ["overwhelming-critic"]
+    assert diagnose(History([{**row, **SOUND} for row in alone])) == []
