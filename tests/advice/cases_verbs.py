@@ -158,6 +158,8 @@ OTHERS = [
     Case("--json lists them all", "data check broken", "--json", before=_many_broken, again=2),
     Case("settings need a kind of data", "data preview pictures data.image_size=32 --out {new}.png",
          r"genkit data preview folder \S+ [\w.=]+", then="--out {other}.png"),
+    Case("is another part; name one of both", "data preview glyphs:test data.test_count=5 "
+         "--split train --out {new}.png", leaves="--split", says="--split train"),
     Case("report: give one of", "report {dcgan} --markdown --latex", leaves="--latex"),
     Case("report: give one of", "report {dcgan} --markdown --out {new}.html", leaves="--markdown"),
     Case("report: --precision says how", "report {dcgan} --precision 2", "--markdown"),
