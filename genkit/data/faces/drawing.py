@@ -94,6 +94,6 @@ def _drawn(faces: Faces, size: int, styles: Sequence[Style], masks: bool) -> Dra
 
 
 def _mask(drawn: Sequence[Image.Image], table: Sequence[int], size: int) -> NDArray[np.uint8]:
-    """(B, 1, S, S): where at least half a pixel shows one of some parts."""
+    """(B, 1, S, S): where more than half a pixel shows one of some parts."""
     shares = np.stack([covered(one, table, size) for one in drawn])[:, None]
-    return (shares >= 128).astype(np.uint8)
+    return (shares > 128).astype(np.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from genkit.data.faces import parameters as p
-from genkit.data.faces.exact import Floats
+from genkit.data.faces.exact import Floats, sin_cos
 from genkit.data.faces.head import Head, Path, Sphere, around
 from genkit.data.faces.parameters import Bools
 from genkit.data.faces.shapes import Part, Polygon, joined, line, there_and_back
@@ -20,6 +20,7 @@ _OVER = 73  # points of an edge over it
 
 # Where hair ends, longitude to latitude: sideburns, above the ear, behind it, at the nape. What is
 # nearer the front depends on the style.
+_LONG_SIDES = ([50, 62, 72, 80, 180], [-26, 0, 34, 64, 64])  # covers the ears
 _SIDES = ([50, 60, 66, 74, 80, 98, 106, 180], [-26, -12, 6, 8, -8, 4, 34, 34])
 
 
@@ -122,8 +123,10 @@ def beside_face(head: Head) -> Iterator[Polygon]:
     thick = 0.24 * np.sqrt(np.maximum(0, 1 - t * t * t * t * t * t)) * (0.4 + 0.6 * t)
     outer = a * (0.93 + 0.26 * t * (1.2 - t) + wave + curl)
     inner = outer - a * (0.08 + thick)
-    depth = np.broadcast_to(c * 0.16, outer.shape)
+    turn, _ = sin_cos(head.faces.pose.yaw[:, None])
     for side in (-1, 1):
+        # On the far side it hangs at the edge of the head, not over the eye.
+        depth = np.broadcast_to(c * (0.16 + 0.35 * np.maximum(0, side * turn)), outer.shape)
         place = (side * there_and_back(outer, inner), there_and_back(y, y))
         path = head.seen(*place, there_and_back(depth, depth))
         yield Polygon(Part.HAIR, path, is_long(head))
@@ -146,7 +149,7 @@ def _hairline(head: Head) -> Floats:
         ],
         -34.0 + 9 * slant,
     )
-    sides = np.interp(at, *_SIDES)
+    sides = np.where(is_long(head)[:, None], np.interp(at, *_LONG_SIDES), np.interp(at, *_SIDES))
     share = np.minimum(1, np.maximum(0, (at - 38) / 14))
     return front * (1 - share) + sides * share
 

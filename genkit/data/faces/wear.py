@@ -124,9 +124,9 @@ def _brim(head: Head) -> Path:
     yaw = head.faces.pose.yaw[:, None]
     turn = around(-yaw, 0 * yaw)  # its ends are where they are seen
     right, near = x * turn[2] + z * turn[0], z * turn[2] - x * turn[0]
-    place = (1.5 * a * right, b * (-0.4 + 0.12 * near), 1.4 * c * near)
+    place = (1.5 * a * right, b * (-0.44 + 0.1 * near), 1.4 * c * near)
     path = head.seen(*place)
-    tilt = head.seen(0 * a, 0.12 * b, 1.4 * c)[..., 1] - head.middle[1]
+    tilt = head.seen(0 * a, 0.1 * b, 1.4 * c)[..., 1] - head.middle[1]
     thick = 0.03 * np.sign(z) * np.where(tilt < 0, -1, 1)
     path[..., 1] += thick
     return path

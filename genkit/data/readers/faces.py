@@ -30,7 +30,7 @@ from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.columns import Class, Column, Flags, Image, Mask, Points, Raw
 from genkit.rows.combine import renamed, unpaired, zipped
 
-VERSION = 2  # raise it when a change here changes a pixel: cached sets are then drawn anew
+VERSION = 3  # raise it when a change here changes a pixel: cached sets are then drawn anew
 NAME_OF_B = "b"  # the part of a second style is another one, so that no face is in both
 
 StyleName = Literal["soft", "ink", "poster"]
