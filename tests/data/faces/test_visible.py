@@ -63,13 +63,14 @@ def test_a_person_in_another_pose_keeps_what_belongs_to_the_person():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200)
 def test_a_small_classifier_reads_every_attribute_at_32_px():
     data = FacesData(image_size=32, train_count=12_000, test_count=2_000)
     train, test = open_data(data), open_data(data, "test")
     torch.manual_seed(0)
     network = small_classifier()
     optimizer = torch.optim.Adam(network.parameters(), 2e-3)
-    steps, size = 1_500, 64
+    steps, size = 1_200, 64
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
         chosen = torch.randint(len(train), (size,))
