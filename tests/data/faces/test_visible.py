@@ -9,6 +9,7 @@ from torch import nn
 from genkit.data import open_data
 from genkit.data.faces import attributes, drawing, parameters
 from genkit.data.readers.faces import FacesData
+from genkit.nn.pretrained import faces as judge
 
 FACES = parameters.drawn(0, "test", range(500))
 ROWS = attributes.rows(FACES)
@@ -60,6 +61,16 @@ def test_a_person_in_another_pose_keeps_what_belongs_to_the_person():
             assert np.array_equal(rows[:, i], ROWS[:, i]), name
     smiling = attributes.NAMES.index("Smiling")
     assert np.array_equal(rows[:, smiling], other.expression.smiling)
+
+
+def test_the_judge_that_ships_reads_every_attribute_of_faces_as_they_are_drawn_now():
+    faces = parameters.drawn(0, "test", range(300))
+    pictures = torch.from_numpy(drawing.draw(faces, 32).pictures["soft"])
+    with torch.no_grad():
+        guessed = judge.load()(pictures.float() / 127.5 - 1) > 0
+    right = (guessed.numpy() == attributes.rows(faces)).mean(0)
+    assert judge.NAMES == attributes.NAMES
+    assert right.min() >= 0.98, dict(zip(judge.NAMES, right, strict=True))
 
 
 @pytest.mark.slow
