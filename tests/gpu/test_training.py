@@ -15,7 +15,7 @@ from families_at_hand import assert_same_state, state, tiny, trainer
 from genkit.training.ema import EMA
 
 ROOT = Path(__file__).parent.parent.parent
-CASES = ("dcgan", "cgan projection", "ddpm", "ddpm conditional dit")
+CASES = ("dcgan", "cgan projection", "cyclegan", "ddpm", "ddpm conditional dit")
 
 
 def losses(run: Any) -> list[float]:
