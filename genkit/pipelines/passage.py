@@ -32,6 +32,7 @@ SMALLEST = 64  # px: the side of a tile, at least
 _PROBE = 128  # px: side of the picture that shows how far a network looks and what memory it takes
 _SHARE = 0.6  # of the free memory, which is used
 _WORK = 2.0  # times the maps held at once; convolutions took 1.2 to 1.4 times as much in all
+_SEEN = 4.0  # levels by which tiles may differ before anybody would see it
 _UNKNOWN = 1 << 24  # pixels that are tried whole where nobody says how much memory there is
 
 
@@ -61,6 +62,7 @@ class Way:
         yield (
             f"{self.tiles} tiles of up to {self.cut.side} px, {self.cut.halo} px of them to look "
             f"at; where they meet they differ by {self.seam:.2g} of 255 at most"
+            f"{', which may be seen' if self.seam > _SEEN else ''}"
         )
         if self.measured_at is not None and self.measured_at != size:
             height, width = self.measured_at

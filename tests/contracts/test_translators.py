@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,11 @@ def trained(request, tmp_path):
     return run, save_export(run.pipeline(), tmp_path / "export", provenance=facts, config_yaml="")
 
 
-def translated(export: Path, folder: Path, direction: str, out: Path) -> dict[str, np.ndarray]:
+def translated(
+    export: Path, folder: Path, direction: str, out: Path, *options: str
+) -> dict[str, np.ndarray]:
     words = ["translate", str(export), str(folder), "--direction", direction, "--out", str(out)]
-    done = CliRunner().invoke(app, words)
+    done = CliRunner().invoke(app, [*words, *options])
     assert done.exit_code == 0, done.output
     made = {}
     for path in out.glob("*.png"):
@@ -75,6 +78,22 @@ def test_a_picture_of_any_size_comes_out_at_its_size(trained, tmp_path):
     if column.size is None:
         made = translated(export, folder, "a2b", tmp_path / "out")
         assert made["0"].shape[:2] == (37, 53)
+
+
+def test_tiles_equal_the_whole(trained, tmp_path):
+    _, export = trained
+    if load_pipeline(export).takes[0].popitem()[1].size is not None:
+        pytest.skip("takes pictures of one size")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    drawn = np.random.default_rng(0).integers(0, 256, (40, 700, 3), dtype=np.uint8)
+    Pillow.fromarray(drawn).save(folder / "0.png")
+    whole = translated(export, folder, "a2b", tmp_path / "whole")["0"].astype(int)
+    tiled = translated(export, folder, "a2b", tmp_path / "tiled", "--tile", "448")["0"]
+    (record,) = (json.loads(p.read_text()) for p in (tmp_path / "tiled").glob("*.json"))
+    assert record["tiles"]["reach"] < record["tiles"]["halo"]
+    assert record["tiles"]["tiles"] > 1
+    assert np.abs(whole - tiled).max() <= 1
 
 
 @pytest.mark.parametrize("name", OURS)
