@@ -41,6 +41,7 @@ def cifar10(root: Path) -> None:
 def folder(root: Path, channels: int | None = None) -> None:
     """Plain pictures of several sizes, as anyone may have: coloured, or grey without channels."""
     shape = () if channels is None else (channels,)
+    root.mkdir(parents=True, exist_ok=True)
     for i in range(24):
         Image.fromarray(pixels(40, 30 + i, *shape).numpy()).save(root / f"{i:02}.png")
 

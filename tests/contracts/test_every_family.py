@@ -250,9 +250,13 @@ def few_rows(path: Path, root: Path) -> list[str]:
     tree = read_tree(path)["data"]
     kind = tree["kind"]
     if kind in sets_at_hand.FILES:
-        sets_at_hand.FILES[kind](root)
         if kind == "folder" and "attributes" in tree:
-            sets_at_hand.attributes(root, tree["attributes"])
+            root = root / "set"  # beside the run
+            for part in (root / "train", root / "test"):
+                sets_at_hand.FILES[kind](part)
+                sets_at_hand.attributes(part, tree["attributes"])
+        else:
+            sets_at_hand.FILES[kind](root)
         return [f"data.root={root}"]
     drawn = "train_count" in type(load_config(path).data).model_fields
     return ["data.train_count=64", "data.test_count=32"] if drawn else []
