@@ -1,6 +1,8 @@
 """Drawn faces as a data set: parts, columns, cache, and what evaluators alone may see."""
 
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -176,6 +178,21 @@ def test_the_second_time_faces_come_from_the_cache(monkeypatch):
     second = open_data(data)
     assert torch.equal(first.values["image"], second.values["image"])
     assert first.fingerprint == second.fingerprint
+
+
+def test_of_several_that_open_a_set_at_once_one_draws_it(monkeypatch):
+    data, drawn, draw = FacesData(**{**SMALL, "train_count": 5}), [], drawing.draw
+
+    def slowly(*arguments, **options):
+        drawn.append(1)
+        time.sleep(0.3)
+        return draw(*arguments, **options)
+
+    monkeypatch.setattr(drawing, "draw", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        sets = [*pool.map(lambda _: data.open("train"), range(3))]
+    assert len(drawn) == 1
+    assert len({rows.fingerprint for rows in sets}) == 1
 
 
 def test_a_cached_set_that_was_cut_short_is_drawn_again():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from genkit.data.faces import drawing, parameters
 from genkit.data.faces.exact import sin_cos
@@ -54,6 +55,20 @@ def test_a_face_is_the_same_among_others_and_alone():
     assert np.array_equal(alone.landmarks[0], together.landmarks[7])
     for name, mask in alone.masks.items():
         assert np.array_equal(mask[0], together.masks[name][7])
+
+
+@pytest.mark.parametrize("size", [32, 45, 64, 100, 128])
+def test_faces_of_any_size_are_the_same_faces(size):
+    faces = parameters.drawn(0, "test", range(6))
+    drawn, large = (drawing.draw(faces, px) for px in (size, 128))
+    assert drawn.pictures["soft"].shape == (6, 3, size, size)
+    assert np.abs(drawn.landmarks / size - large.landmarks / 128).max() < 1e-3
+    for small, whole in zip(drawn.pictures["soft"], large.pictures["soft"], strict=True):
+        picture = Image.fromarray(whole.transpose(1, 2, 0)).resize(
+            (size, size), Image.Resampling.BOX
+        )
+        apart = np.abs(np.asarray(picture, np.float64).transpose(2, 0, 1) - small)
+        assert apart.mean() < 4
 
 
 def test_these_faces_are_those_that_were_drawn_when_the_version_was_set():
