@@ -183,8 +183,11 @@ class Learnt:
             self.memory.clear()
             self.memory.update(memory)
 
-    def take_weights(self, pipeline: Any) -> None:
+    def take_weights(self, pipeline: Any) -> list[str]:
         """Start networks and averages from a pipeline's components of the same names.
+
+        Returns:
+            The names of the networks that it does not hold, which begin with first weights.
 
         Raises:
             CheckpointError: There are none, or their shapes differ.
@@ -205,6 +208,7 @@ class Learnt:
                 ) from None
             if self.ema is not None and name in self.ema.networks:
                 self.ema.networks[name].load_state_dict(weights)
+        return [name for name in self.living if name not in found]
 
 
 def _hash(tensors: Mapping[str, Tensor]) -> str:

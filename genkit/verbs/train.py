@@ -174,7 +174,7 @@ def _train(
         trainer.loader = Loader(trainer.rows(rows), config.data, seed, device=device)
         if start is not None:
             refusals.other_attributes(start, info)
-            trainer.learnt.take_weights(start)
+            _say_new(init, trainer.learnt.take_weights(start))
         _resume(trainer, run_dir, asked=resume)
         record = _start_record(trainer, info)
         finished = trainer.fit()
@@ -189,6 +189,13 @@ def _train(
     if not finished:
         raise Unfinished(left)
     return run_dir
+
+
+def _say_new(init: str | None, names: Sequence[str]) -> None:
+    """Say which networks an export does not hold, such as critics: they begin anew."""
+    if names:
+        what = ", ".join(names)
+        log.info("%s holds no %s, which begin with first weights", shown(init), what)
 
 
 def _pipeline_of(init: str) -> Any:

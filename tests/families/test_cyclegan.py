@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from genkit.images import to_uint8
 from genkit.launch import run_together
 from genkit.training import checkpoints
 from genkit.verbs.export import export
+from genkit.verbs.train import train
 
 
 def run(folder: Path, **changes):
@@ -272,3 +274,11 @@ def test_the_card_of_an_export_shows_pictures_before_and_after(tmp_path):
     newest = tmp_path / "previews" / "step-0000004-ink-to-soft-and-back.png"
     assert shown == newest.read_bytes()
     assert "soft ↔ ink" in (tmp_path / "export" / "README.md").read_text()
+
+
+def test_a_run_that_starts_from_an_export_says_that_its_critics_begin_anew(tmp_path, caplog):
+    first = train(tiny("cyclegan", trainer__steps=2, trainer__precision="fp32"), out=tmp_path / "a")
+    config = tiny("cyclegan", trainer__steps=2, trainer__precision="fp32", trainer__seed=1)
+    with caplog.at_level(logging.INFO, "genkit"):
+        train(config, out=tmp_path / "b", init=str(first))
+    assert f"{first} holds no critic_a, critic_b, which begin with first weights" in caplog.text
