@@ -83,7 +83,8 @@ def compare(
         row = [name, *numbers, "–" if found.low is None else " – ".join(ends),
                better]  # fmt: skip
         table.add_row(*map(Text, row))
-    alone = [name for name in (*metrics[0], *metrics[1]) if name not in shared]
+    both = metrics[0].keys() & metrics[1].keys()
+    alone = [name for name in (*metrics[0], *metrics[1]) if name not in both]
     if alone and not metric:
         refused.append(f"measured in one of them only: {', '.join(alone)}")
     if as_json:
@@ -138,4 +139,5 @@ def _shared(metrics: list[dict[str, Metric]], names: list[str], only: Sequence[s
             raise EvaluationError(
                 f"{name} was not measured in both; measured in both: {', '.join(shared)}"
             )
-    return list(only) or shared
+    whole = [name for name in shared if metrics[0][name].part is None]
+    return list(only) or whole or shared

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genkit.report.by_part import ByPart
 
 _LONGEST = 2000  # letters of a note that are printed
+_COLUMNS = 4  # of a table by part, so that it fits a terminal
 
 Samples = Annotated[
     Path,
@@ -252,7 +253,8 @@ def _show(found: Evaluation, *, as_json: bool) -> None:
     console = Console(markup=False, emoji=False)  # folder:cat:test is a name
     console.print(_table(found))
     if (by := by_part(found.metrics)) is not None:
-        console.print(_table_of_parts(by))
+        for few in by.of_columns(_COLUMNS):
+            console.print(_table_of_parts(few))
     for line in (*found.warnings, *found.notes):
         typer.echo(shown(line, _LONGEST))
 
@@ -274,7 +276,7 @@ def _table(found: Evaluation) -> Table:
     values = of_all(found.metrics)
     copied = any(value.copying is not None for value in values)
     table = Table(title=sizes, title_justify="left")
-    table.add_column("metric")
+    table.add_column("metric", overflow="fold")
     for name in ("value", "95 % interval", "floor", *(("copying",) if copied else ())):
         table.add_column(name, justify="right")
     table.add_column("better")
@@ -296,9 +298,9 @@ def _table_of_parts(by: ByPart[Value]) -> Table:
 
     title = "in brackets: giving the input back unchanged; a report has the intervals too"
     table = Table(title=title, title_justify="left")
-    table.add_column("of")
+    table.add_column("of", overflow="fold")
     for name in by.columns:
-        table.add_column(name, justify="right")
+        table.add_column(name.replace("-", "-\n", 1), justify="right", overflow="fold")
     for part, values in by.rows:
         cells = ["–" if value is None else number(value.value) for value in values]
         for i, value in enumerate(values):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from genkit.report.samples import is_begun
 from genkit.report.subjects import quoted
 
 _WITH_TEST_PART = ("glyphs", "stacked", "mnist", "cifar10")  # kinds of data that bring one
+_CHANGING = ("EditingPipeline", "TranslationPipeline")  # pipelines that need pictures
 _STEP = re.compile(r"step-(\d+)$")
 _CARD = re.compile(r"^\| Optimizer steps \| (\d+) \|$", re.MULTILINE)
 
@@ -21,7 +23,18 @@ def advice(record: Record) -> list[Advice]:
     """What lacks of a run; of an evaluation alone nothing."""
     if not record.is_run:
         return []
-    return [*_progress(record), *_samples(record), *_evaluation(record)]
+    changing = changes_pictures(record)
+    samples = [] if changing else _samples(record)
+    return [*_progress(record), *samples, *_evaluation(record, changing=changing)]
+
+
+def changes_pictures(record: Record) -> bool:
+    """Whether its model changes pictures that it is given, so that it draws none by itself."""
+    try:
+        index = json.loads((record.path / "export" / "model_index.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(index, dict) and index.get("_class_name") in _CHANGING
 
 
 def exported(run: Path) -> int | None:
@@ -78,10 +91,14 @@ def _samples(record: Record) -> list[Advice]:
     return [("No samples yet; the first checkpoint of the training is what draws some.", [])]
 
 
-def _evaluation(record: Record) -> list[Advice]:
+def _evaluation(record: Record, *, changing: bool) -> list[Advice]:
     if any(note.startswith("evaluation.json") for note in record.notes):
         return []  # which says that the file is there, and would be overwritten
-    command = f"genkit evaluate {quoted(record.path)}{_reference(record)}{_train(record)}"
+    more = ("", "") if changing else (_reference(record), _train(record))
+    command = f"genkit evaluate {quoted(record.path)}{more[0]}{more[1]}"
+    if changing:
+        what = "No evaluation yet. Measure the model:"
+        return [(what, [command])] if record.evaluation is None else []
     has_samples = record.samples is not None and not is_begun(record.samples)
     if record.evaluation is None:
         return [("No evaluation yet. Measure the samples:", [command])] if has_samples else []

@@ -34,6 +34,14 @@ class ByPart(Generic[V]):
     columns: list[str]
     rows: list[tuple[str, list[V | None]]]
 
+    def of_columns(self, most: int) -> list[ByPart[V]]:
+        """The same as tables of at most so many columns."""
+        cuts = [slice(i, i + most) for i in range(0, len(self.columns), most)]
+        return [
+            ByPart(self.columns[cut], [(part, cells[cut]) for part, cells in self.rows])
+            for cut in cuts
+        ]
+
 
 def of_all(values: Sequence[V]) -> list[V]:
     """Those that are of all samples; where there are none, all values."""

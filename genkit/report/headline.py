@@ -27,6 +27,7 @@ _LEAD = (
     ("near-copy-rate",),
 )
 _NOT_DIGITS = "its classes are not the ten digits"  # of the remark of `metrics/accuracy.py`
+_FOUND = "inside the changed region"  # of the note of edits whose right answer is known
 _PLAIN = (
     *("by construction", "learnt by heart", "can't be told from real images"),
     "that have nothing in common",
@@ -62,9 +63,14 @@ def notes_of(found: Evaluation) -> list[Note]:
     for text in found.notes:
         texts.setdefault(text, []).extend(_meant(text, found.metrics))
     return [
-        Note(_letter(i) if names else "", text, names, not text.endswith(_PLAIN))
+        Note(_letter(i) if names else "", text, names, not _is_plain(text))
         for i, (text, names) in enumerate(texts.items())
     ]
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a note only says what is right, or what was found."""
+    return text.endswith(_PLAIN) or text.startswith(_FOUND)
 
 
 def _meant(text: str, metrics: Iterable[Metric]) -> list[str]:

@@ -3,19 +3,22 @@
 import numpy as np
 import pytest
 import torch
+from editing_at_hand import faces
 from families_at_hand import tiny
 
 import genkit
 from genkit.data import open_data
+from genkit.data.readers.faces import FacesData
 from genkit.data.readers.glyphs import GlyphsData
 from genkit.data.readers.stacked import StackedData
 from genkit.errors import WeightsError
 from genkit.evaluation import load_extractor, save_statistics
+from genkit.evaluation.sets import as_image
 from genkit.evaluation.statistics import load_statistics
-from genkit.evaluation.usual import extractor_for, load_for, warning
+from genkit.evaluation.usual import attributes_for, extractor_for, load_for, warning
 from genkit.nn.pretrained import inception
 from genkit.random import generator
-from genkit.rows.base import image_rows
+from genkit.rows.base import MemoryRows, image_rows
 from genkit.verbs.real_images import named_set
 
 
@@ -96,3 +99,15 @@ def test_training_and_frontier_choose_by_the_same_rule_and_old_configs_keep_thei
     with pytest.raises(WeightsError, match=r"nothing else: evaluation\.extractor=digits"):
         load_for("auto", noise(), "evaluation.extractor=digits")
     assert load_for("digits", noise(), "").name == "digits"
+
+
+def test_drawn_faces_are_seen_by_the_classifier_of_their_attributes():
+    rows = FacesData(image_size=32, train_count=8, test_count=64).open("test")
+    assert attributes_for(rows) == extractor_for(rows) == "faces"
+    held = rows.read(range(64), ("image", "attributes"))
+    columns = {name: rows.columns[name] for name in held}
+    wrong = MemoryRows("others", columns, {**held, "attributes": 1 - held["attributes"]})
+    assert attributes_for(wrong) is None
+    assert extractor_for(wrong) == "inception-v3"
+    assert attributes_for(as_image(rows, "image")) is None
+    assert attributes_for(faces()) is None  # squares, whose attributes have other names

@@ -1,6 +1,7 @@
 """Runs of translators, measured by the command line: parts of the data, pictures, the report."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from genkit.nn.translators import ResnetTranslator
 from genkit.pipelines import save_export
 from genkit.pipelines.translation import TranslationPipeline
 from genkit.report import write_report
+from genkit.report.advice import advice as advice_for
 from genkit.report.by_part import by_part, of_all
 from genkit.report.compare import compare
 from genkit.report.record import read_run
@@ -76,6 +78,16 @@ def test_a_run_is_measured_beside_its_counterparts_and_shown(run):
     assert "how far a translation is from its true counterpart" in page
 
 
+def test_a_report_of_a_model_that_needs_pictures_asks_for_no_samples(run, tmp_path):
+    other = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("*.json", "*.png"))
+    for name in ("provenance.json", "export/model_index.json"):
+        shutil.copy(run / name, other / name)
+    (advised,) = [advice for advice in advice_for(read_run(other)) if "evaluation" in advice[0]]
+    assert advised == ("No evaluation yet. Measure the model:", [f"genkit evaluate {other}"])
+    (other / "evaluation.json").write_text((run / "evaluation.json").read_text())
+    assert not any("samples" in what or "copies" in what for what, _ in advice_for(read_run(other)))
+
+
 def test_what_further_parts_there_are_is_asked_of_the_data(run):
     assert list(further_parts(run, ("truth", "counterfactual"))) == ["truth"]
     assert further_parts(run, ("counterfactual",)) == {}
@@ -117,6 +129,9 @@ def test_values_of_parts_become_a_table():
         ("X", ["a-X", "b-X", "c-X"]),
         ("Y-z", ["a-Y-z", "b-Y-z", None]),
     ]
+    cut = found.of_columns(2)
+    assert [each.columns for each in cut] == [["a", "b"], ["c"]]
+    assert [(part, len(cells)) for part, cells in cut[1].rows] == [("X", 1), ("Y-z", 1)]
     assert [value.name for value in of_all(values)] == ["a", "b"]
     assert by_part(values[:2]) is None
     assert by_part(values[2:]) is None  # they stand in the one table then
