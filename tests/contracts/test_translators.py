@@ -23,13 +23,14 @@ TRANSLATORS = [name for name in families() if load(name).task == "translation"]
 OURS = [name for name in TRANSLATORS if load(name).config.__module__.startswith("genkit.")]
 
 
-@pytest.fixture(params=TRANSLATORS)
-def trained(request, tmp_path):
+@pytest.fixture(params=TRANSLATORS, scope="module")
+def trained(request, tmp_path_factory):
     """A trainer after its steps, and an export of its pipeline."""
-    run = trainer(tiny(request.param), tmp_path / "run")
+    folder = tmp_path_factory.mktemp(request.param)
+    run = trainer(tiny(request.param), folder / "run")
     run.fit()
     facts = {"family": request.param}
-    return run, save_export(run.pipeline(), tmp_path / "export", provenance=facts, config_yaml="")
+    return run, save_export(run.pipeline(), folder / "export", provenance=facts, config_yaml="")
 
 
 def translated(

@@ -110,6 +110,8 @@ def test_the_way_back_goes_through_the_other_network_and_names_say_so(run, model
     pipeline, given = load_pipeline(model), pixels(tmp_path / "photo.png")
     for name, network in (("horse2zebra", pipeline.a_to_b), ("zebra2horse", pipeline.b_to_a)):
         assert np.array_equal(pixels(tmp_path / f"out/photo-{name}.png"), through(network, given))
+    record = json.loads((tmp_path / "out/photo-zebra2horse.json").read_text())
+    assert (record["from"], record["to"]) == ("zebra", "horse")
 
 
 def test_a_direction_goes_by_the_names_of_its_kinds_too(run, model, tmp_path):
