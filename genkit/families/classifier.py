@@ -5,6 +5,9 @@ others: its export is an extractor, `genkit evaluate SAMPLES --extractor RUN`. T
 by which AttGAN and STGAN are measured (Liu et al. 2019, arXiv:1904.09709, section 4.2; see
 `genkit/nn/classifiers.py`), at any size.
 
+Generated pictures are softer and grainier than real ones. With `model.degraded` a share of those it
+learns from is so too, so that it looks at what is there and not at how sharp it is.
+
 Deviations: targets are smoothed, so that features of sure pictures don't grow without end; weight
 decay is decoupled (Loshchilov & Hutter 2019, arXiv:1711.05101) where theirs is an L2 loss; exports
 hold the averaged weights.
@@ -35,6 +38,10 @@ from genkit.training.optimizers import adam
 from genkit.training.previews import Sheet
 from genkit.training.trainer import Metrics, Trainer
 
+Share = Annotated[float, Field(ge=0, le=1)]
+BLUR = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # binomial, deviation 1 px: the most
+GRAIN = 0.15  # deviation of the noise of the noisiest pictures
+
 
 class ModelConfig(Section):
     """What is answered, and the network that does."""
@@ -44,6 +51,7 @@ class ModelConfig(Section):
     levels: Positive | None = None  # how often they are, until 4 px are left unless given
     units: Positive = 128  # of the hidden layer: the features of an extractor
     dropout: Fraction = 0.0  # share of the hidden units that are left out in training
+    degraded: Share = 0.0  # of pictures that are blurred in training, and of those that are noisy
     smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.05  # share of a target that is spread
 
 
@@ -113,7 +121,7 @@ class ClassifierTrainer(Trainer[Config]):
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross entropy of the classes, or the mean of that of each attribute."""
-        logits = self.networks["classifier"](batch["image"]).float()
+        logits = self.networks["classifier"](self.seen(batch)).float()
         target, smoothing = batch[self.config.model.answers], self.config.model.smoothing
         if self.config.model.answers == "attributes":
             self.right.append(((logits > 0) == (target > 0.5)).float().mean().detach())
@@ -121,6 +129,15 @@ class ClassifierTrainer(Trainer[Config]):
             return F.binary_cross_entropy_with_logits(logits, smooth)
         self.right.append((logits.argmax(1) == target).float().mean().detach())
         return F.cross_entropy(logits, target, label_smoothing=smoothing)
+
+    def seen(self, batch: Batch) -> Tensor:
+        """The pictures of a micro-batch as the network is shown them, (B, C, H, W) in [-1, 1]."""
+        images: Tensor = batch["image"]
+        share = self.config.model.degraded
+        if not share:
+            return images
+        drawn = self.noise("degraded", batch, (4,), kind="uniform")
+        return degraded(images, drawn, self.noise("grain", batch, images.shape[1:]), share)
 
     def preview(self) -> list[Sheet]:
         """None: it makes no pictures."""
@@ -131,6 +148,24 @@ class ClassifierTrainer(Trainer[Config]):
         moves shares in the last digit."""
         network = copy.deepcopy(self.averaged_network("classifier"))
         return pipelines.ClassificationPipeline(network.to(memory_format=torch.contiguous_format))
+
+
+def degraded(images: Tensor, drawn: Tensor, grain: Tensor, share: float) -> Tensor:
+    """Pictures some of which are blurred and some noisy, each by an amount of its own.
+
+    Args:
+        images: (B, C, H, W) in [-1, 1].
+        drawn: (B, 4) in [0, 1): whether and how far each is blurred, whether and how noisy it is.
+        grain: N(0, 1), as `images`.
+        share: Of pictures that are blurred, and of those that are noisy.
+    """
+    blur = torch.where(drawn[:, 0] < share, drawn[:, 1], 0.0)[:, None, None, None]
+    noise = torch.where(drawn[:, 2] < share, GRAIN * drawn[:, 3], 0.0)[:, None, None, None]
+    channels, row = images.shape[1], images.new_tensor(BLUR)
+    kernel = torch.outer(row, row).expand(channels, 1, len(BLUR), len(BLUR))
+    padded = F.pad(images, [len(BLUR) // 2] * 4, mode="replicate")
+    soft = F.conv2d(padded, kernel, groups=channels)
+    return (torch.lerp(images, soft, blur) + noise * grain).clamp(-1, 1)
 
 
 def needs(config: Config) -> frozenset[str]:

@@ -5,6 +5,7 @@ from families_at_hand import tiny, trainer
 from sets_at_hand import ATTRIBUTES, celeba
 
 from genkit.errors import ConfigError, DataError
+from genkit.families.classifier import degraded
 from genkit.family import resolve
 from genkit.rows.columns import Class, Flags
 from genkit.verbs.evaluate import evaluate_samples
@@ -60,6 +61,32 @@ def test_the_loss_of_attributes_is_the_mean_of_each_ones_with_smoothed_targets(t
     expected = -(share * F.logsigmoid(logits) + (1 - share) * F.logsigmoid(-logits)).mean()
     torch.testing.assert_close(run.loss(batch), expected)
     assert run.right[0] == ((logits > 0) == (batch["attributes"] > 0)).float().mean()
+
+
+def test_pictures_are_blurred_and_noisy_as_drawn():
+    images = torch.full((4, 1, 8, 8), -1.0)
+    images[:, :, 4, 4] = 1
+    grain = torch.ones(4, 1, 8, 8)
+    drawn = torch.tensor([[0.9, 1, 0.9, 1], [0.1, 1, 0.9, 1], [0.1, 0.5, 0.9, 0], [0.9, 0, 0.1, 1]])
+    plain, blurred, half, noisy = degraded(images, drawn, grain, 0.5)[:, 0]
+    assert torch.equal(plain, images[0, 0])
+    assert blurred[4, 4] == pytest.approx(-1 + 2 * (6 / 16) ** 2)
+    assert blurred[3, 2] == pytest.approx(-1 + 2 * 4 / 16 / 16)
+    torch.testing.assert_close(half, (plain + blurred) / 2)
+    torch.testing.assert_close(noisy, (plain + 0.15).clamp(max=1))
+
+
+def test_degraded_pictures_are_keyed_by_their_place_in_the_step(tmp_path):
+    seen = {}
+    for name, size, parts in (("one", 8, 1), ("two", 4, 2)):
+        run = trainer(
+            tiny("classifier", model__degraded=0.8, data__batch_size=size,
+                 trainer__grad_accumulation=parts), tmp_path / name,
+        )  # fmt: skip
+        batches = next(run.loader.steps(accumulation=parts))
+        seen[name] = torch.cat([run.seen(batch) for batch in batches])
+        assert not torch.equal(seen[name], torch.cat([batch["image"] for batch in batches]))
+    torch.testing.assert_close(seen["one"], seen["two"])
 
 
 def test_the_export_names_its_classes_or_attributes(tmp_path):

@@ -13,7 +13,7 @@ from genkit.nn.classifiers import Classifier
 from genkit.nn.pretrained.weights import shipped
 
 WEIGHTS = Path(__file__).parent / "faces.safetensors"
-WEIGHTS_SHA256 = "014ccb18f83377ee0be0fd9afa078ef501ffdc3e71478029f2bb5e513a8b930e"
+WEIGHTS_SHA256 = "09d24283767c69260c3525c80707eb627be4badb3925f37bb28246820124bec4"
 SIZE = 32  # px, side of the input
 NAMES = (
     *("Bald", "Black_Hair", "Blond_Hair", "Brown_Hair", "Long_Hair", "Wearing_Hat", "Eyeglasses"),
