@@ -99,7 +99,7 @@ class EvaluationConfig(Section):
 
     every: MayChange[Positive | None] = None  # steps; null = only after training
     count: MayChange[Annotated[int, Field(ge=100, le=10_000_000)]] = 2_000  # samples
-    extractor: MayChange[CodeName] = "auto"  # auto = digits for ten grey digits, else inception-v3
+    extractor: MayChange[CodeName] = "auto"  # auto = digits or faces where real images are such
     best_by: str = "frechet"  # the metric that best/ is chosen by; frechet = its distance
 
 

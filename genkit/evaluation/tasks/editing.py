@@ -109,4 +109,11 @@ NO_FLAGS = (
 )
 
 
-TASK = Task(measure, of_pairs, parts=(COUNTERFACTUAL,), quick=OWN)
+def _values(extractor: Extractor) -> list[str]:
+    """Names of values over all attributes, those of the classifier if it is one."""
+    seen = ["attribute-accuracy", "preservation-error", "preservation-error-original"]
+    known = ["inside-error", "inside-ratio", "outside-error", "guess-accuracy", "unfamiliar-rate"]
+    return [*of_pairs(extractor), *(seen if extractor.flag_names else []), *known]
+
+
+TASK = Task(measure, _values, parts=(COUNTERFACTUAL,), quick=OWN)

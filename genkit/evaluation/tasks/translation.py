@@ -14,6 +14,7 @@ from typing import Any
 
 from genkit.errors import EvaluationError
 from genkit.evaluation.changes.translating import OWN, QUICK, Way
+from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.results import Evaluation
 from genkit.evaluation.sets import as_image
 from genkit.evaluation.statistics import ReferenceStatistics
@@ -112,4 +113,11 @@ def _ways(pipeline: Any, rows: UnpairedRows, asked: Asked, wanted: set[str]) -> 
         )
 
 
-TASK = Task(measure, of_pairs, parts=(TRUTH,), quick=QUICK)
+def _values(extractor: Extractor) -> list[str]:
+    """Names of values of one way; of two ways the mean of both is meant."""
+    spaces = ("pixels", extractor.name)
+    found = [f"retrieval-{most}-{space}" for space in spaces for most in (1, 5)]
+    return [*of_pairs(extractor), "truth-l1", "cycle-l1", *found]
+
+
+TASK = Task(measure, _values, parts=(TRUTH,), quick=QUICK)
