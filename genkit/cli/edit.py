@@ -29,7 +29,8 @@ def edit(
         _option("NAME=1|0", "An attribute to switch on or off; repeatable."),
     ] = None,
     strength: Annotated[
-        float, typer.Option(min=0, help="How far it goes: 0 not at all, 1 as in published tests.")
+        float,
+        typer.Option(min=0, help="How strongly: 1 as published, 0 neither on nor off."),
     ] = 1.0,
     have: Annotated[
         list[str] | None,

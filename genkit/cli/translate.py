@@ -19,7 +19,7 @@ def _option(kind: str, what: str, **rest: Any) -> Any:
 Images = Annotated[
     list[str],
     typer.Argument(
-        metavar="IMAGES...",
+        metavar="IMAGES",
         help="Files, folders (at any depth), .zip files, patterns; - is standard input.",
         show_default=False,
     ),

@@ -105,6 +105,10 @@ def tasks_of(pipeline: Any, request: Request) -> list[Task]:
             "nothing to edit: say what by --set NAME=1 or NAME=0, --sweep NAME or --grid FILE.png; "
             f"this model knows {', '.join(map(shown, pipeline.attributes))}"
         )
+    if request.strength != 1 and not (request.set or request.grid):
+        raise PipelineError(
+            "--strength: is of --set and --grid, and a strip goes from -2 to 2 anyway; leave it out"
+        )
     made = []
     if request.set:
         made.append(editor.task({"set": dict(request.set), "strength": request.strength}))

@@ -159,6 +159,8 @@ CASES = [
          before=_editor, says="--sweep NAME"),
     Case("nothing to edit", "edit faces seven.png --out {new}", then="--grid {other}.png",
          before=_editor, says="--grid FILE.png"),
+    Case("is of --set and --grid", "edit faces seven.png --sweep Bald --strength 2 --out {new}",
+         leaves="--strength", before=_editor, says="leave it out"),
     Case("write TOP,LEFT,SIDE in px", f"{_EDIT} --crop 1,2", r"26,3,170", leaves="--crop",
          fill={"26,3,170": "--crop=1,2,8"}, before=_editor),
     Case("the side must be at least 1 px", f"{_EDIT} --crop 1,2,0", then="--crop 1,2,1",

@@ -239,6 +239,7 @@ def test_the_crop_of_the_training_is_that_of_the_runs_config(run, tmp_path):
         (("--have", "Glasses=1", "--set", "Bald=1"), "no attribute 'Glasses'"),
         (("--sweep", "Bold"), "Bald"),
         (("--set", "Bald=1", "--crop", "1,2"), "TOP,LEFT,SIDE"),
+        (("--sweep", "Bald", "--strength", "2"), "is of --set"),
         ((), "nothing to edit"),
     ],
 )
