@@ -40,9 +40,7 @@ CONFIGS = [p for p in sorted(Path("configs").glob("*/*.yaml")) if p.parent.name 
 SMALLER = {
     "attgan/folder": ("model.width=4", "model.head_width=8"),
     "attgan/celeba-128": ("adversarial.critic_steps=1",),
-    "cyclegan/apple2tomato": ("model.width=4", "model.critic_width=4"),
-    "cyclegan/folders": ("model.width=4", "model.critic_width=4"),
-    "cyclegan/horse2zebra": ("model.width=4", "model.critic_width=4", "model.blocks=1"),
+    "cyclegan/horse2zebra": ("model.blocks=1",),
 }
 TIMES = ("seconds", "per_s", "wait")  # parts of the names of numbers that no two runs share
 
