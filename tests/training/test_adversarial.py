@@ -151,6 +151,15 @@ def test_accuracy_is_the_share_of_pairs_ranked_rightly_and_margin_is_in_spreads(
     assert judged.numbers() == numbers
 
 
+def test_the_margin_of_a_single_image_is_in_spreads_of_its_patches(tmp_path):
+    judged = run(tmp_path).adversary
+    patches = torch.tensor([[[[-1.0, 1.0]]]])
+    judged.note(patches + 3, patches)  # means 3 and 0, patches with a standard deviation of 1
+    numbers = judged.numbers()
+    assert float(numbers["critic/margin"]) == pytest.approx(3.0, abs=1e-4)
+    assert float(numbers["critic/accuracy"]) == 1
+
+
 def test_an_auxiliary_critic_adds_its_cross_entropy_as_weighted(tmp_path):
     losses = {}
     for weight in (0.5, 1.0):
