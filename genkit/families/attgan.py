@@ -41,7 +41,7 @@ from genkit.nn.editors import (
     edited_size_problem,
     usual_levels,
 )
-from genkit.nn.familiarity import Familiarity
+from genkit.nn.familiarity import GRID, Familiarity
 from genkit.rows.base import Rows, onto
 from genkit.rows.batch import Batch
 from genkit.training import familiar
@@ -170,7 +170,7 @@ class AttGANTrainer(Trainer[Config]):
             "decoder": EditDecoder(attributes, *sizes, *joined, model.norm_decay),
             "critic": AttributeCritic(self.data.size, attributes, channels, *judged),
         }
-        familiarity = Familiarity(model.head_width)  # nothing in it is trained
+        familiarity = Familiarity(2 * GRID**2 * channels)  # nothing in it is trained
         rates = {"critic": optim.critic_lr}
         return networks | {"familiarity": familiarity}, {
             name: optim.make(net, rates.get(name, optim.lr)) for name, net in networks.items()
@@ -270,12 +270,11 @@ class AttGANTrainer(Trainer[Config]):
     # -- what comes of it --------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a checkpoint, which holds what is familiar to the critic as it is."""
-        if self.accelerator.is_main_process and self._open_examples is not None:
-            critic: Any = self.bare_networks["critic"]
-            known: Any = self.bare_networks["familiarity"]
-            seed = self.config.trainer.seed
-            familiar.learn(known, critic.described, self.known, self.held_out, seed)
+        """Write a checkpoint; the first says what pictures are familiar, and all later ones."""
+        known: Any = self.bare_networks["familiarity"]
+        opens = self.accelerator.is_main_process and self._open_examples is not None
+        if opens and not known.below.isfinite():
+            familiar.learn(known, self.known, self.held_out, self.config.trainer.seed)
         super().save()
 
     @cached_property

@@ -168,11 +168,6 @@ class AttributeCritic(Network):
         names = self.to_attributes(features) if named else None
         return Verdict(self.to_logit(features).flatten(), names)
 
-    def described(self, image: Tensor) -> Tensor:
-        """The features (B, head_width) that the attributes of pictures are named by."""
-        features: Tensor = self.to_attributes[:-1](self.trunk(image).flatten(1))
-        return features
-
 
 def with_code(x: Tensor, code: Tensor) -> Tensor:
     """A map (B, F, h, w) with a code (B, A) at each of its positions: (B, F + A, h, w)."""

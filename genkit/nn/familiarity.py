@@ -1,10 +1,12 @@
-"""How far a picture is from those that a network was trained on, by the features it has of them.
+"""How far a picture is from those that a network was trained on, by what can be seen of it.
 
-The squared distance of Mahalanobis to the features of known pictures, as Lee et al. 2018
-(arXiv:1807.03888), section 2.1, use it, with one normal law instead of one for each class, and its
-covariance shrunk towards a multiple of the identity (Ledoit & Wolf 2004, J. Multivariate Anal. 88).
+The distance of Mahalanobis to the features of known pictures, as Lee et al. 2018
+(arXiv:1807.03888), section 2.1, use it, with one normal law instead of one for each class, and
+correlations shrunk towards none (Ledoit & Wolf 2004, J. Multivariate Anal. 88). Features are
+colours and spreads in the cells of a grid, not those of the network: what names attributes leaves
+out how a picture is framed and drawn (docs/attgan.md has the comparison).
 
-Legend: B batch, N M known and held-out pictures, F features.
+Legend: B batch, C channels, H W size in px, N M known and held-out pictures, F features.
 """
 
 from __future__ import annotations
@@ -12,11 +14,27 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genkit.nn.network import Network
 
 USUAL = 0.99  # share of held-out pictures that stay below the limit
+GRID = 8  # cells along each side
+_FLAT = 0.02  # a spread, in [-1, 1], below which a cell is as flat as any
+
+
+def appearance(images: Tensor) -> Tensor:
+    """Features of pictures: in each of 8 x 8 cells the mean and the logarithm of the spread of each
+    channel, (B, 128 C).
+
+    Args:
+        images: (B, C, H, W) in [-1, 1], of any size.
+    """
+    images = images.float()
+    mean, square = (F.adaptive_avg_pool2d(x, GRID) for x in (images, images.square()))
+    spread = (square - mean.square()).clamp_min(0).sqrt()
+    return torch.cat([mean, (spread + _FLAT).log()], dim=1).flatten(1)
 
 
 class Familiarity(Network):
@@ -53,9 +71,9 @@ class Familiarity(Network):
             held_out: (M, F), of pictures that the network was not trained on.
         """
         known = known.double()
-        mean = known.mean(0)
-        values, vectors = torch.linalg.eigh(shrunk_covariance(known))
-        whitening = vectors * values.clamp_min(1e-12).rsqrt()
+        mean, spread = known.mean(0), known.std(0).clamp_min(1e-6)
+        values, vectors = torch.linalg.eigh(shrunk_covariance((known - mean) / spread))
+        whitening = vectors / spread[:, None] * values.clamp_min(1e-12).rsqrt()
         self.mean.copy_(mean)
         self.whitening.copy_(whitening)
         distances = self(held_out.to(self.mean)).double()

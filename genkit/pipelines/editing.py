@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from genkit.errors import PipelineError, shown
+from genkit.nn.familiarity import appearance
 from genkit.pipelines.base import FORMAT_VERSION, Pipeline
 from genkit.pipelines.card import Card, card_of
 from genkit.pipelines.edits import Edits, coded, edits_of, likely
@@ -52,7 +53,7 @@ class EditingPipeline(Pipeline):
         decoder: Maps and codes to pictures, such as an `EditDecoder`.
         critic: Names the attributes of pictures, such as an `AttributeCritic`; None = they must be
             given.
-        familiarity: A `Familiarity` by features of the critic; None = nothing is said of it.
+        familiarity: A `Familiarity` by the `appearance` of pictures; None = nothing is said of it.
         attributes: A names.
         excludes: (name, the names that switching it on switches off).
         image_size: Side of square pictures in px, or [height, width].
@@ -188,14 +189,13 @@ class EditingPipeline(Pipeline):
         Raises:
             PipelineError: It does not know what is familiar.
         """
-        if self.familiarity is None or self.critic is None:
+        if self.familiarity is None:
             raise PipelineError(
                 "familiarity: this export does not know what is familiar to it; export its run "
                 "again with this version of genkit"
             )
         with self.generating():
-            features = self.critic.described(images.to(self.device, self.dtype))
-            found: Tensor = self.familiarity(features)
+            found: Tensor = self.familiarity(appearance(images.to(self.device)))
         return found
 
     @property

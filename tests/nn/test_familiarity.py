@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from genkit.nn.familiarity import Familiarity, shrunk_covariance
+from genkit.nn.familiarity import Familiarity, appearance, shrunk_covariance
 
 
 def normal(count: int, covariance: torch.Tensor, seed: int) -> torch.Tensor:
@@ -39,12 +39,12 @@ def test_one_percent_of_held_out_pictures_lies_beyond_the_limit():
     assert (network(others.float() + 8) > network.below).all()
 
 
-def test_what_is_learnt_does_not_depend_on_scale_and_direction_of_features():
+def test_what_is_learnt_does_not_depend_on_the_units_of_features():
     known, held_out = normal(500, COVARIANCE, 0), normal(500, COVARIANCE, 1)
-    turned = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+    units = torch.tensor([7.0, 0.01, -3.0])
     one, other = Familiarity(3), Familiarity(3)
     one.learn(known, held_out)
-    other.learn(7 * known @ turned.double(), 7 * held_out @ turned.double())
+    other.learn(known * units, held_out * units)
     torch.testing.assert_close(one.below, other.below, rtol=1e-4, atol=0)
 
 
@@ -56,3 +56,15 @@ def test_the_covariance_of_many_rows_is_left_alone_and_that_of_few_is_shrunk():
     assert values.min() > 0.5
     assert abs(values.mean() - 1) < 0.1
     assert values.max() < 2  # of the plain one: about (1 + 5 ** 0.5) ** 2
+
+
+def test_a_picture_looks_as_its_cells_do():
+    image = torch.zeros(1, 1, 16, 16)
+    image[0, 0, :2, 2:4] = 0.5  # the second cell
+    image[0, 0, 0, 0], image[0, 0, 1, 1] = 1, -1
+    mean, spread = appearance(image).view(2, 8, 8)
+    assert mean[0, 1] == 0.5
+    assert not mean.flatten()[2:].any()
+    torch.testing.assert_close(spread[0, 0].exp(), torch.tensor(0.5**0.5 + 0.02))
+    torch.testing.assert_close(spread[0, 1].exp(), torch.tensor(0.02))
+    assert appearance(torch.zeros(2, 3, 37, 20)).shape == (2, 2 * 64 * 3)

@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 
 from genkit.errors import PipelineError
 from genkit.nn.editors import AttributeCritic, EditDecoder, EditEncoder
+from genkit.nn.familiarity import GRID, Familiarity, appearance
 from genkit.pipelines import load_pipeline, save_export
 from genkit.pipelines.editing import EditingPipeline
 from genkit.pipelines.edits import Edits, coded, edits_of, likely
@@ -118,6 +119,26 @@ def test_without_a_critic_attributes_have_to_be_given(pipeline):
     with pytest.raises(PipelineError, match="no critic to guess them by; give attributes="):
         plain.guess(torch.zeros(1, 3, SIDE, SIDE))
     assert plain(image=pictures(), attributes=torch.tensor([0, 0, 0, 1]))
+
+
+def test_what_an_export_knows_to_be_familiar_says_which_pictures_are_not(pipeline, tmp_path):
+    images = torch.from_numpy(np.stack([np.array(each) for each in pictures(4)]))
+    images = images.permute(0, 3, 1, 2) / 127.5 - 1
+    with pytest.raises(PipelineError, match="does not know what is familiar to it; export its run"):
+        pipeline.unfamiliarity(images)
+    assert pipeline.familiar_below == float("inf")
+    known = Familiarity(2 * GRID**2 * 3)
+    drawn = torch.rand(600, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    known.learn(appearance(drawn[:500]), appearance(drawn[500:]))
+    knowing = EditingPipeline(
+        *(pipeline.encoder, pipeline.decoder, pipeline.critic, known),
+        attributes=NAMES,
+        image_size=SIDE,
+    )
+    save_export(knowing, tmp_path / "export", provenance={"family": "attgan"}, config_yaml="")
+    again = load_pipeline(tmp_path / "export")
+    assert (again.unfamiliarity(images) < 1.1 * again.familiar_below).all()
+    assert (again.unfamiliarity(0.3 * images) > again.familiar_below).all()
 
 
 # -- pictures --------------------------------------------------------------------------------------
