@@ -12,7 +12,8 @@ from genkit.report.samples import is_begun
 from genkit.report.subjects import quoted
 
 _WITH_TEST_PART = ("glyphs", "stacked", "mnist", "cifar10")  # kinds of data that bring one
-_CHANGING = ("EditingPipeline", "TranslationPipeline")  # pipelines that need pictures
+# Pipelines that draw nothing by themselves.
+_CHANGING = ("ClassificationPipeline", "EditingPipeline", "TranslationPipeline")
 _STEP = re.compile(r"step-(\d+)$")
 _CARD = re.compile(r"^\| Optimizer steps \| (\d+) \|$", re.MULTILINE)
 
@@ -29,7 +30,7 @@ def advice(record: Record) -> list[Advice]:
 
 
 def changes_pictures(record: Record) -> bool:
-    """Whether its model changes pictures that it is given, so that it draws none by itself."""
+    """Whether its model changes or names pictures that it is given, and so draws none itself."""
     try:
         index = json.loads((record.path / "export" / "model_index.json").read_text("utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -7,6 +7,7 @@ from sets_at_hand import ATTRIBUTES, celeba
 from genkit.errors import ConfigError, DataError
 from genkit.families.classifier import degraded
 from genkit.family import resolve
+from genkit.report import write_report
 from genkit.rows.columns import Class, Flags
 from genkit.verbs.evaluate import evaluate_samples
 from genkit.verbs.train import train
@@ -134,6 +135,9 @@ def test_a_run_learns_keeps_its_best_and_is_measured(tmp_path):
         out=tmp_path / "run",
     )
     assert (run / "best.json").is_file()
+    page = write_report([run], out=tmp_path / "before.html").read_text()
+    assert "No samples yet" not in page
+    assert f"genkit evaluate {run}" in page
     found = evaluate_samples(run)
     assert found["accuracy"].value > 0.5  # a tenth by chance
     assert found["accuracy"].floor == pytest.approx(0.1, abs=0.01)
