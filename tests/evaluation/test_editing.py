@@ -142,6 +142,17 @@ def test_attributes_that_a_classifier_does_not_know_are_said():
     assert "squares does not know Blond, Black: not measured after edits" in found.notes
 
 
+def test_a_classifier_that_does_not_know_such_pictures_is_said_to_say_little():
+    class Blind(Squares):
+        def shares(self, features):
+            return super().shares(features) * 0  # sees nothing
+
+    how = Asked(request={"extractors": [Blind()], "metrics": OWN})
+    found = tasks.find("editing").measure(Editor(), faces(), how)
+    assert any(note.startswith("squares sees 61% of the attributes") for note in found.notes)
+    assert not any("sees" in note for note in measured(Editor()).notes)
+
+
 def test_what_editing_needs_is_said():
     class Strange(Squares):
         flag_names = ("Wings",)

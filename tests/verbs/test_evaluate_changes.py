@@ -165,3 +165,18 @@ def test_parts_are_shown_apart_and_compared_where_they_are_named(run, tmp_path):
     head, first, *_ = as_csv(records, named).splitlines()
     assert "copying,part" in head
     assert "0.125,Hat" in first
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(run, tmp_path):
+    asked = {"task": "translation", "extractors": ["digits"]}
+    found = [
+        evaluate_samples(run, out=tmp_path / f"{count}.json", processes=count, **asked)
+        for count in (1, 2)
+    ]
+    one, two = (
+        {m["name"]: m["value"] for m in json.loads((tmp_path / f"{i}.json").read_text())["metrics"]}
+        for i in (1, 2)
+    )
+    assert len(found) == 2
+    assert one == pytest.approx(two, rel=1e-9, abs=1e-9)

@@ -18,6 +18,7 @@ from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.results import Shown, Value
 from genkit.evaluation.sets import pictures
 from genkit.evaluation.task import Asked
+from genkit.evaluation.usual import SEEN_RIGHTLY
 from genkit.images import to_float
 from genkit.rows.base import Rows
 from genkit.rows.columns import Flags
@@ -87,7 +88,13 @@ class Editing:
         sure = torch.where(self.rows.T, 1 - sure, sure)
         unknown = [name for name in self.names if name not in names]
         said = f"{judge.name} does not know {', '.join(unknown)}: not measured after edits"
-        return values, sure, [said] if unknown else []
+        notes = [said] if unknown else []
+        if (right := (found.before == real).double().mean().item()) < SEEN_RIGHTLY:
+            notes.append(
+                f"{judge.name} sees {right:.0%} of the attributes of real pictures here rightly: "
+                "what it sees after edits says little; give a classifier that knows such pictures"
+            )
+        return values, sure, notes
 
     def _asked(self, name: str) -> Tensor:
         """The rows (N, A) bool that flipping an attribute asks for."""
