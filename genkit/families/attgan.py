@@ -170,6 +170,9 @@ class AttGANTrainer(Trainer[Config]):
             "decoder": EditDecoder(attributes, *sizes, *joined, model.norm_decay),
             "critic": AttributeCritic(self.data.size, attributes, channels, *judged),
         }
+        if self.config.trainer.memory_format == "auto":  # it slows the critic's instance norm
+            for name in self.averaged:
+                networks[name].to(memory_format=torch.channels_last)
         familiarity = Familiarity(2 * GRID**2 * channels)  # nothing in it is trained
         rates = {"critic": optim.critic_lr}
         return networks | {"familiarity": familiarity}, {
