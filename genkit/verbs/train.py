@@ -30,7 +30,6 @@ from genkit.training.trackers import check_trackers
 from genkit.training.trainer import Trainer
 from genkit.verbs.evaluate_training import Best, during_training
 from genkit.verbs.export import save_run_export
-from genkit.verbs.translate import translates
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -324,6 +323,8 @@ def _finish(
         write_whole(path, json.dumps(record, indent=1))
     if not finished:
         return
+    from genkit.verbs.translate import translates  # imports pipelines, which no step needs
+
     pipeline = save_run_export(trainer, config, trainer.run_dir / "export", record)
     run = shown(trainer.run_dir)
     log.info("done: %s", run)
