@@ -312,6 +312,8 @@ def _finish(
     trainer: Trainer[Any], config: RunConfig, record: dict[str, Any], *, finished: bool
 ) -> None:
     """Complete the provenance and, at the end of the run, export it."""
+    from genkit.verbs.translate import translates  # pipelines come with it
+
     record |= {
         "steps": trainer.steps_done,
         "seconds": round(trainer.seconds, 1),
