@@ -22,7 +22,6 @@ from genkit.launch.output import heard
 from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
 from genkit.rows.batch import DataInfo
-from genkit.rows.columns import Image, Text
 from genkit.training import checkpoints, refusals
 from genkit.training.config import RunConfig
 from genkit.training.diversity import Classify
@@ -34,7 +33,6 @@ from genkit.verbs.export import save_run_export
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-    from genkit.pipelines.base import Pipeline
     from genkit.rows.base import Rows
 
 log = logging.getLogger("genkit")
@@ -312,8 +310,6 @@ def _finish(
     trainer: Trainer[Any], config: RunConfig, record: dict[str, Any], *, finished: bool
 ) -> None:
     """Complete the provenance and, at the end of the run, export it."""
-    from genkit.verbs.translate import translates  # pipelines come with it
-
     record |= {
         "steps": trainer.steps_done,
         "seconds": round(trainer.seconds, 1),
@@ -325,29 +321,11 @@ def _finish(
         write_whole(path, json.dumps(record, indent=1))
     if not finished:
         return
-    from genkit.verbs.translate import translates  # imports pipelines, which no step needs
+    from genkit.verbs.next_command import next_command  # imports pipelines, which no step needs
 
     pipeline = save_run_export(trainer, config, trainer.run_dir / "export", record)
     run = shown(trainer.run_dir)
     log.info("done: %s", run)
     if shown_last := sorted(trainer.run_dir.glob("previews/*.png")):
         log.info("its last pictures: %s/previews/%s", run, shown(shown_last[-1].name))
-    if names := getattr(pipeline, "attributes", ()):
-        log.info("next: genkit edit %s PICTURES --set %s=1", run, shown(names[0]))
-    elif translates(pipeline):
-        log.info("next: genkit translate %s PICTURES", run)
-    elif any(isinstance(column, Image) for column in pipeline.gives.values()):
-        log.info("next: genkit sample %s %s", run, how_to_sample(pipeline))
-    else:
-        log.info("next: genkit evaluate %s", run)
-
-
-def how_to_sample(pipeline: Pipeline) -> str:
-    """The options of `genkit sample` for a first look at what a pipeline makes."""
-    from genkit.pipelines.given import needed
-
-    taken = pipeline.takes[0]
-    words = {name: "TEXT" if isinstance(taken[name], Text) else "FOLDER" for name in needed(taken)}
-    given = [f"--given {name}={word}" for name, word in sorted(words.items())]
-    of_pictures = "FOLDER" in words.values()  # which are seen beside what was made of them
-    return " ".join(given if of_pictures else [*given, "--grid sheet.png"])
+    log.info("next: %s", next_command(run, pipeline))

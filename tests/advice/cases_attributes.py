@@ -88,7 +88,7 @@ CASES = [
          before=_without_one),
     Case("give a crop within all pictures", f"{_CELEBA} 'data.crop=[50,3,170]'",
          then="'data.crop=[26,3,170]'", says="give a crop within all pictures", before=_whole),
-    Case("next: genkit evaluate", "train classifier.yaml --out {new}",
+    Case("next_command.py: genkit evaluate", "train classifier.yaml --out {new}",
          r"next: (genkit evaluate \S+)", before=_classifier, status=0),
     Case("families/classifier.py: data.batch_size=1",
          "train classifier.yaml --out {new} data.batch_size=1", then="data.batch_size=2",

@@ -146,9 +146,11 @@ def _given(world: World, text: str) -> None:
 _EDIT = "edit faces seven.png --set Bald=1 --out {new}"
 
 CASES = [
-    Case("next: genkit translate", _train("cyclegan"), r"genkit translate [\w-]+ PICTURES",
+    Case("next_command.py: genkit translate", _train("cyclegan"),
+         r"genkit translate [\w-]+ PICTURES",
          fill={"PICTURES": "pictures"}, then="--out {other}", status=0, before=_config("cyclegan")),
-    Case("next: genkit edit", _train("attgan"), r"genkit edit [\w-]+ PICTURES --set \w+=1",
+    Case("next_command.py: genkit edit", _train("attgan"),
+         r"genkit edit [\w-]+ PICTURES --set \w+=1",
          fill={"PICTURES": "pictures"}, then="--out {other}", status=0, before=_config("attgan")),
     Call("it takes pictures of one size", _of_one_size, _given),
     Call("it edits attributes: ", _to_be_edited, _edit),

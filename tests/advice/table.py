@@ -16,8 +16,8 @@ UNFOLLOWED: dict[str, str] = {
     "compute them again, or give --resize": _WEIGHTS + " (statistics of Inception features)",
     "frontier.py: --extractor digits": "a frontier takes half a minute; `evaluate` and training "
     "give the same advice, which is followed",
-    "train.py: --given {}={}": "needs a family of another package that takes pictures or texts; "
-    "`tests/test_new_family.py` gives its translator pictures so",
+    "next_command.py: --given {}={}": "needs a family of another package that takes pictures or "
+    "texts; `tests/test_new_family.py` gives its translator pictures so",
     "the export knows the attributes": "needs two sets of as many attributes; "
     "`tests/families/test_attgan.py` meets it and starts from an export of the same ones",
     "held as first drawn": _NO_REMEDY,

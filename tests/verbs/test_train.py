@@ -24,7 +24,8 @@ from genkit.errors import UNFINISHED, CheckpointError, ConfigError, DataError, U
 from genkit.run_folder import progress
 from genkit.training import checkpoints
 from genkit.verbs.export import export
-from genkit.verbs.train import how_to_sample, train
+from genkit.verbs.next_command import how_to_sample
+from genkit.verbs.train import train
 
 
 @pytest.fixture(autouse=True)
