@@ -20,7 +20,7 @@ Legend: A B the two kinds, B batch, C channels, H W size in px, P patches, F fea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -139,6 +139,8 @@ class Heads(Network):
 class CUTTrainer(Trainer[Config]):
     """The critic's update, then that of generator and heads under one loss."""
 
+    averaged: ClassVar[tuple[str, ...]] = ("a_to_b",)  # as exports call the generator
+
     def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
         """Generator, heads and critic, each with its optimizer."""
         config, channels, optim = self.config, self.data.channels, self.config.optim
@@ -149,7 +151,7 @@ class CUTTrainer(Trainer[Config]):
             found = generator(smallest, config.model.layers)
         widths = [features.shape[1] for features in found.values()]
         networks: dict[str, nn.Module] = {
-            "generator": generator,
+            "a_to_b": generator,
             "heads": Heads(widths, config.model.features),
             "critic": self.adversary.constrain(config.model.make_critic(channels)),
         }
@@ -169,10 +171,10 @@ class CUTTrainer(Trainer[Config]):
         self.fakes = Fakes(self.translate, keep=len(micro_batches) == 1)
         critic = self.adversary.phase(micro_batches, self.critic_loss)
         with self.lend("critic"):
-            generator = self.phase(("generator", "heads"), micro_batches, self.generator_loss)
+            generator = self.phase(("a_to_b", "heads"), micro_batches, self.generator_loss)
         terms = {name: torch.stack(each).mean() for name, each in self.terms.items()}
         said = self.adversary.numbers()
-        return {"loss/critic": critic, "loss/generator": generator, **terms, **said}
+        return {"loss/critic": critic, "loss/a_to_b": generator, **terms, **said}
 
     def translate(self, batch: Batch) -> Tensor:
         """What becomes of pictures of A and, where they are asked for, of B: (B or 2 B, C, H, W).
@@ -180,10 +182,10 @@ class CUTTrainer(Trainer[Config]):
         One pass gives the features of the inputs too, which the patches are told apart by.
         """
         given, layers = self.inputs(batch), self.config.model.layers
-        found = self.networks["generator"](given, (*layers, OUTPUT))
+        found = self.networks["a_to_b"](given, (*layers, OUTPUT))
         if self.config.model.flip_equivariance:
             with torch.no_grad():  # of the inputs as they were, not mirrored
-                found |= self.networks["generator"](self.inputs(batch, mirrored=False), layers)
+                found |= self.networks["a_to_b"](self.inputs(batch, mirrored=False), layers)
         self.keys = [found[name].detach() for name in layers]
         made: Tensor = found[OUTPUT]
         return made
@@ -224,7 +226,7 @@ class CUTTrainer(Trainer[Config]):
     def contrast(self, made: Tensor, batch: Batch) -> Tensor:
         """How badly the patches of each picture that was made are told apart: (B or 2 B,)."""
         layers, heads = self.config.model.layers, self.networks["heads"]
-        found: Mapping[str, Tensor] = self.networks["generator"](made, layers)
+        found: Mapping[str, Tensor] = self.networks["a_to_b"](made, layers)
         queries = [self.turned(found[name], batch) for name in layers]
         named = zip(layers, queries, strict=True)
         places = [self.places(name, maps, batch) for name, maps in named]
@@ -256,7 +258,7 @@ class CUTTrainer(Trainer[Config]):
     def pipeline(self) -> pipelines.TranslationPipeline:
         """The averaged generator, from A to B."""
         names = self.config.data.sides
-        return pipelines.TranslationPipeline(self.averaged_network("generator"), names=names)
+        return pipelines.TranslationPipeline(self.averaged_network("a_to_b"), names=names)
 
 
 def judge(critic: nn.Module, images: Tensor, batch: Batch) -> Verdict:

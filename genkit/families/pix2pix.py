@@ -168,14 +168,16 @@ class _KeptDropout(nn.Dropout):
 class Pix2PixTrainer(Trainer[Config]):
     """The critic's update, then the generator's, on the same pairs."""
 
+    averaged: ClassVar[tuple[str, ...]] = ("a_to_b",)  # as exports call the generator
+
     def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
         """Generator and critic, each with its optimizer."""
         config, channels = self.config, self.data.channels
         self.adversary = Adversary(self, config.adversary)
         generator = config.model.make(channels, channels)
         critic = self.adversary.constrain(config.model.make_critic(2 * channels))
-        return {"generator": generator, "critic": critic}, {
-            "generator": config.optim.make(generator, config.optim.lr),
+        return {"a_to_b": generator, "critic": critic}, {
+            "a_to_b": config.optim.make(generator, config.optim.lr),
             "critic": config.optim.make(critic, config.optim.critic_lr),
         }
 
@@ -185,12 +187,12 @@ class Pix2PixTrainer(Trainer[Config]):
         self.fakes = Fakes(self.translate, keep=len(micro_batches) == 1)
         critic = self.adversary.phase(micro_batches, self.critic_loss)
         with self.lend("critic"):
-            generator = self.phase("generator", micro_batches, self.generator_loss)
-        return {"loss/critic": critic, "loss/generator": generator, **self.adversary.numbers()}
+            generator = self.phase("a_to_b", micro_batches, self.generator_loss)
+        return {"loss/critic": critic, "loss/a_to_b": generator, **self.adversary.numbers()}
 
     def translate(self, batch: Batch) -> Tensor:
         """The generator's pictures of the inputs, (B, C, H, W) in [-1, 1]."""
-        made: Tensor = self.networks["generator"](batch["source"])
+        made: Tensor = self.networks["a_to_b"](batch["source"])
         return made
 
     def judge(self, critic: nn.Module, images: Tensor, batch: Batch) -> Verdict:
@@ -222,7 +224,7 @@ class Pix2PixTrainer(Trainer[Config]):
         """The averaged generator."""
         data = self.config.data
         names = (getattr(data, "source", "a"), getattr(data, "target", "b"))
-        return pipelines.TranslationPipeline(self.averaged_network("generator"), names=names)
+        return pipelines.TranslationPipeline(self.averaged_network("a_to_b"), names=names)
 
 
 def needs(config: Config) -> frozenset[str]:

@@ -186,13 +186,15 @@ class Learnt:
     def take_weights(self, pipeline: Any) -> list[str]:
         """Start networks and averages from a pipeline's components of the same names.
 
+        A component that is None, such as the way back of what translates one way, is not there.
+
         Returns:
             The names of the networks that it does not hold, which begin with first weights.
 
         Raises:
             CheckpointError: There are none, or their shapes differ.
         """
-        found = [name for name in self.living if hasattr(pipeline, name)]
+        found = [n for n in self.living if isinstance(getattr(pipeline, n, None), nn.Module)]
         if not found:
             names = ", ".join(self.living)
             raise CheckpointError(f"--init: the export has none of the networks {names}")

@@ -29,11 +29,12 @@ from genkit.config import Section, read_tree, to_tree
 from genkit.data import open_data
 from genkit.family import load, load_config, names, resolve
 from genkit.nn.spectral import FullPrecision
-from genkit.pipelines import load_pipeline
+from genkit.pipelines import load_pipeline, save_export
 from genkit.training import checkpoints
 from genkit.verbs.export import export
 
 by_family = pytest.mark.parametrize("name", families())
+OURS = [name for name in families() if load(name).config.__module__.startswith("genkit.")]
 by_case = pytest.mark.parametrize("name", cases())
 CONFIGS = [p for p in sorted(Path("configs").glob("*/*.yaml")) if p.parent.name in names()]
 # Published sizes, which a test can't train: their numbers of weights have tests of their own.
@@ -128,6 +129,20 @@ def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(name, tmp_path):
 def _numbers(path: Path) -> list[dict[str, float]]:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [{k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_family_starts_from_its_own_export(name, tmp_path):
+    first, second = (
+        trainer(tiny(name, trainer__seed=seed), tmp_path / str(seed)) for seed in (0, 1)
+    )
+    save_export(first.pipeline(), tmp_path / "export", provenance={}, config_yaml="")
+    start = load_pipeline(tmp_path / "export")
+    anew = second.learnt.take_weights(start)
+    assert not {*second.averaged} & {*anew}, "what an export holds, it calls something else"
+    for network in second.averaged:
+        given = getattr(start, network).state_dict()
+        assert_same_state(second.bare_networks[network].state_dict(), given)
 
 
 @by_case

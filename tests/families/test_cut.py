@@ -26,7 +26,7 @@ def one_step(tmp_path, **changes):
 def test_the_checkpoint_holds_the_heads_and_their_optimizer(tmp_path):
     trainer(tiny("cut", trainer__steps=2), tmp_path).fit()
     saved, _ = checkpoints.load(tmp_path / "checkpoints", 2)
-    assert saved["networks"].keys() == {"generator", "heads", "critic"}
+    assert saved["networks"].keys() == {"a_to_b", "heads", "critic"}
     assert saved["optimizers"]["heads"]["state"]
 
 
@@ -68,7 +68,7 @@ def test_pictures_of_a_step_are_compared_at_places_of_their_own_drawn_anew(tmp_p
 
 def test_one_pass_for_both_kinds_gives_the_contrast_of_the_papers_four(tmp_path):
     run, batch = one_step(tmp_path, trainer__precision="fp32")
-    generator, heads = run.bare_networks["generator"], run.bare_networks["heads"]
+    generator, heads = run.bare_networks["a_to_b"], run.bare_networks["heads"]
     layers, count = run.config.model.layers, len(batch["image_a"])
     made = run.translate(batch)
     found = run.contrast(made, batch)
@@ -101,7 +101,7 @@ def test_with_equivariance_some_inputs_are_mirrored_and_compared_unmirrored(tmp_
     assert {*flipped} == {True, False}
     assert torch.equal(run.turned(given, batch), plain)
     run.translate(batch)
-    features = run.bare_networks["generator"](plain, run.config.model.layers)
+    features = run.bare_networks["a_to_b"](plain, run.config.model.layers)
     for key, name in zip(run.keys, run.config.model.layers, strict=True):
         assert torch.equal(key, features[name])
 

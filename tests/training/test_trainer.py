@@ -262,6 +262,18 @@ def test_a_warm_start_takes_the_weights_of_an_export(tmp_path):
         misfit.learnt.take_weights(first.pipeline())
 
 
+def test_a_component_that_an_export_leaves_out_begins_with_first_weights(tmp_path):
+    one_way = trainer(tiny("cut", model__blocks=1), tmp_path / "first").pipeline()
+    assert one_way.b_to_a is None
+    run = trainer(tiny("cyclegan"), tmp_path / "second")
+    assert run.learnt.take_weights(one_way) == ["b_to_a", "critic_a", "critic_b"]
+    assert_same_state(run.bare_networks["a_to_b"].state_dict(), one_way.a_to_b.state_dict())
+    editor = trainer(tiny("attgan"), tmp_path / "third")
+    pipeline = editor.pipeline()
+    pipeline.register_modules(critic=None, familiarity=None)
+    assert "critic" in editor.learnt.take_weights(pipeline)
+
+
 def test_without_averages_the_raw_weights_are_exported(tmp_path):
     run = trainer(tiny("dcgan", trainer__ema_decay=None), tmp_path)
     run.fit()
