@@ -152,14 +152,14 @@ def flags_column(
     Args:
         names: Those that are read.
         listed: All that there are: rules may name others than those that are read.
-        rules: As `data.excludes` has them; None = what is known of these names.
+        rules: As `data.excludes` has them; None = what is known of all that there are.
         where: What messages name.
 
     Raises:
         DataError: A rule names an attribute that is not there; the nearest one is named.
     """
     if rules is None:
-        return Flags(tuple(names), known_excludes(names))
+        rules = known_excludes(listed)
     for name in (word for rule, off in rules for word in (rule, *off)):
         if name not in listed:
             raise DataError(

@@ -19,7 +19,6 @@ Legend: B batch, C channels, H W size in px, A attributes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -71,10 +70,10 @@ class ModelConfig(Section):
 class CodeConfig(Section):
     """How the decoder is told attributes."""
 
-    convention: Literal["v1", "v2"] = "v1"  # the authors' versions: thres_int 0.5, or 1
-    thres_int: Size = 0.5  # an attribute that holds, minus it where not; by the convention
+    convention: Literal["v1", "v2"] = "v1"  # what thres_int is unless given: 0.5, or 1
+    thres_int: Size = 0.5  # an attribute that holds, minus it where not
     test_int: Size = 1.0  # an edited one at strength 1; twice thres_int unless given
-    draws: Literal["none"] | Sizes = "none"  # of sizes, while training
+    draws: Literal["none"] | Sizes = "none"  # of sizes of what is asked for, while training
 
     @model_validator(mode="after")
     def _sizes_follow(self) -> CodeConfig:
@@ -227,9 +226,12 @@ class AttGANTrainer(Trainer[Config]):
         return made
 
     def told(self, batch: Batch, column: str) -> Tensor:
-        """What the decoder is told of a batch's attributes, (B, A)."""
+        """What the decoder is told of a batch's attributes, (B, A).
+
+        Of those that a picture has it is +-thres_int, whatever is drawn, as in the authors' code.
+        """
         flags, code = batch[column], self.config.code
-        if code.draws == "none":
+        if code.draws == "none" or column == "attributes":
             return (2 * flags - 1) * code.thres_int
         drawn = self.noise(f"size/{column}", batch, flags.shape[1:], kind="uniform")
         return (2 * flags - 1) * code_sizes(drawn, code.draws) * 2 * code.thres_int
@@ -277,14 +279,8 @@ class AttGANTrainer(Trainer[Config]):
         known: Any = self.bare_networks["familiarity"]
         opens = self.accelerator.is_main_process and self._open_examples is not None
         if opens and not known.below.isfinite():
-            familiar.learn(known, self.known, self.held_out, self.config.trainer.seed)
+            familiar.learn(known, self.known, self.config.trainer.seed)
         super().save()
-
-    @cached_property
-    def held_out(self) -> Rows:
-        """The rows that previews show the first of."""
-        assert self._open_examples is not None
-        return self._open_examples()
 
     def preview(self) -> list[Sheet]:
         """Pictures of the test part: each, what comes back, and with each attribute flipped."""

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from genkit.nn.network import Network
 
-USUAL = 0.99  # share of held-out pictures that stay below the limit
+USUAL = 0.99  # share of pictures of the same kind that stay below the limit
+FOLDS = 5
 GRID = 8  # cells along each side
 _FLAT = 0.02  # a spread, in [-1, 1], below which a cell is as flat as any
 
@@ -41,7 +42,7 @@ class Familiarity(Network):
     """Features (B, F) -> how unlike the known ones they are, (B,) from 0 on; 1 on average.
 
     It has no weights but buffers: `mean` and `whitening` of the known features, and `below`, what
-    99 % of held-out pictures stay below; infinite before `learn`.
+    99 % of pictures stay below that it was not taken from; infinite before it is learnt.
 
     Args:
         features: F.
@@ -70,14 +71,35 @@ class Familiarity(Network):
             known: (N, F), N 2 or more.
             held_out: (M, F), of pictures that the network was not trained on.
         """
+        self._fit(known)
+        self._limit(self(held_out.to(self.mean)))
+
+    @torch.no_grad()
+    def learn_across(self, known: Tensor) -> None:
+        """The same without held-out pictures: the limit is that of known ones, each measured by
+        what was taken in of others, a fifth at a time.
+
+        Args:
+            known: (N, F) in a random order, N 3 or more.
+        """
+        parts = known.tensor_split(min(FOLDS, len(known)))
+        distances = []
+        for i, part in enumerate(parts):
+            self._fit(torch.cat([*parts[:i], *parts[i + 1 :]]))
+            distances.append(self(part.to(self.mean)))
+        self._limit(torch.cat(distances))
+        self._fit(known)
+
+    def _fit(self, known: Tensor) -> None:
         known = known.double()
         mean, spread = known.mean(0), known.std(0).clamp_min(1e-6)
         values, vectors = torch.linalg.eigh(shrunk_covariance((known - mean) / spread))
         whitening = vectors / spread[:, None] * values.clamp_min(1e-12).rsqrt()
         self.mean.copy_(mean)
         self.whitening.copy_(whitening)
-        distances = self(held_out.to(self.mean)).double()
-        self.below.copy_(torch.quantile(distances, USUAL))
+
+    def _limit(self, distances: Tensor) -> None:
+        self.below.copy_(torch.quantile(distances.double(), USUAL))
 
 
 def shrunk_covariance(rows: Tensor) -> Tensor:

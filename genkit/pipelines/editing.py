@@ -200,5 +200,7 @@ class EditingPipeline(Pipeline):
 
     @property
     def familiar_below(self) -> float:
-        """The `unfamiliarity` that 99 % of held-out pictures stay below; infinite if unknown."""
+        """The `unfamiliarity` that 99 % of pictures like those of the training stay below; infinite
+        if it does not know.
+        """
         return float("inf") if self.familiarity is None else float(self.familiarity.below)

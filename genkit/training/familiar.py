@@ -1,33 +1,46 @@
-"""What is familiar to a model: learnt from training rows, and measured on held-out ones."""
+"""What is familiar to a model: learnt from training rows, each measured by others."""
 
 from __future__ import annotations
+
+import logging
 
 import torch
 from torch import Tensor
 
 from genkit import random
-from genkit.nn.familiarity import Familiarity, appearance
+from genkit.nn.familiarity import FOLDS, Familiarity, appearance
 from genkit.rows.base import Rows
 from genkit.rows.columns import Draws
 
-KNOWN, HELD_OUT = 4_000, 1_000  # pictures that say what is familiar, at most
+log = logging.getLogger("genkit")
+
+KNOWN = 5_000  # pictures that say what is familiar, at most
+FEWEST = 3
 _BLOCK = 64
 
 
-def learn(familiarity: Familiarity, known: Rows, held_out: Rows, seed: int) -> None:
-    """Take in how pictures look that are trained on, and how far others of their kind are from it.
+def learn(familiarity: Familiarity, known: Rows, seed: int) -> None:
+    """Take in how pictures look that are trained on, and how far each is from most others.
+
+    Only what can be seen of pictures counts, nothing of the networks that were trained on them. So
+    a training row tells of new ones as long as it is measured by moments of other rows, and the
+    test part stays for what is measured on it.
 
     Args:
-        familiarity: What learns it.
+        familiarity: What learns it; of fewer than 3 rows nothing.
         known: Rows that are trained on; of many some are drawn.
-        held_out: Rows that are not; of many some are drawn.
         seed: Of the run, which names the draw.
     """
-    seen = (
-        _appearance(rows, random.permutation(seed, 0, len(rows))[:most])
-        for rows, most in ((known, KNOWN), (held_out, HELD_OUT))
+    if len(known) < FEWEST:
+        log.info("what is familiar: not learnt, of %d training pictures", len(known))
+        return
+    features = _appearance(known, random.permutation(seed, 0, len(known))[:KNOWN])
+    familiarity.learn_across(features.to(familiarity.mean.device))
+    log.info(
+        "what is familiar: learnt of %s training pictures, the limit from each of them beside "
+        "others (%d parts in turn)",
+        *(f"{len(features):,}", min(FOLDS, len(features))),
     )
-    familiarity.learn(*(features.to(familiarity.mean.device) for features in seen))
 
 
 def _appearance(rows: Rows, chosen: Tensor) -> Tensor:

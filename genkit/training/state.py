@@ -187,6 +187,7 @@ class Learnt:
         """Start networks and averages from a pipeline's components of the same names.
 
         A component that is None, such as the way back of what translates one way, is not there.
+        What has no weights is left alone: it was measured on the data of the export.
 
         Returns:
             The names of the networks that it does not hold, which begin with first weights.
@@ -194,9 +195,10 @@ class Learnt:
         Raises:
             CheckpointError: There are none, or their shapes differ.
         """
-        found = [n for n in self.living if isinstance(getattr(pipeline, n, None), nn.Module)]
+        wanted = [name for name in self.living if self.trained[name]]
+        found = [n for n in wanted if isinstance(getattr(pipeline, n, None), nn.Module)]
         if not found:
-            names = ", ".join(self.living)
+            names = ", ".join(wanted)
             raise CheckpointError(f"--init: the export has none of the networks {names}")
         for name in found:
             weights = getattr(pipeline, name).state_dict()
@@ -210,7 +212,7 @@ class Learnt:
                 ) from None
             if self.ema is not None and name in self.ema.networks:
                 self.ema.networks[name].load_state_dict(weights)
-        return [name for name in self.living if name not in found]
+        return [name for name in wanted if name not in found]
 
 
 def _hash(tensors: Mapping[str, Tensor]) -> str:

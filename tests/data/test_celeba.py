@@ -9,6 +9,7 @@ from genkit.data.readers.celeba import CelebaData
 from genkit.errors import DataError
 from genkit.family import load_config
 from genkit.rows.columns import Class, Flags, Image
+from genkit.rows.flags import DRAWN_EXCLUDES, DRAWN_NAMES, excluded
 from genkit.rows.left_out import LeftOut
 
 from .pictures import COLORS, cut, write
@@ -122,6 +123,19 @@ def test_what_excludes_what_is_known_by_name_or_said(tmp_path):
     assert open_data(celeba(tmp_path, excludes=[])).columns["attributes"].excludes == ()
     with pytest.raises(DataError, match=r"data.excludes has 'Hat', which is not listed"):
         open_data(celeba(tmp_path, excludes=[["Bald", ["Hat"]]]))
+
+
+def test_some_of_the_drawn_attributes_keep_the_rules_of_all(tmp_path):
+    signs = [[1 if i == j else -1 for j in range(13)] for i in range(5)]
+    write_set(tmp_path, names=DRAWN_NAMES, signs=signs)
+    chosen = [name for name in DRAWN_NAMES if name != "Winking"]
+    column = open_data(celeba(tmp_path, attributes=chosen)).columns["attributes"]
+    assert excluded(column, "Bald") == (
+        *("Black_Hair", "Blond_Hair", "Brown_Hair", "Long_Hair", "Wearing_Hat"),
+    )
+    assert excluded(column, "Sunglasses") == ("Eyeglasses",)
+    everything = open_data(celeba(tmp_path)).columns["attributes"]
+    assert everything.excludes == DRAWN_EXCLUDES
 
 
 def test_the_fingerprint_knows_attributes_crop_and_which_were_chosen(tmp_path):

@@ -83,6 +83,9 @@ def test_guesses_and_what_is_unfamiliar_are_measured_where_a_model_has_them():
     assert found["guess-accuracy-Blond"].value == 1
     assert found["guess-accuracy"].value == pytest.approx((hats + 2) / 3)
     assert found["unfamiliar-rate"].value == hats
+    protocol = found["unfamiliar-rate"].protocol
+    assert protocol["familiar_below"] == Guesser.familiar_below
+    assert "training pictures" in protocol["limit"]
     with pytest.raises(KeyError):
         measured(Editor())["guess-accuracy"]
 

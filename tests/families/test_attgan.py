@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from families_at_hand import state, tiny, trainer
 
+from genkit.data import open_data
 from genkit.errors import CheckpointError, ConfigError
 from genkit.families.attgan import AttGANTrainer, Config
 from genkit.family import resolve
@@ -177,10 +178,17 @@ def test_drawn_sizes_are_half_on_average_and_within_their_ends():
 def test_codes_of_drawn_sizes_keep_their_sign(draws, tmp_path):
     run = trainer(tiny("attgan", code__draws=draws), tmp_path)
     batch = batches(run)[0]
-    code = run.told(batch, "attributes")
+    (batch,) = run.asked(0, [batch])
+    code = run.told(batch, "asked")
     assert code.abs().max() <= 1.0
-    assert torch.equal(code > 0, batch["attributes"] > 0)
+    assert torch.equal(code > 0, batch["asked"] > 0)
     assert len(code.abs().unique()) > 10
+
+
+def test_the_attributes_that_a_picture_has_are_told_alike_whatever_is_drawn(tmp_path):
+    run = trainer(tiny("attgan", code__draws="uniform", code__thres_int=0.7), tmp_path)
+    batch = batches(run)[0]
+    assert torch.equal(run.told(batch, "attributes"), (2 * batch["attributes"] - 1) * 0.7)
 
 
 @pytest.mark.parametrize(
@@ -286,13 +294,41 @@ def test_an_export_of_other_attributes_is_no_start_even_where_its_weights_fit(tm
     refusals.other_attributes(run.pipeline(), run.data)  # what the message asks for
 
 
+def test_a_run_that_starts_from_an_export_learns_anew_what_is_familiar(tmp_path):
+    first = trainer(tiny("attgan", trainer__steps=2), tmp_path / "a")
+    first.fit()
+    small = tiny("attgan", trainer__steps=2, data__train_count=32)
+    plain, second = (trainer(small, tmp_path / name) for name in "bc")
+    assert second.learnt.take_weights(first.pipeline()) == []
+    ours, theirs = second.bare_networks["critic"], first.bare_networks["critic"]
+    assert torch.equal(ours.to_logit[0].weight, theirs.to_logit[0].weight)
+    for run in (plain, second):
+        run.fit()
+    assert second.pipeline().familiar_below == plain.pipeline().familiar_below
+    assert second.pipeline().familiar_below != first.pipeline().familiar_below
+
+
+def test_new_pictures_are_familiar_to_a_run_without_a_test_part(tmp_path, caplog):
+    caplog.set_level("INFO", "genkit")
+    run = trainer(tiny("attgan", data__train_count=200), tmp_path)
+    run.rows(open_data(run.config.data, "train"))
+    run._open_examples = lambda: run.known  # as where there is no test part
+    run.save()
+    assert "learnt of 200 training pictures, the limit from each" in caplog.text
+    new = tiny("attgan", data__seed=1, data__test_count=300).data
+    images = open_data(new, "test").read(range(300))["image"].float() / 127.5 - 1
+    pipeline = run.pipeline()
+    far = pipeline.unfamiliarity(images) > pipeline.familiar_below
+    assert far.float().mean() < 0.03
+    assert (pipeline.unfamiliarity(images.flip(2)) > pipeline.familiar_below).float().mean() > 0.5
+
+
 def test_a_checkpoint_and_an_export_of_it_know_what_is_familiar(tmp_path):
     run = trainer(tiny("attgan", trainer__steps=2), tmp_path)
     run.fit()
     pipeline, limit = run.pipeline(), run.pipeline().familiar_below
     assert limit < float("inf")
-    held_out = run.held_out
-    images = held_out.read(range(len(held_out)))["image"].float() / 127.5 - 1
+    images = open_data(run.config.data, "test").read(range(16))["image"].float() / 127.5 - 1
     found = pipeline.unfamiliarity(images)
     assert (found <= limit * 1.001).float().mean() > 0.9
     assert pipeline.unfamiliarity(-images).mean() > found.mean()

@@ -39,6 +39,20 @@ def test_one_percent_of_held_out_pictures_lies_beyond_the_limit():
     assert (network(others.float() + 8) > network.below).all()
 
 
+def test_without_held_out_pictures_the_limit_is_that_of_known_ones_measured_by_others():
+    spread = torch.randn(200, 200, generator=torch.Generator().manual_seed(3)).double() / 14
+    covariance = spread @ spread.T + 0.01 * torch.eye(200, dtype=torch.float64)
+    known, others = (normal(count, covariance, seed) for count, seed in ((150, 0), (2_000, 1)))
+    network = Familiarity(200)
+    network.learn_across(known)
+    assert (network(others.float()) > network.below).float().mean() < 0.03
+    assert (network(others.float() * 2) > network.below).float().mean() > 0.99
+    moments = network.mean.clone()
+    network.learn(known, known)
+    assert torch.equal(network.mean, moments)
+    assert (network(others.float()) > network.below).float().mean() > 0.9  # what that is good for
+
+
 def test_what_is_learnt_does_not_depend_on_the_units_of_features():
     known, held_out = normal(500, COVARIANCE, 0), normal(500, COVARIANCE, 1)
     units = torch.tensor([7.0, 0.01, -3.0])

@@ -26,6 +26,7 @@ from genkit.rows.combine import picked
 from genkit.rows.flags import switched
 
 HALF = 0.5  # above it a classifier sees an attribute
+LIMIT = "by 99 % of training pictures, each measured by the moments of others"
 
 
 class Editing:
@@ -119,7 +120,8 @@ class Editing:
         values = attributes.guesses(self.names, right, self.against)
         if knows:
             far = (found[:, -1] > self.pipeline.familiar_below).double()
-            values.append(self.against.mean("unfamiliar-rate", far, "lower", most=1.0))
+            limit = {"familiar_below": self.pipeline.familiar_below, "limit": LIMIT}
+            values.append(self.against.mean("unfamiliar-rate", far, "lower", most=1.0, **limit))
         return values
 
     def examples(self, rebuilt: Rows) -> Shown:
