@@ -1,7 +1,8 @@
 """The training doctor: what the numbers of a run mean, in words, and what to change.
 
-A rule reads the last values of its numbers and speaks only if all of them agree. None knows the
-run but by its rows of `metrics.jsonl`, so a resumed run finds what the unbroken one did.
+A rule reads the last values of its numbers and speaks only if all of them agree. What it finds
+comes from the rows of `metrics.jsonl`, so a resumed run finds what the unbroken one did; what to
+change may follow from the run's settings.
 How each threshold was measured: docs/training-doctor.md.
 """
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from genkit.training import translation_rules
@@ -47,10 +49,13 @@ class Doctor:
 
     Args:
         rows: What a resumed run has logged before.
+        settings: Those of the run by their whole names, such as model.width; for advice.
     """
 
-    def __init__(self, rows: Iterable[Row] = ()) -> None:
-        self._history = History()
+    def __init__(
+        self, rows: Iterable[Row] = (), settings: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        self._history = History(settings=settings)
         self._absent: dict[str, int] = {}  # looks since a finding that goes on was last made
         for row in rows:
             if not any(key == "finding" or key.startswith("eval/") for key in row):

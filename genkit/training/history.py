@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 Row = Mapping[str, Any]  # of metrics.jsonl: its step, and numbers by name
@@ -22,9 +23,17 @@ class Finding:
 
 
 class History:
-    """The numbers of a run by name, in the order of their steps."""
+    """The numbers of a run by name, in the order of their steps.
 
-    def __init__(self, rows: Iterable[Row] = ()) -> None:
+    Args:
+        rows: What it has logged.
+        settings: Those of the run by their whole names, such as model.width; for advice.
+    """
+
+    def __init__(
+        self, rows: Iterable[Row] = (), settings: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        self.settings = settings
         self._series: dict[str, list[tuple[int, float]]] = {}
         for row in rows:
             self.add(row)

@@ -57,7 +57,8 @@ class Loop:
         self._settings = trainer.config.trainer
         self._window = Window()
         self._metrics = MetricsFile(trainer.run_dir / "metrics.jsonl")
-        self._doctor = Doctor(self._metrics.rows() if trainer.steps_done else ())
+        seen = self._metrics.rows() if trainer.steps_done else ()
+        self._doctor = Doctor(seen, flatten(to_tree(trainer.config)))
         self._previews = Previews(trainer)
 
     def run(self) -> bool:

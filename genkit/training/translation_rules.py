@@ -1,12 +1,13 @@
 """Rules of the training doctor about translators, by the numbers of `translation_monitor.py`.
 
-How each threshold was measured: docs/training-doctor.md.
+How each threshold was measured: docs/training-doctor.md. What to change: `translation_remedies.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from genkit.training import translation_remedies as remedies
 from genkit.training.history import PREVIEWS, Finding, History, percent
 
 UNCHANGED = 0.15  # change of a picture, as a share of what lies between the two kinds
@@ -26,8 +27,7 @@ def copied_input(history: History) -> Iterator[Finding]:
                 "copied-input",
                 f"{way} changes its input by {percent(change[-1])} of what lies between the two "
                 f"kinds of pictures, and comes {percent(max(0, nearer[-1]))} of the way to them: "
-                "it copies. What binds a picture to its input outweighs the critic: lower "
-                "model.identity_weight and model.cycle_weight (of CUT model.contrast_weight)",
+                f"it copies, and {remedies.of_copying(history.settings)}",
             )
             return
 
@@ -45,8 +45,9 @@ def hidden_detail(history: History) -> Iterator[Finding]:
                 f"what comes back of {way} differs from the input by {cycle[-1]:.3f}, but by "
                 f"{worse[-1]:.3f} where the picture between is kept as a JPEG, which changes it "
                 "by far less: the way back reads detail that the way there hides and nobody sees "
-                "(Chu et al. 2017, arXiv:1712.02950). Lower model.cycle_weight, above all where "
-                "one kind of pictures holds what the other can't show",
+                "(Chu et al. 2017, arXiv:1712.02950). "
+                f"{remedies.of_hidden_detail(history.settings)}, above all where one kind of "
+                "pictures holds what the other can't show",
             )
             return
 
@@ -59,8 +60,7 @@ def dead_direction(history: History) -> Iterator[Finding]:
             yield Finding(
                 "dead-direction",
                 f"pictures of {way} differ by {percent(variety[-1])} of what real ones do: they "
-                "are all alike, whatever goes in. Restart with a lower optim.lr, or bind them "
-                "closer to their inputs (model.cycle_weight, of CUT model.contrast_weight)",
+                f"are all alike, whatever goes in. {remedies.of_likeness(history.settings)}",
             )
             return
 
@@ -73,8 +73,8 @@ def inverted_colours(history: History) -> Iterator[Finding]:
             yield Finding(
                 "inverted-colours",
                 f"the luminance of {way}'s pictures and of their inputs is correlated by "
-                f"{found[-1]:.2f}: light and dark have changed places, which cycles and critics "
-                "can't tell. Restart with model.identity_weight=0.5 or more",
+                f"{found[-1]:.2f}: light and dark have changed places; "
+                f"{remedies.of_inverted_colours(history.settings)}",
             )
             return
 
@@ -87,8 +87,7 @@ def checkerboard(history: History) -> Iterator[Finding]:
             yield Finding(
                 "checkerboard",
                 f"pictures of {way} have a pattern of 2 or 4 px that is {pattern[-1]:.1f} times as "
-                "strong as in real ones: transposed convolutions leave one. Begin another run with "
-                "model.upsampling=resize",
+                f"strong as in real ones: {remedies.of_pattern(history.settings)}",
             )
             return
 

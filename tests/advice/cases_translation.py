@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import yaml
 from advice.follow import Call, Case, World
 
+from genkit.config import flatten
 from genkit.family import load
 from genkit.training.diagnosis import GRACE, History, diagnose
 
@@ -21,19 +23,23 @@ def _greys(world: World) -> None:
     world.write("greys.yaml", {"family": "cyclegan", **load("cyclegan").tiny} | {"data": data})
 
 
-def _said(name: str, value: float) -> Call:
-    """What the training doctor says of two previews with that number."""
-    key = {"luminance": "light and dark have changed places", "checkerboard": "of 2 or 4 px"}[name]
+def _said(key: str, name: str, value: float, *changes: str, config: str = "cyclegan.yaml") -> Call:
+    """What the training doctor says of two previews with that number, in a run with settings."""
     sound = {"a_to_b/change": 0.7, "a_to_b/approach": 0.8, f"a_to_b/{name}": value}
     rows = [{"step": GRACE + i, **sound} for i in (1, 2)]
-    return Call(key, lambda _: diagnose(History(rows))[0].text, _shown)
 
+    def says(world: World) -> str:
+        _greys(world)
+        tree = yaml.safe_load(world.ok(f"config show {config} {' '.join(changes)}"))
+        return diagnose(History(rows, flatten(tree)))[0].text
 
-def _shown(world: World, text: str) -> None:
-    """A config that takes the settings which a text names."""
-    world.ok(
-        f"config show cyclegan.yaml {' '.join(re.findall(r'model[.][a-z_]+=[a-z0-9.]+', text))}"
-    )
+    def follow(world: World, text: str) -> None:
+        taken = re.findall(r"(?:data|model)[.][a-z_]+=[a-z0-9.]*[a-z0-9]", text)
+        assert taken, text
+        kept = [each for each in changes if each.split("=")[0] not in " ".join(taken)]
+        world.ok(f"config show {config} {' '.join(kept + taken)}")
+
+    return Call(key, says, follow)
 
 
 _HALVED = "a side is halved so often"
@@ -53,6 +59,8 @@ CASES: list[Case | Call] = [
     _set(_STAIRS, "optim.schedule=cosine optim.stair_steps=3", "schedule=linear", section="optim"),
     Case("pictures of its own kind as they are", "config show greys.yaml",
          "set (model.identity_weight=0)", before=_greys),
-    _said("luminance", -0.5),
-    _said("checkerboard", 9.0),
+    _said("Restart with model.identity_weight={}", "luminance", -0.5),
+    _said("needs as many channels on both sides. Restart", "luminance", -0.5,
+          "model.identity_weight=0", config="greys.yaml"),
+    _said("transposed convolutions leave one", "checkerboard", 9.0),
 ]  # fmt: skip
