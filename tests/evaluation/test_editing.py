@@ -6,7 +6,6 @@ import json
 import pytest
 from editing_at_hand import (
     FLAGS,
-    NAMES,
     OFF,
     ON,
     Editor,
@@ -66,11 +65,14 @@ def test_half_an_edit_has_half_the_error_inside_and_noise_is_an_error_outside():
     assert found["psnr"].value > 20
 
 
-def test_only_right_answers_that_are_unique_are_measured_inside():
+def test_only_right_answers_that_are_unique_are_measured_inside_and_outside():
     found = measured(Editor(by=0.0), truth=counterfactuals())
     parts = {v.part for v in found.metrics if v.whole == "inside-ratio"}
     assert parts == {None, "Blond", "Black"}
-    assert {v.part for v in found.metrics if v.whole == "outside-error"} == {None, *NAMES}
+    assert {v.part for v in found.metrics if v.whole == "outside-error"} == parts
+    protocol = found["outside-error"].protocol
+    assert "4/255 or more, in the mean over channels" in protocol["region"]
+    assert protocol["edits"] == "those with a unique right answer"
     assert any("for 0 of 2 attributes that have a unique right answer" in n for n in found.notes)
     good = measured(Editor(), truth=counterfactuals())
     assert any("for 2 of 2 attributes" in n and n.endswith("Blond, Black") for n in good.notes)

@@ -62,6 +62,19 @@ def test_a_wrapped_file_and_one_with_statistics_of_instance_norms_are_read_too(t
         assert torch.equal(ours(image), theirs.model(image))
 
 
+def test_that_a_u_net_is_tested_otherwise_by_its_authors_is_said(tmp_path, caplog):
+    said = {}
+    for name in ("u-net-batch", "u-net-instance", "resnet-batch"):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "genkit"):
+            read_generator(saved(published(NETWORKS[name]()).state_dict(), tmp_path))
+        said[name] = caplog.text
+    assert "tested by its authors' script with dropout on and batch norms by" in said["u-net-batch"]
+    assert "no dropout and the running averages of batch norms (.eval())" in said["u-net-batch"]
+    assert "with dropout on, where" in said["u-net-instance"]
+    assert "authors" not in said["resnet-batch"]
+
+
 def test_a_critic_an_unfinished_file_and_other_networks_are_refused_in_a_line(tmp_path):
     critic = nn.Module()
     critic.model = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1))

@@ -20,7 +20,6 @@ from genkit.rows.combine import picked
 
 UNIQUE = "unique"  # of the column `truth`: there is only one right answer
 HALF = 0.5  # of the error of copying
-REGION = "where the right answer differs from the picture before, in any channel"
 
 
 def measured(
@@ -69,9 +68,7 @@ def _values(
     """The values of (M, 3) errors: of all edits, then of each attribute."""
     inside, copied, outside = found.unbind(1)
     unique = unique & ~inside.isnan()
-    how: dict[str, Any] = {
-        "region": "where the right answer differs from the picture before, in any channel"
-    }
+    how: dict[str, Any] = {"region": regions.REGION, "edits": "those with a unique right answer"}
     values, each, halved, judged = list[Value](), list[Value](), list[str](), list[str]()
     for part in (None, *dict.fromkeys(names)):
         mine = torch.tensor([part in (None, name) for name in names])
@@ -86,17 +83,20 @@ def _values(
             if part is not None:
                 judged.append(part)
                 halved += [part] if into[-1].value <= HALF else []
-        if not outside[mine].isnan().all():
-            into.append(
-                against.mean("outside-error", outside[mine], "lower", part=part, copying=0.0, **how)
-            )
+            if not (rest := outside[one]).isnan().all():
+                into.append(
+                    against.mean("outside-error", rest, "lower", part=part, copying=0.0, **how)
+                )
     more = f": {', '.join(halved)}" if halved else ""
     notes = [
         f"inside the changed region the error is at most half that of copying for {len(halved)} of "
         f"{len(judged)} attributes that have a unique right answer{more}"
     ] if judged else []  # fmt: skip
     if same := int(inside.isnan().sum()):
-        notes.append(f"{same} counterfactuals equal the picture before and have no changed region")
+        notes.append(
+            f"{same} counterfactuals have no changed region: they differ from the picture before "
+            f"by less than {regions.SEEN}/255"
+        )
     return [*values, *each], notes
 
 

@@ -52,6 +52,7 @@ def read_generator(path: Path) -> Translator:
         if left or (missing := network.state_dict().keys() - weights.keys()):
             raise _other(where, left, sorted(missing) if not left else [])
         network.load_state_dict(weights)
+        _say_at_test(where, network, batch=_norm(state) == "batch")
     except (KeyError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         raise WeightsError(
             f"{where}: its keys are those of a generator, but what they hold is not "
@@ -143,6 +144,18 @@ def _said(where: str, left: list[str], *, keeps: bool) -> list[str]:
             len(passed),
         )
     return [key for key in left if key not in passed]
+
+
+def _say_at_test(where: str, network: Translator, *, batch: bool) -> None:
+    """Where the authors' script tests a U-Net, pix2pix's, otherwise than an export does."""
+    if isinstance(network, UNetTranslator):
+        theirs = f"dropout on{' and batch norms by the picture' if batch else ''}"
+        ours = f"no dropout{' and the running averages of batch norms' if batch else ''}"
+        log.info(
+            "%s: a U-Net as pix2pix has it is tested by its authors' script with %s, where it was "
+            "trained so; this export has %s (.eval()), so its pictures differ from theirs",
+            *(where, theirs, ours),
+        )
 
 
 def _strange(where: str, state: Mapping[str, Any]) -> WeightsError:
