@@ -32,15 +32,16 @@ from genkit.family import Family
 from genkit.losses.adversarial import Objective
 from genkit.nn.critics import Verdict
 from genkit.nn.editors import (
+    MOST_LEVELS,
     AttributeCritic,
     EditDecoder,
     EditEncoder,
     Sizes,
     code_sizes,
     edited_size_problem,
-    usual_levels,
 )
 from genkit.nn.familiarity import GRID, Familiarity
+from genkit.nn.halving import usual_levels
 from genkit.rows.base import Rows, onto
 from genkit.rows.batch import Batch
 from genkit.training import familiar
@@ -59,7 +60,7 @@ class ModelConfig(Section):
     """The networks."""
 
     width: Positive = 64  # channels of the first level, doubled by each, at most 1024
-    levels: Positive = 5  # how often the size is halved; unless given as often as leaves 4 px
+    levels: Positive = 5  # how often the size is halved; unless given until 4 to 7 px
     shortcut_layers: NonNegative = 1  # levels of the decoder that see the encoder's map too
     inject_layers: NonNegative = 1  # levels of the decoder that are told the attributes again
     norm_decay: Fraction = 0.999  # of batch norm's moments; short runs need .99 to keep up
@@ -99,6 +100,10 @@ class CriticConfig(AdversarialConfig):
     gp_weight: Weight = 10.0  # lambda of WGAN-GP
     critic_steps: Positive = 5  # updates of the critic for one of encoder and decoder
 
+    bounds: ClassVar[str] = (  # its instance norm looks at nothing of the batch
+        "set gp_weight=10, r1_weight and r2_weight, or clip_weights=0.01"
+    )
+
 
 class Config(RunConfig):
     """A run of AttGAN."""
@@ -124,7 +129,8 @@ class Config(RunConfig):
     def _networks_fit(self) -> Config:
         model, sides = self.model, self.data.size
         if not model.was_given("levels"):
-            model = model.model_copy(update={"levels": usual_levels(sides)})
+            levels = max(1, min(MOST_LEVELS, usual_levels(sides)))
+            model = model.model_copy(update={"levels": levels})
         if not model.was_given("critic_width"):
             model = model.model_copy(update={"critic_width": model.width})
         self.settle(model=model)

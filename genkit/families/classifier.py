@@ -30,7 +30,8 @@ from genkit import pipelines
 from genkit.config import Fraction, Positive, Section
 from genkit.errors import DataError
 from genkit.family import Family
-from genkit.nn.classifiers import Answers, Classifier, check, usual_levels
+from genkit.nn.classifiers import Answers, Classifier, check
+from genkit.nn.halving import usual_levels
 from genkit.rows.batch import Batch
 from genkit.rows.columns import Class, Flags
 from genkit.training.config import OptimConfig, RunConfig

@@ -86,15 +86,6 @@ def check(size: Sequence[int], levels: int) -> None:
         )
 
 
-def usual_levels(size: Sequence[int]) -> int:
-    """How often sides are halved where nothing is said: until the smaller one is 4 to 7 px, as far
-    as both are even."""
-    levels = 0
-    while min(size) >> levels >= 8 and not any(side % (2 << levels) for side in size):
-        levels += 1
-    return levels
-
-
 def _block(a: int, b: int) -> tuple[nn.Module, ...]:
     """A convolution that keeps the size, its norm, and what it leaves of negative values: 0."""
     return nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)

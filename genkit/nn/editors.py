@@ -23,6 +23,7 @@ from genkit.nn.critics import Verdict
 from genkit.nn.network import Network
 
 MOST = 1024  # channels of a map
+MOST_LEVELS = 5  # unless more are asked for
 SLOPE = 0.2  # of LeakyReLU
 Sizes = Literal["uniform", "truncated-normal"]
 
@@ -30,11 +31,6 @@ Sizes = Literal["uniform", "truncated-normal"]
 def level_widths(width: int, levels: int) -> list[int]:
     """Channels of each level from the picture inwards: doubled each time, at most 1024."""
     return [min(width << i, MOST) for i in range(levels)]
-
-
-def usual_levels(size: Sequence[int]) -> int:
-    """As often as (H, W) can be halved until 4 to 7 px are left, at most five times."""
-    return max(1, min(5, min(side.bit_length() for side in size) - 3))
 
 
 def edited_size_problem(size: Sequence[int], levels: int) -> str | None:

@@ -19,9 +19,10 @@ from genkit.errors import PipelineError, shown
 from genkit.nn.familiarity import appearance
 from genkit.pipelines.base import FORMAT_VERSION, Pipeline
 from genkit.pipelines.card import Card, card_of
-from genkit.pipelines.edits import Edits, coded, edits_of, likely
+from genkit.pipelines.edits import Edits, coded, edits_of
 from genkit.pipelines.given import Takes
 from genkit.rows.columns import Columns, Flags, Image
+from genkit.rows.flags import likely
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,11 @@ def edits_of(flags: Flags, asked: Mapping[str, Any]) -> Edits:
             "way an attribute goes"
         )
     edits = Edits(**given)
+    if edits.strength != 1 and not (edits.set or edits.flip):
+        raise PipelineError(
+            "strength: is of set and flip, and there is none of them; leave it out, or say by one "
+            "of them what to edit"
+        )
     for name in edits.flip:
         _known(flags, "flip", name)
     for problem in _contradictions(flags, edits):
@@ -127,28 +132,6 @@ def coded(
     for name, level in edits.levels.items():
         code[:, place(flags, name)] = level * thres_int
     return before, after, code
-
-
-def likely(flags: Flags, shares: Tensor) -> Tensor:
-    """The attributes that hold more likely than not, of two that exclude each other the likelier.
-
-    Args:
-        flags: The column.
-        shares: (B, A) in [0, 1].
-
-    Returns:
-        (B, A) float32 in {0, 1}.
-    """
-    rows = (shares > 0.5).float()
-    for name, off in flags.excludes:
-        i = place(flags, name)
-        for other in (n for n in off if n in flags.names):
-            j = place(flags, other)
-            both = (rows[:, i] > 0) & (rows[:, j] > 0)
-            first = shares[:, i] >= shares[:, j]
-            rows[both & first, j] = 0
-            rows[both & ~first, i] = 0
-    return rows
 
 
 # -- checks ----------------------------------------------------------------------------------------

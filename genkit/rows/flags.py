@@ -106,6 +106,28 @@ def switched(flags: Flags, values: Tensor, name: str, on: bool) -> Tensor:
     return edited
 
 
+def likely(flags: Flags, shares: Tensor) -> Tensor:
+    """The attributes that hold more likely than not, of two that exclude each other the likelier.
+
+    Args:
+        flags: The column.
+        shares: (B, A) in [0, 1].
+
+    Returns:
+        (B, A) float32 in {0, 1}.
+    """
+    rows = (shares > 0.5).float()
+    for name, off in flags.excludes:
+        i = place(flags, name)
+        for other in (n for n in off if n in flags.names):
+            j = place(flags, other)
+            both = (rows[:, i] > 0) & (rows[:, j] > 0)
+            first = shares[:, i] >= shares[:, j]
+            rows[both & first, j] = 0
+            rows[both & ~first, i] = 0
+    return rows
+
+
 def conflicts(flags: Flags, values: Tensor) -> list[tuple[str, str]]:
     """The pairs of attributes that hold together in any of these rows (B, A) and can't."""
     found = []

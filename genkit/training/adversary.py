@@ -7,7 +7,7 @@ formulas are in `genkit/losses/adversarial.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
@@ -39,6 +39,11 @@ class AdversaryConfig(Section):
     spectral_norm: bool = False  # every layer of the critic divided by its largest singular value
     clip_weights: Annotated[float, Field(gt=0)] | None = None  # WGAN: |w| at most this; paper .01
     augment: tuple[Augmentation, ...] = ()  # DiffAugment, on all that the critic sees
+
+    bounds: ClassVar[str] = (  # advice: what bounds the slope of a family's critic
+        "set gp_weight=10, spectral_norm=true, or r1_weight and r2_weight, each with "
+        "model.critic_norm=none, or clip_weights=0.01"
+    )
 
     @property
     def penalized(self) -> bool:
@@ -75,8 +80,7 @@ class AdversaryConfig(Section):
             if self.clip_weights is not None and (self.penalized or self.spectral_norm)
             else None,
             "objective=wasserstein has no lower bound unless something bounds the critic's slope, "
-            "at real and at generated images; set gp_weight=10, spectral_norm=true, or r1_weight "
-            "and r2_weight, each with model.critic_norm=none, or clip_weights=0.01"
+            f"at real and at generated images; {self.bounds}"
             if self.objective == "wasserstein" and not bounded
             else None,
         ]

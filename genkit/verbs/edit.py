@@ -133,7 +133,9 @@ class Editor:
         column = pipeline.gives["image"]
         self.size: tuple[int, int] = column.size
         self.channels: int = column.channels or 3
-        pipeline.options(set=request.set, have=request.have, strength=request.strength)
+        strength = {"strength": request.strength} if request.set else {}
+        pipeline.options(set=request.set, have=request.have, **strength)
+        pipeline.options(flip=pipeline.attributes[0], strength=request.strength)
         for name in request.sweep:
             pipeline.options(levels={name: 1.0}, have=request.have)
         self._weights = weights_sha256(pipeline)
@@ -263,7 +265,11 @@ def sheet_of(lines: Sequence[Line], side: int = 96, letters: int = 14) -> Tensor
 
 def _guessed(taken: Mapping[str, int], shares: Mapping[str, float], have: Mapping[str, int]) -> str:
     """What a picture was taken for, and what else may hold."""
-    holds = [f"{name} {_share(shares[name])}" for name, state in taken.items() if state]
+    holds = [
+        f"{name} {'(given)' if name in have else _share(shares[name])}"
+        for name, state in taken.items()
+        if state
+    ]
     unsure = [
         f"{name} {_share(share)}"
         for name, share in shares.items()

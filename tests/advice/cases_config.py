@@ -16,7 +16,8 @@ def _each(key: str, family: str, given: str, *takes: str, **more: Any) -> list[C
 
 
 MODEL, OPTIM, NOISE = {"section": "model"}, {"section": "optim"}, {"section": "noise"}
-_WASSERSTEIN = "objective=wasserstein has no lower bound"
+_WASSERSTEIN = "set gp_weight=10, spectral_norm=true, or"
+_EDITOR_BOUND = "set gp_weight=10, r1_weight and r2_weight, or"
 _LEFT = "the last timestep keeps"
 _FLAT = "leave no step of trainer.steps="
 
@@ -64,8 +65,12 @@ CASES = [
            says="each with model.critic_norm=none"),
     _set(_WASSERSTEIN, "dcgan", "adversarial.objective=wasserstein", "model.critic_norm=none",
          then="adversarial.r1_weight=1 adversarial.r2_weight=1", says="r1_weight and r2_weight"),
-    _set(_WASSERSTEIN, "dcgan", "adversarial.objective=wasserstein", r"clip_weights=[\d.]+",
-         section="adversarial"),
+    _set("wasserstein has no lower bound", "dcgan", "adversarial.objective=wasserstein",
+         r"clip_weights=[\d.]+", section="adversarial"),
+    *_each(_EDITOR_BOUND, "attgan", "adversarial.gp_weight=0", "gp_weight=10",
+           r"clip_weights=[\d.]+", section="adversarial"),
+    _set(_EDITOR_BOUND, "attgan", "adversarial.gp_weight=0",
+         then="adversarial.r1_weight=1 adversarial.r2_weight=1", says="r1_weight and r2_weight"),
     _set("need each other", "ddpm", "optim.schedule=exponential", then="optim.lr_decay=1.001",
          says="lr_decay above 1"),
     _set("need each other", "ddpm", "optim.lr_decay=1.1", "schedule=exponential", **OPTIM),

@@ -92,6 +92,27 @@ def test_guesses_and_what_is_unfamiliar_are_measured_where_a_model_has_them():
         measured(Editor())["guess-accuracy"]
 
 
+def test_guesses_are_measured_as_they_are_used_of_two_that_exclude_each_other_the_likelier():
+    class Unsure(Guesser):
+        def guess(self, images):
+            return super().guess(images) * 0.3 + 0.6  # all hold more likely than not
+
+    found = measured(Unsure())
+    assert found["guess-accuracy-Hat"].value == 0.5
+    assert found["guess-accuracy-Blond"].value == pytest.approx(2 / 3)  # where there is neither
+    assert found["guess-accuracy-Black"].value == 1
+
+
+def test_how_far_edits_go_is_not_asked_of_pictures_that_are_given_back():
+    class Strict(Editor):
+        def options(self, **asked):
+            assert "set" in asked or "strength" not in asked
+            return super().options(**asked)
+
+    found = measured(Strict(), call={"strength": 1.5})
+    assert found["attribute-accuracy"].value == 1
+
+
 def test_edits_as_a_set_are_measured_by_any_extractor():
     found = measured(Editor(), metrics=["fd"], rows=faces(24))
     assert [v.name for v in found.metrics] == ["ssim", "fd-squares"]  # equal pictures: no PSNR

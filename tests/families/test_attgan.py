@@ -192,7 +192,8 @@ def test_the_attributes_that_a_picture_has_are_told_alike_whatever_is_drawn(tmp_
 
 
 @pytest.mark.parametrize(
-    ("side", "levels"), [(32, 3), (48, 3), (64, 4), (128, 5), (256, 5), (384, 5)]
+    ("side", "levels"),
+    [(16, 2), (32, 3), (36, 2), (48, 3), (64, 4), (100, 2), (128, 5), (256, 5), (384, 5)],
 )
 def test_pictures_are_halved_until_4_px_are_left_at_most_five_times(side, levels):
     assert config(data__image_size=side).model.levels == levels
@@ -215,6 +216,10 @@ REFUSED = {
     "shortcuts beyond the levels": (
         {"model__levels": 2, "model__shortcut_layers": 2},
         "model.shortcut_layers=2: must be below model.levels=2",
+    ),
+    "nothing that bounds the critic": (
+        {"adversarial__gp_weight": 0},
+        "generated images; set gp_weight=10, r1_weight and r2_weight, or clip_weights=0.01$",
     ),
     "bounded weights behind a norm": (
         {"adversarial__spectral_norm": True},

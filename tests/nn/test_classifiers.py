@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from genkit.nn.classifiers import Classifier, check, shares, usual_levels
+from genkit.nn.classifiers import Classifier, check, shares
+from genkit.nn.halving import usual_levels
 
 
 def parameters(network):

@@ -14,9 +14,10 @@ from genkit.nn.editors import AttributeCritic, EditDecoder, EditEncoder
 from genkit.nn.familiarity import GRID, Familiarity, appearance
 from genkit.pipelines import load_pipeline, save_export
 from genkit.pipelines.editing import EditingPipeline
-from genkit.pipelines.edits import Edits, coded, edits_of, likely
+from genkit.pipelines.edits import Edits, coded, edits_of
 from genkit.rows.base import MemoryRows
 from genkit.rows.columns import Flags, Image
+from genkit.rows.flags import likely
 
 NAMES = ("Bald", "Bangs", "Eyeglasses", "Smiling")
 EXCLUDES = (("Bald", ("Bangs",)), ("Bangs", ("Bald",)))
@@ -61,6 +62,14 @@ def test_an_edit_changes_its_own_entry_alone_and_strength_multiplies_it_alone():
         edited = code_of([0, 0, 0, 1], set={"Eyeglasses": 1}, strength=strength)
         assert edited[2] == strength
         assert edited[:2] + edited[3:] == plain[:2] + plain[3:]
+
+
+@pytest.mark.parametrize("asked", [{}, {"levels": {"Smiling": 2}}, {"have": {"Bald": 1}}])
+def test_a_strength_of_nothing_is_refused(asked):
+    with pytest.raises(PipelineError, match="strength: is of set and flip, and there is none"):
+        edits_of(FLAGS, {**asked, "strength": 1.5})
+    edits_of(FLAGS, {**asked, "strength": 1.0})
+    edits_of(FLAGS, {"flip": "Smiling", "strength": 1.5})
 
 
 def test_what_an_edit_excludes_goes_off_at_the_size_of_a_picture():

@@ -104,6 +104,14 @@ def test_guesses_are_shown_and_recorded_and_what_is_known_goes_before_them(run, 
     assert known["guessed"] == record["guessed"]
 
 
+def test_an_attribute_that_is_given_is_shown_as_given(run, model, tmp_path):
+    saved(tmp_path / "me.png")
+    said = run("edit", model, "me.png", "--set", "Smiling=1", "--have", "Bald=1", "--out", "o")[1]
+    assert "taken for Bald (given)" in said
+    said = run("edit", model, "me.png", "--set", "Smiling=1", "--have", "Bald=0", "--out", "p")[1]
+    assert "Bald" not in said.partition("taken for")[2].partition("\n")[0]
+
+
 def test_the_strength_multiplies_the_edited_entry_alone(run, model, tmp_path):
     saved(tmp_path / "me.png")
     for strength in ("1", "1.5"):

@@ -23,7 +23,7 @@ from genkit.images import to_float
 from genkit.rows.base import Rows
 from genkit.rows.columns import Flags
 from genkit.rows.combine import picked
-from genkit.rows.flags import switched
+from genkit.rows.flags import likely, switched
 
 HALF = 0.5  # above it a classifier sees an attribute
 LIMIT = "by 99 % of training pictures, each measured by the moments of others"
@@ -116,7 +116,7 @@ class Editing:
             return torch.cat([shares, far[:, None]], 1)
 
         found = by_row(len(self.given), guess, f"guesses of {self.given.name}")
-        right = (found[:, :-1] > HALF) == self.rows
+        right = (likely(self.flags, found[:, :-1]) > 0) == self.rows  # as it edits by
         values = attributes.guesses(self.names, right, self.against)
         if knows:
             far = (found[:, -1] > self.pipeline.familiar_below).double()

@@ -49,7 +49,9 @@ def measure(pipeline: Any, rows: Rows | ReferenceStatistics, asked: Asked) -> Ev
     start = time.monotonic()
     asked, wanted = own_metrics(asked, OWN)
     asked, extractors, notes = _extractors(asked, real, wanted)
-    rebuilt = as_image(made(pipeline, asked, given), picture_of(pipeline.gives))
+    kept = {name: value for name, value in asked.call.items() if name != "strength"}  # of edits
+    back = made(pipeline, replace(asked, call=kept), given)
+    rebuilt = as_image(back, picture_of(pipeline.gives))
     found = in_pairs(rebuilt, originals, asked)
     editing = Editing(pipeline, given, asked)
     values: list[Value] = []
