@@ -10,9 +10,10 @@ generator's own layers and a small network of heads, eqs. 2 to 4. There is no wa
 
 Deviations: the means over patches and layers stand for their sums, as in the authors' code, which
 halves both weights of CUT besides; features are those behind norm and activation; the first layer
-is the picture itself and not the padded one, whose mirrored edges would be negatives of
-themselves; each picture has places of its own; pictures are halved by strided convolutions without
-a low-pass filter; exports hold the averaged generator, unless trainer.ema_decay is null.
+is the picture itself and not the padded one, whose mirrored edges would be negatives of themselves;
+each picture has places of its own, and is mirrored or not by a draw of its own; pictures are halved
+by strided convolutions without a low-pass filter; exports hold the averaged generator, unless
+trainer.ema_decay is null.
 
 Legend: A B the two kinds, B batch, C channels, H W size in px, P patches, F features.
 """
@@ -31,7 +32,6 @@ from genkit import pipelines
 from genkit.config import Positive
 from genkit.family import Family
 from genkit.losses.contrast import drawn_places, patch_contrast, patches_at
-from genkit.nn.critics import Verdict
 from genkit.nn.network import Network
 from genkit.nn.translators import OUTPUT
 from genkit.rows.base import Rows
@@ -47,10 +47,12 @@ from genkit.training.translators import (
     PatchCritics,
     Resnet,
     TranslatorOptim,
-    norm_problem,
+    channels_of,
+    critic_weight,
+    fitted,
+    judge,
+    needs,
     refuse_one_kind,
-    sides_problem,
-    verdict_weight,
 )
 
 Weight = Annotated[float, Field(ge=0)]
@@ -95,16 +97,14 @@ class Config(RunConfig):
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:
-        model, sides = self.model, self.data.size
-        if not model.was_given("verdict_weight"):
-            counts = verdict_weight(self.adversary.objective)
-            self.settle(model=model.model_copy(update={"verdict_weight": counts}))
-        for wrong in (
-            sides_problem(sides, model, model.critic_layers),
-            norm_problem(model.critic_norm, self.adversary),
-        ):
-            if wrong:
-                raise ValueError(wrong)
+        self.settle(model=fitted(self.model, self.adversary, self.data.size))
+        a, b = (channels_of(self.data, side) for side in "ab")
+        if a != b:
+            raise ValueError(
+                f"data.channels_a={a} and data.channels_b={b}: the network that sees pictures of A "
+                f"compares those of B by the same layers; set data.channels_a={b}, or train "
+                "cyclegan with model.identity_weight=0, whose networks may differ"
+            )
         return self
 
 
@@ -207,7 +207,9 @@ class CUTTrainer(Trainer[Config]):
     def critic_loss(self, batch: Batch) -> Tensor:
         """The critic's side of the objective: a scalar."""
         fake = self.fakes.detached(batch)[: len(batch["image_a"])]
-        return self.adversary.critic_loss(batch, batch["image_b"], fake, judge).loss
+        weight = critic_weight(self.config.adversary.objective)
+        real = batch["image_b"]
+        return self.adversary.critic_loss(batch, real, fake, judge, weight=weight).loss
 
     def generator_loss(self, batch: Batch) -> Tensor:
         """Eq. 4: a scalar."""
@@ -259,17 +261,6 @@ class CUTTrainer(Trainer[Config]):
         """The averaged generator, from A to B."""
         names = self.config.data.sides
         return pipelines.TranslationPipeline(self.averaged_network("a_to_b"), names=names)
-
-
-def judge(critic: nn.Module, images: Tensor, batch: Batch) -> Verdict:
-    """Whether each patch is of a real picture."""
-    verdict: Verdict = critic(images)
-    return verdict
-
-
-def needs(config: Config) -> frozenset[str]:
-    """Pictures of both kinds."""
-    return frozenset({"image_a", "image_b"})
 
 
 TINY: dict[str, Any] = {

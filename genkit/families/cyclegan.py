@@ -26,7 +26,6 @@ from typing_extensions import Self
 from genkit import pipelines
 from genkit.config import ByKind, NonNegative
 from genkit.family import Family
-from genkit.nn.critics import Verdict
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
 from genkit.rows.columns import Image
@@ -42,10 +41,12 @@ from genkit.training.translators import (
     Resnet,
     TranslatorOptim,
     UNet,
-    norm_problem,
+    channels_of,
+    critic_weight,
+    fitted,
+    judge,
+    needs,
     refuse_one_kind,
-    sides_problem,
-    verdict_weight,
 )
 
 Weight = Annotated[float, Field(ge=0)]
@@ -69,6 +70,13 @@ class Cycle(PatchCritics):
     def _ways_count_alike(self) -> Self:
         if not self.was_given("cycle_weight_b"):
             self.settle(cycle_weight_b=self.cycle_weight)
+        if self.identity_weight and not (self.cycle_weight and self.cycle_weight_b):
+            name = "cycle_weight_b" if self.cycle_weight else "cycle_weight"
+            raise ValueError(
+                f"{name}=0 would switch the identity loss off too, since "
+                f"identity_weight={self.identity_weight} is a multiple of it; set "
+                "identity_weight=0, or a weight above 0"
+            )
         return self
 
 
@@ -89,18 +97,9 @@ class Config(RunConfig):
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:
-        model, sides = self.model.at(self.data.size), self.data.size
-        if not model.was_given("verdict_weight"):
-            counts = verdict_weight(self.adversary.objective)
-            model = model.model_copy(update={"verdict_weight": counts})
-        self.settle(model=model)
-        for wrong in (
-            sides_problem(sides, model, model.critic_layers),
-            norm_problem(model.critic_norm, self.adversary),
-            self._identity_problem(),
-        ):
-            if wrong:
-                raise ValueError(wrong)
+        self.settle(model=fitted(self.model, self.adversary, self.data.size))
+        if wrong := self._identity_problem():
+            raise ValueError(wrong)
         return self
 
     def _identity_problem(self) -> str | None:
@@ -203,7 +202,8 @@ class CycleGANTrainer(Trainer[Config]):
         fake, real = self.pools[side].shown(batch, next(made)), batch[f"image_{side}"]
         mixes = self.config.model.critic_norm == "batch" or self.config.adversary.spectral_norm
         together = len(real) <= MERGED and not mixes
-        judged = self.adversaries[side].critic_loss(batch, real, fake, judge, together=together)
+        adversary, weight = self.adversaries[side], critic_weight(self.config.adversary.objective)
+        judged = adversary.critic_loss(batch, real, fake, judge, together=together, weight=weight)
         return judged.loss
 
     def _noted(self, name: str, made: Tensor, wanted: Tensor) -> Tensor:
@@ -238,25 +238,9 @@ class CycleGANTrainer(Trainer[Config]):
         return pipelines.TranslationPipeline(there, back, self.config.data.sides)
 
 
-def judge(critic: nn.Module, images: Tensor, batch: Batch) -> Verdict:
-    """Whether each patch is of a real picture."""
-    verdict: Verdict = critic(images)
-    return verdict
-
-
-def channels_of(data: Any, side: str) -> int:
-    """Channels of the pictures of a side, as the settings of a data set have them."""
-    return getattr(data, f"channels_{side}", None) or data.channels
-
-
 def _coloured(images: Tensor) -> Tensor:
     """Grey pictures as coloured ones, beside which they are shown: (B, 3, H, W)."""
     return images.expand(-1, 3, -1, -1)
-
-
-def needs(config: Config) -> frozenset[str]:
-    """Pictures of both kinds."""
-    return frozenset({"image_a", "image_b"})
 
 
 TINY: dict[str, Any] = {

@@ -43,9 +43,8 @@ from genkit.training.translators import (
     PatchCritics,
     TranslatorOptim,
     UNet,
-    norm_problem,
-    sides_problem,
-    verdict_weight,
+    critic_weight,
+    fitted,
 )
 
 Weight = Annotated[float, Field(ge=0)]
@@ -76,17 +75,7 @@ class Config(RunConfig):
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:
-        model, sides = self.model.at(self.data.size), self.data.size
-        if not model.was_given("verdict_weight"):
-            counts = verdict_weight(self.adversary.objective)
-            model = model.model_copy(update={"verdict_weight": counts})
-        self.settle(model=model)
-        for wrong in (
-            sides_problem(sides, model, model.critic_layers),
-            norm_problem(model.critic_norm, self.adversary),
-        ):
-            if wrong:
-                raise ValueError(wrong)
+        self.settle(model=fitted(self.model, self.adversary, self.data.size))
         return self
 
 
@@ -202,8 +191,9 @@ class Pix2PixTrainer(Trainer[Config]):
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """Eq. 1, the critic's side, halved."""
-        fake = self.fakes.detached(batch)
-        return self.adversary.critic_loss(batch, batch["target"], fake, self.judge).loss / 2
+        fake, real = self.fakes.detached(batch), batch["target"]
+        weight = critic_weight(self.config.adversary.objective)
+        return self.adversary.critic_loss(batch, real, fake, self.judge, weight=weight).loss
 
     def generator_loss(self, batch: Batch) -> Tensor:
         """Eq. 4: the critic's verdict, and how far each picture is from its target."""
@@ -222,8 +212,7 @@ class Pix2PixTrainer(Trainer[Config]):
 
     def pipeline(self) -> pipelines.TranslationPipeline:
         """The averaged generator."""
-        data = self.config.data
-        names = (getattr(data, "source", "a"), getattr(data, "target", "b"))
+        names = self.config.data.sides
         return pipelines.TranslationPipeline(self.averaged_network("a_to_b"), names=names)
 
 

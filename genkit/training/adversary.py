@@ -143,6 +143,7 @@ class Adversary:
         *,
         together: bool = False,
         judge_real: Judge | None = None,
+        weight: float = 1.0,
     ) -> Judged:
         """The objective on real and generated images, apart, and the penalties where they fall.
 
@@ -155,7 +156,13 @@ class Adversary:
                 itself and at nothing of the batch besides.
             judge_real: The verdict on real images in a pass of their own, where it says more of
                 them; `judge` by default.
+            weight: What the objective counts beside the penalties.
+
+        Raises:
+            ValueError: `together` and `judge_real`: one pass can't be two.
         """
+        if together and judge_real is not None:
+            raise ValueError("judge_real is a pass of its own: it does not go with together")
         critic, fake = self._trainer.networks[self.critic], fake.detach()
         seen = [
             self._augmented(images, batch, f"critic-{kind}")
@@ -169,7 +176,7 @@ class Adversary:
             on_fake = judge(critic, seen[1], batch)
         l_r, l_f = on_real.logits.float(), on_fake.logits.float()
         self.note(l_r.detach(), l_f.detach())
-        loss = adversarial.critic_loss(self.config.objective, l_r, l_f)
+        loss = weight * adversarial.critic_loss(self.config.objective, l_r, l_f)
         if self.config.penalized:
             loss = loss + self.penalties(batch, real, fake, judge)
         return Judged(loss, on_real, on_fake)

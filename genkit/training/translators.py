@@ -5,14 +5,16 @@ Which networks these are: `genkit/nn/translators.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
+from torch import Tensor, nn
 from typing_extensions import Self
 
 from genkit.config import Fraction, NonNegative, Positive, Section
 from genkit.errors import DataError
 from genkit.losses.adversarial import Objective
+from genkit.nn.critics import Verdict
 from genkit.nn.translation_layers import Norm, Upsampling
 from genkit.nn.translators import (
     PatchCritic,
@@ -22,6 +24,7 @@ from genkit.nn.translators import (
     smallest_side,
 )
 from genkit.rows.base import Rows
+from genkit.rows.batch import Batch
 from genkit.rows.combine import UnpairedRows
 from genkit.training.adversarial import AdversarialOptimConfig
 from genkit.training.adversary import AdversaryConfig
@@ -149,14 +152,53 @@ def verdict_weight(objective: Objective) -> float:
     return 2.0 if objective == "least-squares" else 1.0
 
 
+def critic_weight(objective: Objective) -> float:
+    """What the objective counts in the loss of a translator's critic as the papers have it.
+
+    Isola et al. 2017, section 3.3, and Zhu et al. 2017, appendix 7.1, halve it; the formula of
+    least squares here has the half already.
+    """
+    return 1.0 if objective == "least-squares" else 0.5
+
+
+def fitted(model: Any, adversary: AdversaryConfig, sides: tuple[int, int]) -> Any:
+    """The settings of a translator and its critics, with what follows from the rest filled in.
+
+    Args:
+        model: A `Resnet` or `UNet` that is `PatchCritics` too and has a `verdict_weight`.
+        adversary: What its critics are trained by.
+        sides: (H, W) of the pictures in px.
+
+    Raises:
+        ValueError: Networks, pictures and critics don't go together.
+    """
+    model = model.at(sides)
+    if not model.was_given("verdict_weight"):
+        counts = verdict_weight(adversary.objective)
+        model = model.model_copy(update={"verdict_weight": counts})
+    for wrong in (
+        sides_problem(sides, model, model.critic_layers),
+        norm_problem(model.critic_norm, adversary),
+    ):
+        if wrong:
+            raise ValueError(wrong)
+    return model
+
+
 def sides_problem(sides: tuple[int, int], model: Resnet | UNet, critic_layers: int) -> str | None:
     """Why these networks don't suit pictures of (H, W) px, or None."""
     height, width = sides
     size = height if height == width else [height, width]
-    if any(side % model.stride or side < model.smallest for side in sides):
+    if not _takes(model, sides):
+        up = [max(model.smallest, side + -side % model.stride) for side in sides]
+        near = up[0] if height == width else f"[{up[0]},{up[1]}]"
+        tried = (model.model_copy(update={"levels": n}) for n in range(model.levels - 1, -1, -1))
+        fewer = next((each.levels for each in tried if _takes(each, sides)), -1)
+        there = fewer >= (2 if isinstance(model, UNet) else 0)
         return (
             f"data.image_size={size}: with model.levels={model.levels} a side is halved so often; "
-            f"give multiples of {model.stride}, from {model.smallest} px on, or lower model.levels"
+            f"give multiples of {model.stride}, from {model.smallest} px on, such as "
+            f"data.image_size={near}" + (f", or set model.levels={fewer}" if there else "")
         )
     if min(sides) < (least := smallest_side(critic_layers)):
         fits = max(n for n in range(critic_layers) if smallest_side(n) <= min(sides))
@@ -165,6 +207,26 @@ def sides_problem(sides: tuple[int, int], model: Resnet | UNet, critic_layers: i
             f"data.image_size={size}; set model.critic_layers={fits}"
         )
     return None
+
+
+def _takes(model: Resnet | UNet, sides: tuple[int, int]) -> bool:
+    return not any(side % model.stride or side < model.smallest for side in sides)
+
+
+def channels_of(data: Any, side: str) -> int:
+    """Channels of the pictures of a side, "a" or "b", as the settings of a data set have them."""
+    return getattr(data, f"channels_{side}", None) or data.channels
+
+
+def judge(critic: nn.Module, images: Tensor, batch: Batch) -> Verdict:
+    """Whether each patch is of a real picture, of which a critic sees nothing else."""
+    verdict: Verdict = critic(images)
+    return verdict
+
+
+def needs(config: Any) -> frozenset[str]:
+    """Pictures of both kinds: for families that learn without pairs."""
+    return frozenset({"image_a", "image_b"})
 
 
 def refuse_one_kind(rows: Rows) -> Rows:

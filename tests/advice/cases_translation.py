@@ -18,9 +18,10 @@ def _set(key: str, given: str, takes: str = "", **more: Any) -> Case:
 
 
 def _greys(world: World) -> None:
-    """A config of grey and coloured pictures."""
+    """Configs of grey and coloured pictures."""
     data = {"kind": "unpaired", "root": ".", "image_size": 16, "channels_a": 1}
-    world.write("greys.yaml", {"family": "cyclegan", **load("cyclegan").tiny} | {"data": data})
+    for name, family in (("greys", "cyclegan"), ("cut-greys", "cut")):
+        world.write(f"{name}.yaml", {"family": family, **load(family).tiny} | {"data": data})
 
 
 def _said(key: str, name: str, value: float, *changes: str, config: str = "cyclegan.yaml") -> Call:
@@ -48,8 +49,10 @@ _PENALTY = "penalizing a critic of patches needs"
 _SPECTRAL = "adversary.spectral_norm with a critic of patches"
 
 CASES: list[Case | Call] = [
-    _set(_HALVED, "data.image_size=34", then="data.image_size=36", says="give multiples of 4"),
-    _set(_HALVED, "data.image_size=34", then="model.levels=1", says="or lower model.levels"),
+    _set(_HALVED, "data.image_size=34", "data.image_size=36", says="give multiples of 4"),
+    _set(", or set model.levels={}", "data.image_size=34", "or set (model.levels=1)"),
+    _set("would switch the identity loss off too", "model.cycle_weight=0",
+         "set (identity_weight=0)", section="model"),
     _set("sees pictures from {} px on", "model.critic_layers=4", r"set (model.critic_layers=3)"),
     _set(_PENALTY, "adversary.r1_weight=1 model.critic_norm=batch", "model.critic_norm=instance"),
     _set(_PENALTY, "adversary.r1_weight=1 model.critic_norm=batch", then="model.critic_norm=none",
@@ -63,4 +66,9 @@ CASES: list[Case | Call] = [
     _said("needs as many channels on both sides. Restart", "luminance", -0.5,
           "model.identity_weight=0", config="greys.yaml"),
     _said("transposed convolutions leave one", "checkerboard", 9.0),
+    Case("compares those of B by the same layers", "config show cut-greys.yaml",
+         "set (data.channels_a=3)", before=_greys),
+    Case("compares those of B by the same layers", "config show cut-greys.yaml",
+         then="genkit config show greys.yaml model.identity_weight=0",
+         says="or train cyclegan with model.identity_weight=0", before=_greys),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import sets_at_hand
 import torch
 from families_at_hand import tiny, trainer
 
@@ -138,3 +139,27 @@ def test_settings_that_make_no_sense_are_refused(settings, words):
         return
     with pytest.raises(ConfigError, match=words):
         load_config(tree, settings)
+
+
+def test_sides_of_other_channels_are_refused_since_one_network_sees_both():
+    data = {"kind": "unpaired", "root": "x", "image_size": 32, "channels": 3}
+    tree = {"family": "cut", "data": data}
+    words = r"data.channels_a=1 and data.channels_b=3: .* set data.channels_a=3, or train cyclegan"
+    with pytest.raises(ConfigError, match=words):
+        load_config(tree, ["data.channels_a=1"])
+    assert load_config(tree, ["data.channels_a=1", "data.channels_b=1"]).model.layers
+
+
+def test_grey_pictures_of_both_kinds_are_trained_on(tmp_path):
+    sets_at_hand.unpaired(tmp_path)
+    data = {"kind": "unpaired", "root": str(tmp_path), "image_size": 16, "batch_size": 2}
+    greys = data | {"channels_a": 1, "channels_b": 1}
+    run, _ = one_step(tmp_path / "run", data=greys, model__critic_layers=1)
+    assert next(iter(run.pipeline().takes[0].values())).channels == 1
+
+
+def test_the_published_rate_falls_once_an_epoch():
+    for name in ("horse2zebra", "horse2zebra-fast"):
+        config = load_config(Path(f"configs/cut/{name}.yaml"), ["data.root=x"])
+        assert config.optim.stair_steps == 1_334
+        assert config.trainer.steps % config.optim.stair_steps == 0

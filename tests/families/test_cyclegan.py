@@ -205,6 +205,16 @@ def test_sizes_that_do_not_fit_are_refused_with_what_would(changes, message):
         tiny("cyclegan", **changes)
 
 
+@pytest.mark.parametrize("side", ["cycle_weight", "cycle_weight_b"])
+def test_a_cycle_of_no_weight_is_refused_while_an_identity_loss_is_a_multiple_of_it(side):
+    with pytest.raises(
+        ConfigError, match=rf"{side}=0 would .* identity_weight=0.5 .* set identity"
+    ):
+        tiny("cyclegan", **{f"model__{side}": 0, "model__identity_weight": 0.5})
+    config = tiny("cyclegan", **{f"model__{side}": 0, "model__identity_weight": 0})
+    assert getattr(config.model, side) == 0
+
+
 def sides(root: Path, **settings):
     data = {"kind": "unpaired", "root": str(root), "image_size": 16, "batch_size": 2}
     model = {"width": 2, "blocks": 1, "critic_width": 2, "critic_layers": 1, "identity_weight": 0}

@@ -135,3 +135,32 @@ def test_networks_that_do_not_fit_the_pictures_are_refused(settings, words):
     tree = {"family": "pix2pix", "data": {"kind": "paired", "root": "x", "image_size": 32}}
     with pytest.raises(ConfigError, match=words):
         load_config(tree, settings)
+
+
+def test_a_u_net_of_two_levels_is_not_told_to_have_fewer():
+    tree = {"family": "pix2pix", "data": {"kind": "paired", "root": "x", "image_size": 34}}
+    with pytest.raises(ConfigError, match=r"multiples of 4, from 4 px on, such as (\S+)$") as told:
+        load_config(tree)
+    assert "model.levels=2 a side" in str(told.value)
+    assert load_config(tree, ["data.image_size=36"]).model.levels == 2
+    with pytest.raises(ConfigError, match=r"data.image_size=40, or set model.levels=2$"):
+        load_config(tree, ["data.image_size=36", "model.levels=3"])
+
+
+def test_an_export_calls_its_kinds_as_the_data_do(tmp_path):
+    run = trainer(tiny("pix2pix"), tmp_path)
+    assert run.pipeline().names == ("ink", "soft")
+    tree = {"family": "pix2pix", "data": {"kind": "paired", "root": "x", "image_size": 32}}
+    data = load_config(tree, ["data.source=map", "data.target=photo"]).data
+    assert data.sides == ("map", "photo")
+
+
+@pytest.mark.parametrize(("objective", "share"), [("least-squares", 1.0), ("hinge", 0.5)])
+def test_the_critics_objective_is_halved_once(tmp_path, objective, share):
+    run = trainer(tiny("pix2pix", adversary__objective=objective), tmp_path)
+    (batch,) = next(run.loader.steps())
+    run.step([batch])
+    fake = pictures(len(batch["target"]))
+    run.fakes.detached = lambda _: fake
+    plain = run.adversary.critic_loss(batch, batch["target"], fake, run.judge).loss
+    torch.testing.assert_close(run.critic_loss(batch), share * plain)

@@ -138,6 +138,14 @@ def test_judging_real_and_generated_in_one_pass_is_the_same_where_images_stand_a
         assert torch.allclose(apart, together, rtol=1e-3, atol=1e-5)
 
 
+def test_real_images_judged_in_one_pass_with_the_others_have_no_pass_of_their_own(tmp_path):
+    one = run(tmp_path)
+    (batch,) = batches(one)
+    real, judge = batch["image"], one.judge
+    with pytest.raises(ValueError, match="judge_real is a pass of its own"):
+        one.adversary.critic_loss(batch, real, real, judge, together=True, judge_real=judge)
+
+
 def test_accuracy_is_the_share_of_pairs_ranked_rightly_and_margin_is_in_spreads(tmp_path):
     judged = run(tmp_path).adversary
     real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 1.0])

@@ -14,7 +14,7 @@ from torch import Tensor
 from genkit.config import MayChange
 from genkit.config.data import LoadedLarger
 from genkit.data.memory import arranged
-from genkit.data.sides import list_side
+from genkit.data.sides import by_name, list_side
 from genkit.errors import DataError, shown
 from genkit.images import decoding
 from genkit.rows.base import Indices, Rows, hash_values
@@ -54,6 +54,11 @@ class PairedData(LoadedLarger):
                 "layout=side-by-side: name the halves, a the left one and b the right one"
             )
         return self
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What is given and what is wanted."""
+        return self.source, self.target
 
     def open(self, split: str) -> Rows:
         """The pairs, sorted by name."""
@@ -162,17 +167,8 @@ class _Side(NamedTuple):
 
 
 def _side(data: PairedData, name: str, split: str) -> _Side:
-    folder, listed, left_out = list_side(data.root, name, split)
-    found: dict[str, Entry] = {}
-    for one in listed:
-        stem = one.entry.path.relative_to(folder).with_suffix("").as_posix()
-        if stem in found:
-            raise DataError(
-                f"{found[stem].where} and {one.entry.where}: two images of one name, so their "
-                "partner can't be told; rename one of them and its partner"
-            )
-        found[stem] = one.entry
-    return _Side(folder, found, left_out)
+    side = list_side(data.root, name, split)
+    return _Side(side.folder, by_name(side), side.left_out)
 
 
 def _check_partners(side: _Side, other: _Side) -> None:
