@@ -32,7 +32,7 @@ def value_of(
     ends, how = _interval(found, samples, reference)
     real = identity(reference)
     protocol = {
-        **({} if extractor is None else _by(extractor)),
+        **({} if extractor is None else measured_by(extractor)),
         **more,
         "samples": len(samples),
         "reference": real["name"],
@@ -70,7 +70,8 @@ def _interval(
     return interval(found.value, error, least=found.least, most=found.most), how
 
 
-def _by(extractor: Extractor) -> dict[str, Any]:
+def measured_by(extractor: Extractor) -> dict[str, Any]:
+    """What a protocol says of an extractor."""
     return {
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,

@@ -151,8 +151,10 @@ class Passage:
     def _in_tiles(self, image: Tensor, tile: int | None, fits: int) -> tuple[Tensor, Way]:
         """In tiles, in ever smaller ones as long as memory ends."""
         reach = self._footprint(image.shape[0]).reach
+        fits = min(fits, image.shape[1] * image.shape[2])
+        side = tile or math.isqrt(fits)
         while True:
-            cut = cut_for(reach, max(tile or math.isqrt(fits), self.least), self.stride)
+            cut = cut_for(reach, max(side, self.least), self.stride)
             try:
                 statistics, at = self._measured(image, max(fits, cut.side**2))
                 with held(self.network, statistics) if statistics else nullcontext():
@@ -162,12 +164,12 @@ class Passage:
             except (MemoryError, RuntimeError) as error:
                 if not ran_out_of_memory(error):
                     raise
-            if fits < self.least**2:
+            if side <= self.least and fits < self.least**2:
                 raise PipelineError(
-                    f"tile: memory of {self.device} ends with tiles of {cut.side} px; close other "
-                    "programs, or take smaller ones"
+                    f"tile: memory of {self.device} ends even with tiles of {cut.side} px, the "
+                    "smallest of this network; close other programs"
                 )
-            fits //= 4
+            side, fits = side // 2, fits // 4
 
     def _put_together(self, image: Tensor, cut: Cut) -> tuple[Tensor, float]:
         """The picture (C, H, W) uint8 in tiles, and how far they differ where they meet."""

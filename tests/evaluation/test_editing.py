@@ -168,6 +168,18 @@ def test_attributes_that_a_classifier_does_not_know_are_said():
     assert "squares does not know Blond, Black: not measured after edits" in found.notes
 
 
+def test_of_several_classifiers_the_first_judges_and_that_is_said():
+    class Other(Squares):
+        name = "others"
+
+    how = Asked(request={"extractors": [Squares(), Other()], "metrics": OWN})
+    found = tasks.find("editing").measure(Editor(), faces(), how)
+    said = "attributes after edits are judged by squares alone, not by others: give it first"
+    assert said in found.notes
+    assert found["attribute-accuracy"].protocol["extractor"] == "squares"
+    assert not any("alone" in note for note in measured(Editor()).notes)
+
+
 def test_a_classifier_that_does_not_know_such_pictures_is_said_to_say_little():
     class Blind(Squares):
         def shares(self, features):

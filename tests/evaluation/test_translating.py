@@ -5,6 +5,7 @@ import torch
 from networks_at_hand import smooth_pictures
 
 from genkit.evaluation import Extractor, evaluate, tasks
+from genkit.evaluation.changes import translating
 from genkit.evaluation.changes.counterparts import l1
 from genkit.evaluation.task import Asked
 from genkit.pipelines.base import Pipeline
@@ -90,6 +91,15 @@ def test_a_perfect_translation_is_its_counterpart_both_ways():
     assert found["truth-l1-a-to-b"].copying == pytest.approx(copied)
     assert found["retrieval-1-pixels-a-to-b"].protocol["candidates"] == 12
     assert found["cycle-l1-a-to-b"].protocol["between"].startswith("8-bit")
+
+
+def test_structure_that_is_not_measured_for_small_pictures_is_said(monkeypatch):
+    assert not any("structure" in note for note in measured(Negative()).notes)
+    monkeypatch.setattr(translating, "SIDE", 32)
+    found = measured(Negative())
+    assert not any(value.name.startswith("structure") for value in found.metrics)
+    assert "structure is not measured: it takes pictures of 32 px or more" in found.notes
+    assert measured(Negative(), ["cycle"]).notes == ()
 
 
 def test_a_translator_that_copies_is_as_good_as_copying():

@@ -111,6 +111,36 @@ def test_memory_that_ends_makes_tiles_smaller():
     assert way.cut.side <= 200
 
 
+def test_tiles_that_somebody_asked_for_get_smaller_too_where_memory_ends():
+    network, image = louder(NETWORKS["resnet"]()), picture(300, 400)
+
+    def run(x: Tensor) -> Tensor:
+        if x.shape[2] * x.shape[3] > 190**2:
+            raise MemoryError
+        return through(network, x)
+
+    made, way = Passage(run, network, tile=256, free=10**12)(image)
+    assert made.shape == image.shape
+    assert way.cut is not None
+    assert way.cut.side == 128
+    assert "tiles of up to 128 px" in " ".join(way.notes((300, 400)))
+
+
+def test_memory_that_ends_with_the_smallest_tiles_is_said():
+    network = louder(NETWORKS["resnet"]())
+    probes = []
+
+    def run(x: Tensor) -> Tensor:
+        if probes:
+            raise MemoryError
+        probes.append(1)
+        return through(network, x)
+
+    passage = Passage(run, network, tile=128, free=10**12)
+    with pytest.raises(PipelineError, match="ends even with tiles of 64 px, the smallest"):
+        passage(picture(300, 400))
+
+
 def test_a_network_that_looks_over_the_whole_is_named():
     class Wide(nn.Module):
         stride = smallest = 1

@@ -19,6 +19,7 @@ from genkit.evaluation.results import Shown, Value
 from genkit.evaluation.sets import pictures
 from genkit.evaluation.task import Asked
 from genkit.evaluation.usual import SEEN_RIGHTLY
+from genkit.evaluation.values import measured_by
 from genkit.images import to_float
 from genkit.rows.base import Rows
 from genkit.rows.columns import Flags
@@ -82,7 +83,8 @@ class Editing:
         )[:, :, known]  # fmt: skip
         real = self.rows[:, known]
         found = Seen(names, real, before > HALF, asked, after > HALF)
-        against = replace(self.against, more={**self.against.more, **_by(judge)})
+        how = {**measured_by(judge), "layer": "shares of attributes, above .5"}
+        against = replace(self.against, more={**self.against.more, **how})
         values = attributes.values(found, against)
         sure = torch.full((len(self.names), count), torch.nan)
         sure[known] = torch.stack([after[i, :, i] for i in range(len(known))])
@@ -155,13 +157,3 @@ class Editing:
             if rows:
                 found.append(sheets.shown(f"edits-{name}", title, rows, ("before", "after")))
         return found[::-1]
-
-
-def _by(judge: Extractor) -> dict[str, Any]:
-    return {
-        "extractor": judge.name,
-        "extractor_sha256": judge.sha256,
-        "layer": "shares of attributes, above .5",
-        "resize": judge.resize,
-        "precision": judge.precision,
-    }

@@ -6,7 +6,7 @@ Every value comes beside that of returning the input, where that says something.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,7 @@ from genkit.evaluation.task import (
     picture_of,
     some,
 )
+from genkit.evaluation.values import measured_by
 from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.columns import Image
 
@@ -41,6 +42,7 @@ QUICK = ("truth", "retrieval", "cycle")
 HELD = 1 << 29  # bytes of translations that are held in memory, so that each is made once
 LARGEST = 64  # px of pictures whose pixels are compared in retrieval
 PIXELS = f"pixels, at most {LARGEST} px"
+SIDE = structure.GRID * structure.SMALLEST  # px of pictures whose structure is compared, at least
 LAYOUTS = 32  # pictures behind a structure distance: each is 32 inputs of an extractor
 
 
@@ -88,7 +90,7 @@ class Way:
             train=None,
             metrics=tuple(values),
             classes=None,
-            notes=(),
+            notes=tuple(self._notes()),
             seconds=round(time.monotonic() - begun, 2),
             versions=versions(),
             pictures=tuple(self._pictures()) if self.asked.pictures else (),
@@ -165,7 +167,7 @@ class Way:
             for each in (None, *self._extractors):
                 mine = _features(self.beside_truth, each)
                 same, true = (_features(rows, each, keep=True) for rows in (inputs, truths))
-                how = {"layer": PIXELS} if each is None else _by(each)
+                how = {"layer": PIXELS} if each is None else measured_by(each)
                 by = replace(against, more={**against.more, **how})
                 name = "pixels" if each is None else each.name
                 found += _retrieval(name, mine, same, true, by)
@@ -182,18 +184,28 @@ class Way:
         if "structure" not in self.wanted:
             return []
         before, after = some(self.inputs, LAYOUTS), some(self.translated, LAYOUTS)
-        if min(shape_of(before)[1:]) < structure.GRID * structure.SMALLEST:
+        if self._too_small:
             return []
         found = []
         for each in self._extractors:
             one, other = (_layouts(rows, each) for rows in (before, after))
             apart = structure.distance(one, other)
             unlike = structure.distance(one, other.roll(1, 0)).mean().item()
-            against = replace(self._against(self.inputs), more=_by(each))
+            against = replace(self._against(self.inputs), more=measured_by(each))
             note = f"it is {unlike:.2f} between pictures that have nothing in common"
             name, count = f"structure-{each.name}", structure.GRID**2
             found.append(against.mean(name, apart, "lower", note=note, patches=count))
         return found
+
+    @property
+    def _too_small(self) -> bool:
+        """Whether patches would have less than their smallest side."""
+        return min(shape_of(some(self.inputs, LAYOUTS))[1:]) < SIDE
+
+    def _notes(self) -> Iterator[str]:
+        """What was asked for and is not measured."""
+        if "structure" in self.wanted and self._extractors and self._too_small:
+            yield f"structure is not measured: it takes pictures of {SIDE} px or more"
 
     def _of_sets(self) -> Evaluation:
         """Translations as a set against the pictures of the other kind."""
@@ -302,16 +314,6 @@ def _layouts(rows: Rows, extractor: Extractor) -> Tensor:
         lambda at: structure.of_patches(stacked(pictures(rows, at)), extractor),
         rows.name,
     )
-
-
-def _by(extractor: Extractor) -> dict[str, Any]:
-    return {
-        "extractor": extractor.name,
-        "extractor_sha256": extractor.sha256,
-        "layer": extractor.layer,
-        "resize": extractor.resize,
-        "precision": extractor.precision,
-    }
 
 
 def _sheet(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from genkit.evaluation.intervals import interval, is_share, share_interval, standard_error
@@ -103,8 +102,3 @@ def _interval(
     if not math.isfinite(error):
         return (None, None), how
     return interval(mean, error, most=most), how
-
-
-def nan_mean(values: Tensor, dim: int = 0) -> Tensor:
-    """The mean along one dimension of what is there; NaN where nothing is."""
-    return torch.nanmean(values.double(), dim)

@@ -56,12 +56,12 @@ def measure(pipeline: Any, rows: Rows | ReferenceStatistics, asked: Asked) -> Ev
     editing = Editing(pipeline, given, asked)
     values: list[Value] = []
     shown: list[Shown] = [editing.examples(rebuilt)] if asked.pictures else []
-    judge = next((each for each in extractors if each.flag_names), None)
+    judge, others = _judge(extractors)
     shares = None
     if judge is not None and "attributes" in wanted:
         more, shares, unknown = editing.attributes(judge)
         values += more
-        notes += unknown
+        notes += [*unknown, *others]
     if "guesses" in wanted:
         values += editing.guesses()
     truth = asked.parts.get(COUNTERFACTUAL)
@@ -99,6 +99,16 @@ def _extractors(
     none = "attributes" in wanted and not any(each.flag_names for each in extractors)
     names = ", ".join(each.name for each in extractors) or str(request.get("protocol"))
     return asked, extractors, [NO_FLAGS.format(names)] if none else []
+
+
+def _judge(extractors: list[Extractor]) -> tuple[Extractor | None, list[str]]:
+    """The first that names attributes, and a note where there are more."""
+    know = [each for each in extractors if each.flag_names]
+    if len(know) < 2:
+        return (know[0] if know else None), []
+    first, names = know[0], ", ".join(each.name for each in know[1:])
+    said = f"attributes after edits are judged by {first.name} alone, not by {names}: give it first"
+    return first, [said]
 
 
 NO_CLASSIFIER = (
