@@ -32,7 +32,7 @@ log = logging.getLogger("genkit")
 
 FORMAT = 1
 _EXAMPLES = 3
-_SHOWN = 20  # pictures of which what is said of each by itself is shown
+MOST_SAID = 20  # pictures of which what is said of each by itself is shown
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _change(target: _Target, outcome: Outcome) -> None:
     notes = [*original.notes, *made.notes, *lost]
     for note in notes:
         outcome.notes.setdefault(note, []).append(source.where)
-    if made.said and len(outcome.written) < _SHOWN:
+    if made.said and len(outcome.written) < MOST_SAID:
         log.info("%s: %s", source.where, made.said)
     record = _record(target, original, made, notes)
     try:

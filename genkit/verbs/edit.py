@@ -80,7 +80,10 @@ def edit(request: Request, bar: Bar | None = None) -> list[Outcome]:
     """
     keep_freed_memory()
     if request.grid is not None:
+        from genkit.verbs.edit_grid import check_record
+
         check_output(request.grid, "--grid", endings=(".png",), inputs=request.images)
+        check_record(request.grid)
     found = find_pictures(request.images)
     pipeline = load_pipeline(request.source, device=usable_device(request.device))
     tasks = tasks_of(pipeline, request)
@@ -138,22 +141,15 @@ class Editor:
         pipeline.options(flip=pipeline.attributes[0], strength=request.strength)
         for name in request.sweep:
             pipeline.options(levels={name: 1.0}, have=request.have)
-        self._weights = weights_sha256(pipeline)
+        self.model = {"path": request.source, "weights": weights_sha256(pipeline)}
 
     def task(self, what: Mapping[str, Any]) -> Task:
         """What is done with each picture: {"set", "strength"} or {"sweep"}."""
-        request = self.request
-        settings = {**what, "have": dict(request.have)}
-        settings["crop"] = None if request.crop is None else list(request.crop)
+        settings, words = self.asked(what)
         strip = "sweep" in what
-        words = [f"--sweep={name}" for name in what.get("sweep", ())]
-        words += [f"--set={name}={state}" for name, state in what.get("set", {}).items()]
-        words += [] if strip or request.strength == 1 else [f"--strength={request.strength:g}"]
-        words += [f"--have={name}={state}" for name, state in request.have.items()]
-        words += [] if request.crop is None else ["--crop", ",".join(map(str, request.crop))]
         return Task(
             "edit",
-            {"path": request.source, "weights": self._weights},
+            self.model,
             settings,
             words,
             _ending(what),
@@ -161,6 +157,19 @@ class Editor:
             self._strip(what["sweep"]) if strip else self._edited,
             bare=strip,
         )
+
+    def asked(self, what: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """What is asked for, as JSON, and as words of the command line."""
+        request = self.request
+        settings = {**what, "have": dict(request.have)}
+        settings["crop"] = None if request.crop is None else list(request.crop)
+        words = [f"--sweep={name}" for name in what.get("sweep", ())]
+        words += [f"--set={name}={state}" for name, state in what.get("set", {}).items()]
+        far = what.get("strength", 1)
+        words += [] if far == 1 else [f"--strength={far:g}"]
+        words += [f"--have={name}={state}" for name, state in request.have.items()]
+        words += [] if request.crop is None else ["--crop", ",".join(map(str, request.crop))]
+        return settings, words
 
     def region(self, pixels: Tensor) -> Region:
         """The part of a picture (C, H, W) that the model sees."""
@@ -175,14 +184,19 @@ class Editor:
             made: Tensor = self.pipeline.generate(None, {"image": image}, options)["image"]
         return to_uint8(made)[0].cpu()
 
-    def facts(self, seen: Tensor) -> tuple[dict[str, Any], tuple[str, ...], str]:
-        """Of the picture that was edited last: what to record, to note and to show."""
+    def facts(
+        self, seen: Tensor, edited: bool = True
+    ) -> tuple[dict[str, Any], tuple[str, ...], str]:
+        """Of the picture that was edited last: what to record, to note and to show; `edited` = with
+        what it was edited to.
+        """
         used, names = self.pipeline.used, self.pipeline.attributes
-        facts: dict[str, Any] = {
-            "attributes": dict(zip(names, map(int, used.before[0].tolist()), strict=True)),
-            "asked": dict(zip(names, map(int, used.after[0].tolist()), strict=True)),
-            "code": dict(zip(names, (round(v, 4) for v in used.code[0].tolist()), strict=True)),
-        }
+        taken = map(int, used.before[0].tolist())
+        facts: dict[str, Any] = {"attributes": dict(zip(names, taken, strict=True))}
+        if edited:
+            code = (round(v, 4) for v in used.code[0].tolist())
+            facts["asked"] = dict(zip(names, map(int, used.after[0].tolist()), strict=True))
+            facts["code"] = dict(zip(names, code, strict=True))
         said = ""
         if used.shares is not None:
             shares = dict(zip(names, used.shares[0].tolist(), strict=True))
@@ -224,8 +238,7 @@ class Editor:
                 frames = [self.made(seen, levels={name: level}) for level in LEVELS]
                 above = ["given", *(f"{level:+g}" if level else "0" for level in LEVELS)]
                 lines.append(Line(torch.stack([seen, *frames]), name, above))
-            facts, notes, said = self.facts(seen)
-            facts = {key: value for key, value in facts.items() if key not in ("asked", "code")}
+            facts, notes, said = self.facts(seen, edited=False)
             return Made(sheet_of(lines), facts | {"levels": list(LEVELS)}, notes, said)
 
         return change

@@ -207,6 +207,41 @@ def test_a_sheet_has_a_line_for_each_picture_and_a_column_for_each_attribute(run
     assert said.splitlines()[-1] == "sheet.png"
 
 
+def test_a_sheet_says_and_records_of_its_pictures_what_an_edit_of_each_does(run, model, tmp_path):
+    for i in range(2):
+        saved(tmp_path / f"photos/{i}.png", photo(12, 10, seed=i))
+    (tmp_path / "photos/2.png").write_bytes(b"")
+    known = ("--have", "Bald=1", "--strength", 1.5)
+    said = run("edit", model, "photos", "--grid", "sheet.png", *known)[1]
+    assert "photos/0.png: taken for Bald (given)" in said
+    assert "this export does not know what is familiar to it" in said
+    record = json.loads((tmp_path / "sheet.json").read_text())
+    run("edit", model, "photos", "--set", "Smiling=1", *known, "--out", "out")
+    for i, mine in enumerate(record["pictures"]):
+        alone = json.loads((tmp_path / f"out/{i}-Smiling_on-x1.5.json").read_text())
+        for name in ("attributes", "guessed"):
+            assert mine[name] == alone[name]
+        assert mine["source"]["sha256"] == alone["source"]["sha256"]
+        assert set(alone["notes"]) >= {*mine["notes"]} > set()
+        assert mine["shown"][1] == "-Bald"
+    assert [*record["failed"]] == ["photos/2.png"]
+    before = (tmp_path / "sheet.png").read_bytes()
+    assert run(*shlex.split(record["command"])[1:])[0] == 1
+    assert (tmp_path / "sheet.png").read_bytes() == before
+    status, said = run("again", "sheet.json")
+    assert status == 2
+    assert "no record of a picture" in said
+
+
+def test_the_record_of_a_sheet_goes_over_nothing_else(run, model, tmp_path):
+    saved(tmp_path / "me.png")
+    (tmp_path / "sheet.json").write_text("{}")
+    status, said = run("edit", model, "me.png", "--grid", "sheet.png")
+    assert status == 2
+    assert "sheet.json: is there and is no record of a sheet" in said
+    assert (tmp_path / "sheet.json").read_text() == "{}"
+
+
 def test_the_record_makes_the_very_picture_again(run, model, tmp_path):
     saved(tmp_path / "me.png", photo(30, 20))
     words = ("--set", "Bald=1", "--set", "Smiling=0", "--strength", 1.5, "--have", "Bangs=1",
