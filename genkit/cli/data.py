@@ -138,6 +138,9 @@ def _table(found: Inspection) -> Table:
     table.add_row("sizes", _counts(found.sizes))
     table.add_row("modes", _counts(found.modes))
     table.add_row("classes", _classes(found) or "none")
+    if found.attributes:
+        shares = (f"{name}: {n:,}" for name, n in found.attributes.items())
+        table.add_row("attributes", ", ".join(shown(share, 60) for share in shares))
     if found.empty:
         table.add_row("without image", _some(found.empty))
     if found.columns:

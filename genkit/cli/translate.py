@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from genkit.verbs.changed import Outcome
+    from genkit.verbs.change_pictures import Outcome
 
 
 def _option(kind: str, what: str, **rest: Any) -> Any:

@@ -12,15 +12,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from PIL import Image
 from torch import Tensor
 
+from genkit.data.attribute_lists import read_attributes
+from genkit.data.counterfactuals import FILE, read_edits
+from genkit.data.readers.celeba import COUNTERFACTUAL, LIST, PARTS, CelebaData
 from genkit.errors import DataError, shown
 from genkit.images import decoding, strips, white_of
 from genkit.rows.archives import CLASS_NAMES
 from genkit.rows.base import Rows
 from genkit.rows.columns import Class
-from genkit.rows.entries import Entry
+from genkit.rows.entries import Entry, file_entry
 from genkit.rows.files import list_path, open_path
 from genkit.rows.folders import LABEL
 from genkit.rows.left_out import NONE, LeftOut
@@ -35,13 +39,14 @@ class Inspection:
     """What `genkit data check` found."""
 
     path: str
-    kind: str  # "folder", "shards", "zip" or "npz"
+    kind: str  # "folder", "shards", "zip", "npz" or "celeba"
     count: int = 0
     parts: dict[str, int] = field(default_factory=dict)  # how many images each split has
     sizes: Counter[str] = field(default_factory=Counter)  # "64x48": how many
     modes: Counter[str] = field(default_factory=Counter)  # as Pillow calls them
     classes: dict[str, int] = field(default_factory=dict)  # in the order of their numbers
     numbers: dict[str, int] = field(default_factory=dict)  # of those classes
+    attributes: dict[str, int] = field(default_factory=dict)  # of how many images each holds
     empty: list[str] = field(default_factory=list)  # classes without an image
     columns: list[str] = field(default_factory=list)  # of metadata.jsonl
     duplicates: list[list[str]] = field(default_factory=list)  # same pixels
@@ -78,27 +83,60 @@ def inspect(path: Path, label: str | None = LABEL) -> Inspection:
     """
     if path.suffix == ".npz":
         return _inspect_array(path, open_path(path))
+    if (path / LIST).is_file():
+        return _inspect_celeba(path)
     listing = list_path(path, label=label)
     listed = listing.part(None, shown(path))
     listing.say(path.name)
     found = Inspection(str(path), listing.kind, count=len(listed))
     found.parts = {name: len(part) for name, part in listing.parts.items() if name}
     found.left_out = listing.without(None, shown(path))
-    same: dict[bytes, list[str]] = defaultdict(list)
     found.columns = list(listing.columns)
-    for one, look in zip(listed, _look_at(one.entry for one in listed), strict=True):
+    _add_looks(found, [one.entry for one in listed])
+    for part in listing.parts:
+        _add_classes(found, *listing.classes(listing.part(part, shown(path)), shown(path)))
+    _sort_classes(found)
+    return found
+
+
+def _inspect_celeba(path: Path) -> Inspection:
+    """The pictures that CelebA's lists name, by part, and of how many each attribute holds.
+
+    The right answers of edits are looked at too, but not counted as pictures of the set.
+    """
+    parts = PARTS if (path / PARTS).is_file() else None
+    data = CelebaData(root=path, on_error="skip", partition_file=parts)
+    listed = read_attributes(path / LIST)
+    found, entries = Inspection(str(path), "celeba"), list[Entry]()
+    held = torch.zeros(len(listed.names), dtype=torch.int64)
+    for part in data.held:
+        rows = data.files(part)
+        found.parts[part] = len(rows)
+        found.left_out += rows.left_out
+        held += torch.as_tensor(rows.values["attributes"]).sum(0)
+        entries += rows.entries
+    found.count = len(entries)
+    found.attributes = dict(zip(listed.names, held.tolist(), strict=True))
+    if (path / FILE).is_file():
+        edits = read_edits(path / FILE, listed, data.folder)
+        found.parts[COUNTERFACTUAL] = len(edits)
+        entries += [file_entry(path / edit.target) for edit in edits]
+    _add_looks(found, entries)
+    return found
+
+
+def _add_looks(found: Inspection, entries: Sequence[Entry]) -> None:
+    """What each picture shows, or why it is broken."""
+    same: dict[bytes, list[str]] = defaultdict(list)
+    for entry, look in zip(entries, _look_at(entries), strict=True):
         if look.problem is not None:
             found.broken.append(look.problem)
             continue
         found.sizes[look.size] += 1
         found.modes[look.mode] += 1
-        same[look.pixels].append(one.entry.name)
+        same[look.pixels].append(entry.name)
         found.deep += [look.deep] if look.deep else []
     found.duplicates = [names for names in same.values() if len(names) > 1]
-    for part in listing.parts:
-        _add_classes(found, *listing.classes(listing.part(part, shown(path)), shown(path)))
-    _sort_classes(found)
-    return found
 
 
 def _add_classes(found: Inspection, labels: Tensor | None, column: Class | None) -> None:

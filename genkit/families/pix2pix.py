@@ -62,8 +62,15 @@ class ModelConfig(UNet, PatchCritics):
         """The generator, with first weights."""
         if self.at_test == "fixed":
             return super().make(in_channels, out_channels)
-        sizes = in_channels, out_channels, self.width, self.levels
-        return PaperUNet(*sizes, self.norm, self.upsampling, self.dropout)
+        return PaperUNet(
+            in_channels,
+            out_channels,
+            width=self.width,
+            levels=self.levels,
+            norm=self.norm,
+            upsampling=self.upsampling,
+            dropout=self.dropout,
+        )
 
 
 class Config(RunConfig):
@@ -72,6 +79,17 @@ class Config(RunConfig):
     model: ModelConfig = ModelConfig()
     adversary: AdversaryConfig = AdversaryConfig()
     optim: TranslatorOptim = TranslatorOptim()
+
+    @model_validator(mode="after")
+    def _at_test_says_something(self) -> Config:
+        model = self.model
+        if model.at_test == "paper" and model.norm != "batch" and not model.dropout:
+            raise ValueError(
+                f"model.at_test=paper changes nothing with model.norm={model.norm} and "
+                "model.dropout=0: nothing is drawn and no norm looks at a batch; leave it out, or "
+                "set model.norm=batch or model.dropout=0.5"
+            )
+        return self
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:

@@ -71,15 +71,15 @@ class TranslationPipeline(Pipeline):
     def takes(self) -> Takes:
         """A picture of the one kind or, where there is a way back, of the other."""
         return tuple(
-            {column: Image(None, self._network(column).config["in_channels"])}
+            {column: Image(None, self.network(column).config["in_channels"])}
             for column in WAYS
-            if self._network(column) is not None
+            if self.network(column) is not None
         )
 
     @property
     def gives(self) -> Columns:
         """A picture of the size given."""
-        networks = [self._network(column) for taken in self.takes for column in taken]
+        networks = [self.network(column) for taken in self.takes for column in taken]
         channels = {network.config["out_channels"] for network in networks}
         return {"image": Image(None, channels.pop() if len(channels) == 1 else None)}
 
@@ -89,7 +89,7 @@ class TranslationPipeline(Pipeline):
         """Numbers (B,) int64 that key what a network draws at test time, such as dropout that goes
         on; None where it draws nothing."""
         (column,) = given
-        if not getattr(self._network(column), "draws", False):
+        if not getattr(self.network(column), "draws", False):
             return None
         return torch.tensor([random.key(seed, "translation", i) for i in indices])
 
@@ -98,7 +98,7 @@ class TranslationPipeline(Pipeline):
     ) -> dict[str, Tensor]:
         """The translated pictures (B, C, H, W) in [-1, 1]."""
         ((column, images),) = given.items()
-        network = self._network(column)
+        network = self.network(column)
         return {"image": through(network, images.to(network.dtype), begun)}
 
     def translated(self, images: Tensor, column: str = "image_a", seed: int = 0) -> Tensor:
@@ -119,7 +119,8 @@ class TranslationPipeline(Pipeline):
         arrow = "→" if self.b_to_a is None else "↔"
         return replace(card, facts={"Translation": f"{a} {arrow} {b}", **card.facts})
 
-    def _network(self, column: str) -> Any:
+    def network(self, column: str) -> Any:
+        """The network that pictures of a column go through; None = that way is not gone."""
         return getattr(self, WAYS[column])
 
 

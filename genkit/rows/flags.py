@@ -37,6 +37,7 @@ DRAWN_NAMES = (
     *("Bald", *_HAIR, "Long_Hair", "Wearing_Hat", "Eyeglasses", "Sunglasses", "Beard"),
     *("Mustache", "Smiling", "Mouth_Open", "Winking"),
 )
+_DRAWN_ALONE = {"Long_Hair", "Sunglasses", "Beard", "Mouth_Open", "Winking"}  # none of CelebA's 40
 # Of drawn faces: a hat covers all hair, sunglasses hide the eyes.
 DRAWN_EXCLUDES: Excludes = (
     ("Bald", (*_HAIR, "Long_Hair", "Wearing_Hat")),
@@ -51,10 +52,11 @@ DRAWN_EXCLUDES: Excludes = (
 
 
 def known_excludes(names: Sequence[str]) -> Excludes:
-    """The rules that are known of attributes with these names: those of drawn faces if they are
-    exactly its 13 in any order, else those of CelebA, as far as their names are here.
+    """The rules that are known of attributes with these names: those of drawn faces if all are of
+    its 13 and one is none of CelebA's, else those of CelebA, as far as their names are here.
     """
-    rules = DRAWN_EXCLUDES if {*names} == {*DRAWN_NAMES} else CELEBA_EXCLUDES
+    drawn = {*names} <= {*DRAWN_NAMES} and bool({*names} & _DRAWN_ALONE)
+    rules = DRAWN_EXCLUDES if drawn else CELEBA_EXCLUDES
     here = ((name, tuple(n for n in off if n in names)) for name, off in rules if name in names)
     return tuple((name, off) for name, off in here if off)
 

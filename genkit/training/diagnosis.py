@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from genkit.training import translation_rules
+from genkit.training import critic_remedies, translation_rules
 from genkit.training.history import GRACE, LOOKS, PREVIEWS, Finding, History, Row
 from genkit.training.history import percent as _percent
 
@@ -113,7 +113,7 @@ def learning_rate(history: History) -> Iterator[Finding]:
 
 def vanishing_gradients(history: History) -> Iterator[Finding]:
     """A generator that learns nothing from a critic that is always right."""
-    critics = history.critics
+    critics, settings = history.critics, history.settings
     accuracies = [history.last(f"{critic}/accuracy", LOOKS) for critic in critics]
     if not critics or any(not each or min(each) < SEPARATES for each in accuracies):
         return
@@ -127,9 +127,9 @@ def vanishing_gradients(history: History) -> Iterator[Finding]:
             "vanishing-gradients",
             f"the {name}'s gradient has a norm of {gradients[-1]:.0e} while the {critics[0]} is "
             f"right in {_percent(accuracies[0][-1])} of pairs: its objective is flat where the "
-            f"samples are, so the {name} stands still. Set adversarial.objective=non-saturating, "
-            "bound the critic (adversarial.r1_weight=1 or adversarial.spectral_norm=true, each "
-            "with model.critic_norm=none), or lower optim.critic_lr and adversarial.critic_steps",
+            f"samples are, so the {name} stands still. Set {critic_remedies.objective(settings)}, "
+            f"bound the critic ({critic_remedies.bounds(settings)}), or lower "
+            f"{critic_remedies.slower(settings)}",
         )
 
 
@@ -139,6 +139,7 @@ def overwhelming_critic(history: History) -> Iterator[Finding]:
         return  # of one batch a critic knows every image, and should
     if translation_rules.ways(history):
         return  # what binds pictures to their inputs has a slope, however sure critics are
+    settings = history.settings
     for critic in history.critics:
         accuracy = history.last(f"{critic}/accuracy", LOOKS)
         margin = history.last(f"{critic}/margin", LOOKS)
@@ -148,9 +149,9 @@ def overwhelming_critic(history: History) -> Iterator[Finding]:
             "overwhelming-critic",
             f"the {critic} is right in {_percent(accuracy[-1])} of pairs, with real and generated "
             f"images {margin[-1]:.1f} spreads apart (sound runs stay below {OVERWHELMS:g}): it is "
-            "too far ahead for the generator to follow. Lower optim.critic_lr or "
-            "adversarial.critic_steps, set adversarial.r1_weight=1 or spectral_norm=true (each "
-            "with model.critic_norm=none), or show it less clear images with adversarial.augment",
+            f"too far ahead for the generator to follow. Lower {critic_remedies.slower(settings)}, "
+            f"bound it ({critic_remedies.bounds(settings)}), or show it less clear images with "
+            f"{critic_remedies.blurring(settings)}",
         )
 
 

@@ -62,12 +62,12 @@ class Resnet(Section):
         return ResnetTranslator(
             in_channels,
             out_channels,
-            self.width,
-            self.blocks,
-            self.norm,
-            self.upsampling,
-            self.dropout,
-            self.levels,
+            width=self.width,
+            blocks=self.blocks,
+            norm=self.norm,
+            upsampling=self.upsampling,
+            dropout=self.dropout,
+            levels=self.levels,
         )
 
 
@@ -103,11 +103,11 @@ class UNet(Section):
         return UNetTranslator(
             in_channels,
             out_channels,
-            self.width,
-            self.levels,
-            self.norm,
-            self.upsampling,
-            self.dropout,
+            width=self.width,
+            levels=self.levels,
+            norm=self.norm,
+            upsampling=self.upsampling,
+            dropout=self.dropout,
         )
 
 

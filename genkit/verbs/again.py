@@ -14,7 +14,7 @@ from PIL import Image
 from genkit.errors import PipelineError, shown
 from genkit.pipelines import load_pipeline
 from genkit.verbs import edit, translate
-from genkit.verbs.changed import FORMAT, Outcome, Task, change_all
+from genkit.verbs.change_pictures import FORMAT, Outcome, Task, change_all
 from genkit.verbs.own_pictures import find_pictures
 from genkit.verbs.sample import usable_device
 

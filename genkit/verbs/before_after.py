@@ -14,7 +14,7 @@ from genkit.errors import DataError, OutputError, shown
 from genkit.files import write_whole
 from genkit.images import decode, sheets, to_array
 from genkit.images.sheets import Line
-from genkit.verbs.changed import Outcome
+from genkit.verbs.change_pictures import Outcome
 
 log = logging.getLogger("genkit")
 

@@ -22,7 +22,7 @@ from genkit.images.sheets import Line
 from genkit.machine import keep_freed_memory
 from genkit.pipelines import load_pipeline
 from genkit.pipelines.samples import weights_sha256
-from genkit.verbs.changed import Bar, Made, Outcome, Task, change_all
+from genkit.verbs.change_pictures import Bar, Made, Outcome, Task, change_all
 from genkit.verbs.own_pictures import find_pictures
 from genkit.verbs.sample import usable_device
 from genkit.verbs.sample_outputs import default_out

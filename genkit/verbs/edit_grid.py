@@ -17,7 +17,7 @@ from genkit.errors import DataError, OutputError, shown
 from genkit.files import write_whole
 from genkit.images.sheets import Line
 from genkit.verbs.before_after import save_sheet
-from genkit.verbs.changed import FORMAT, MOST_SAID, Outcome, reason
+from genkit.verbs.change_pictures import FORMAT, MOST_SAID, Outcome, reason
 from genkit.verbs.edit import Editor
 from genkit.verbs.own_pictures import Found
 

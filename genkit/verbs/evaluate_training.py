@@ -16,8 +16,6 @@ from genkit.verbs.real_images import further_parts, real_images
 if TYPE_CHECKING:
     from genkit.evaluation import Extractor, Value
 
-WAYS = ("a-to-b", "b-to-a")  # endings of the values of a task that is measured both ways
-
 
 @dataclass(frozen=True)
 class Best:
@@ -100,6 +98,8 @@ def _judged(wanted: str, values: Mapping[str, Value]) -> tuple[float, str]:
     Raises:
         ConfigError: It was not measured.
     """
+    from genkit.evaluation.tasks.translation import WAYS
+
     ways = [values[name] for way in WAYS if (name := f"{wanted}-{way}") in values]
     found = [values[wanted]] if wanted in values else ways
     if not found:

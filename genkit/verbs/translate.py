@@ -15,13 +15,13 @@ from genkit.files import check_output
 from genkit.images.originals import Original
 from genkit.machine import keep_freed_memory
 from genkit.pipelines import load_pipeline
+from genkit.pipelines.any_size import AnySize
 from genkit.pipelines.given import needed
-from genkit.pipelines.passage import Passage
 from genkit.pipelines.samples import weights_sha256
-from genkit.pipelines.translation import WAYS, TranslationPipeline
+from genkit.pipelines.translation import TranslationPipeline
 from genkit.rows.columns import Image
 from genkit.verbs.before_after import before_and_after
-from genkit.verbs.changed import Bar, Made, Outcome, Task, change_all
+from genkit.verbs.change_pictures import Bar, Made, Outcome, Task, change_all
 from genkit.verbs.own_pictures import find_pictures
 from genkit.verbs.sample import usable_device
 from genkit.verbs.sample_outputs import default_out
@@ -111,7 +111,7 @@ def translation(pipeline: Any, request: Request) -> Task:
     settings = {"direction": way.word, "tile": request.tile}
     words = ["--direction", way.word]
     words += [] if request.tile is None else ["--tile", str(request.tile)]
-    passage = Passage(
+    through = AnySize(
         _run(pipeline, way.column),
         _network(pipeline, way.column),
         tile=request.tile,
@@ -120,7 +120,7 @@ def translation(pipeline: Any, request: Request) -> Task:
 
     def change(original: Original) -> Made:
         with pipeline.generating():
-            made, how = passage(original.pixels)
+            made, how = through(original.pixels)
         facts = {"from": way.start, "to": way.end, "tiles": how.to_tree()}
         return Made(made, facts, tuple(how.notes(original.size)))
 
@@ -196,7 +196,7 @@ def _safe(way: Direction) -> str:
 def _network(pipeline: Any, column: str) -> nn.Module:
     """The network that a picture goes through, or all of them where nobody says which."""
     if isinstance(pipeline, TranslationPipeline):
-        network: nn.Module = getattr(pipeline, WAYS[column])
+        network: nn.Module = pipeline.network(column)
         return network
     parts = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
     return parts[0] if len(parts) == 1 else nn.ModuleList(parts)

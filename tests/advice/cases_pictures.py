@@ -173,7 +173,7 @@ CASES = [
          then="--out {new}", before=_model, leaves="--out", says="name a folder"),
     Case("lies in {}, whose pictures are read", "translate zebras pictures --out pictures/made",
          then="--out {new}", before=_model, leaves="--out", says="name a folder elsewhere"),
-    Case("changed.py: free some space or name a writable folder",
+    Case("change_pictures.py: free some space or name a writable folder",
          "translate zebras seven.png --out seven.png/made", then="--out {new}", before=_model,
          leaves="--out", says="name a writable folder"),
     Case("made of something else or in another way", f"{_TRANSLATE[:-5]}translated --tile 64",

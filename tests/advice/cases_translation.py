@@ -24,6 +24,11 @@ def _greys(world: World) -> None:
         world.write(f"{name}.yaml", {"family": family, **load(family).tiny} | {"data": data})
 
 
+def _pairs(world: World) -> None:
+    """A config of pix2pix."""
+    world.write("pairs.yaml", {"family": "pix2pix", **load("pix2pix").tiny})
+
+
 def _said(key: str, name: str, value: float, *changes: str, config: str = "cyclegan.yaml") -> Call:
     """What the training doctor says of two previews with that number, in a run with settings."""
     sound = {"a_to_b/change": 0.7, "a_to_b/approach": 0.8, f"a_to_b/{name}": value}
@@ -43,6 +48,7 @@ def _said(key: str, name: str, value: float, *changes: str, config: str = "cycle
     return Call(key, says, follow)
 
 
+_STILL = "model.at_test=paper model.norm=instance model.dropout=0"
 _HALVED = "a side is halved so often"
 _STAIRS = "stair_steps={} says nothing to schedule={}"
 _PENALTY = "penalizing a critic of patches needs"
@@ -62,6 +68,10 @@ CASES: list[Case | Call] = [
     _set(_STAIRS, "optim.schedule=cosine optim.stair_steps=3", "schedule=linear", section="optim"),
     Case("pictures of its own kind as they are", "config show greys.yaml",
          "set (model.identity_weight=0)", before=_greys),
+    *(Case("model.at_test=paper changes nothing", f"config show pairs.yaml {_STILL}", each,
+           before=_pairs) for each in ("model.norm=batch", "model.dropout=0.5")),
+    Case("model.at_test=paper changes nothing", f"config show pairs.yaml {_STILL}",
+         leaves="model.at_test", before=_pairs),
     _said("Restart with model.identity_weight={}", "luminance", -0.5),
     _said("needs as many channels on both sides. Restart", "luminance", -0.5,
           "model.identity_weight=0", config="greys.yaml"),

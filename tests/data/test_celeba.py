@@ -5,6 +5,7 @@ import torch
 from PIL import Image as Pillow
 
 from genkit.data import Loader, open_data
+from genkit.data.inspect import inspect
 from genkit.data.readers.celeba import CelebaData
 from genkit.errors import DataError
 from genkit.family import load_config
@@ -366,3 +367,20 @@ def test_a_set_without_counterfactuals_says_so(tmp_path):
     write_set(tmp_path)
     with pytest.raises(DataError, match=r"no counterfactuals.jsonl, so it has no counterfactual"):
         open_data(celeba(tmp_path), "counterfactual")
+
+
+def test_the_check_verb_knows_the_layout_and_counts_what_it_holds(tmp_path):
+    files = write_set(tmp_path)
+    (tmp_path / "img_align_celeba" / files[1]).unlink()
+    write(tmp_path / "img_align_celeba" / "more.png", "pink")
+    cut(tmp_path / "img_align_celeba" / files[4])
+    found = inspect(tmp_path)
+    assert (found.kind, found.count) == ("celeba", 4)
+    assert found.parts == {"train": 2, "val": 1, "test": 1}
+    assert found.attributes == {"Bald": 2, "Bangs": 0, "Smiling": 2}
+    assert found.classes == {}
+    assert len(found.broken) == 1
+    assert found.left_out.reasons == {
+        "listed in list_attr_celeba.txt, but not there": 1,
+        "not listed in list_attr_celeba.txt": 1,
+    }

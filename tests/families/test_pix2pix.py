@@ -92,6 +92,13 @@ def test_by_default_nothing_is_drawn_at_test_time(tmp_path):
     assert torch.equal(once, again)
 
 
+def test_a_choice_at_test_that_would_change_nothing_is_refused():
+    with pytest.raises(ConfigError, match=r"at_test=paper changes nothing .* model\.dropout=0\.5"):
+        tiny("pix2pix", model__at_test="paper", model__norm="instance", model__dropout=0.0)
+    for given in ({"model__dropout": 0.5}, {"model__norm": "batch", "model__dropout": 0.0}):
+        assert tiny("pix2pix", model__at_test="paper", **given).model.at_test == "paper"
+
+
 def test_a_photo_twice_as_wide_as_high_is_not_cut_into_halves(tmp_path):
     run = trainer(tiny("pix2pix"), tmp_path)
     wide = pictures(1, 24, 48)

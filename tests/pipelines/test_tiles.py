@@ -11,7 +11,7 @@ from genkit.images import to_float
 from genkit.nn.footprint import footprint
 from genkit.nn.statistics import held, recorded
 from genkit.nn.translators import ResnetTranslator, UNetTranslator
-from genkit.pipelines.passage import Passage
+from genkit.pipelines.any_size import AnySize
 from genkit.pipelines.tiles import Cut, cut_for, spans, strips
 from genkit.pipelines.translation import padded, through
 
@@ -72,10 +72,10 @@ def test_tiles_of_their_own_statistics_would_differ_which_is_what_they_are_held_
 @pytest.mark.parametrize(("height", "width"), [(37, 53), (37, 300), (150, 150), (200, 99)])
 def test_a_picture_of_any_size_comes_out_at_its_size_in_tiles_as_whole(height, width):
     network, image = louder(NETWORKS["resnet"]()), picture(height, width)
-    whole, way = Passage(lambda x: through(network, x), network)(image)
+    whole, way = AnySize(lambda x: through(network, x), network)(image)
     assert way.cut is None
     assert whole.shape == image.shape
-    tiled, way = Passage(lambda x: through(network, x), network, tile=128)(image)
+    tiled, way = AnySize(lambda x: through(network, x), network, tile=128)(image)
     assert tiled.shape == image.shape
     assert (way.cut is None) == (max(height, width) <= 128)
     assert int((tiled.int() - whole.int()).abs().max()) <= 1
@@ -84,8 +84,8 @@ def test_a_picture_of_any_size_comes_out_at_its_size_in_tiles_as_whole(height, w
 
 def test_what_does_not_fit_goes_in_tiles_and_is_told():
     network, image = louder(NETWORKS["resnet"]()), picture(300, 400)
-    passage = Passage(lambda x: through(network, x), network, free=4_000_000)
-    made, way = passage(image)
+    change = AnySize(lambda x: through(network, x), network, free=4_000_000)
+    made, way = change(image)
     assert made.shape == image.shape
     assert way.cut is not None
     assert way.tiles > 1
@@ -105,7 +105,7 @@ def test_memory_that_ends_makes_tiles_smaller():
             raise MemoryError
         return through(network, x)
 
-    made, way = Passage(run, network, free=10**12)(image)
+    made, way = AnySize(run, network, free=10**12)(image)
     assert made.shape == image.shape
     assert way.cut is not None
     assert way.cut.side <= 200
@@ -119,7 +119,7 @@ def test_tiles_that_somebody_asked_for_get_smaller_too_where_memory_ends():
             raise MemoryError
         return through(network, x)
 
-    made, way = Passage(run, network, tile=256, free=10**12)(image)
+    made, way = AnySize(run, network, tile=256, free=10**12)(image)
     assert made.shape == image.shape
     assert way.cut is not None
     assert way.cut.side == 128
@@ -136,9 +136,9 @@ def test_memory_that_ends_with_the_smallest_tiles_is_said():
         probes.append(1)
         return through(network, x)
 
-    passage = Passage(run, network, tile=128, free=10**12)
+    change = AnySize(run, network, tile=128, free=10**12)
     with pytest.raises(PipelineError, match="ends even with tiles of 64 px, the smallest"):
-        passage(picture(300, 400))
+        change(picture(300, 400))
 
 
 def test_a_network_that_looks_over_the_whole_is_named():
@@ -153,7 +153,7 @@ def test_a_network_that_looks_over_the_whole_is_named():
             return self.body(x) + self.mean(x)
 
     network = Wide()
-    _, way = Passage(network, network, tile=64)(picture(80, 150))
+    _, way = AnySize(network, network, tile=64)(picture(80, 150))
     assert way.reach is None
     said = " ".join(way.notes((80, 150)))
     assert "over the whole picture" in said
@@ -177,4 +177,4 @@ def test_tiles_cover_every_pixel_once():
 def test_tiles_that_are_too_small_are_refused():
     network = NETWORKS["resnet"]()
     with pytest.raises(PipelineError, match="give 64 or more"):
-        Passage(network, network, tile=32)
+        AnySize(network, network, tile=32)

@@ -47,6 +47,9 @@ def test_rules_name_only_attributes_that_are_here():
     assert known_excludes(("Bald", "Male")) == ()
     assert known_excludes(("Straight_Hair", "Wavy_Hair")) == one_of("Straight_Hair", "Wavy_Hair")
     assert known_excludes(DRAWN_NAMES[::-1]) == DRAWN_EXCLUDES
+    assert known_excludes(("Eyeglasses", "Sunglasses")) == one_of("Eyeglasses", "Sunglasses")
+    assert known_excludes(("Eyeglasses", "Sunglasses", "Male")) == ()
+    assert known_excludes(("Bald", "Wearing_Hat")) == ()  # CelebA's, where both hold of some
     assert excluded(Flags(("Bald",), excludes=CELEBA_EXCLUDES), "Bald") == ()
 
 

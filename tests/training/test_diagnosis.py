@@ -179,3 +179,30 @@ def test_critics_of_any_name_are_judged_and_named():
     still = ill | {"critic_a/accuracy": 1.0, "gradient/a_to_b": 1e-5}
     found = diagnose(History([*rows, *({"step": 2000 + i, **still} for i in range(5))]))
     assert "the a_to_b stands still" in found[0].text
+
+
+GAN = {"adversarial.r1_weight": 0.0, "adversarial.critic_steps": 1, "model.critic_norm": "batch"}
+TRANSLATOR = {"adversary.r1_weight": 0.0, "model.critic_norm": "instance"}
+ATTGAN = {"adversarial.gp_weight": 10.0, "adversarial.critic_steps": 5}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "adversarial.critic_steps"),
+        (GAN, "bound the critic (adversarial.r1_weight=1 or adversarial.spectral_norm=true, each "
+         "with model.critic_norm=none), or lower optim.critic_lr and adversarial.critic_steps"),
+        (TRANSLATOR, "bound the critic (adversary.r1_weight=1 or adversary.spectral_norm=true, "
+         "each with model.critic_norm=none), or lower optim.critic_lr"),
+        (ATTGAN, "bound the critic (adversarial.gp_weight=20 (now 10)), or lower optim.critic_lr "
+         "and adversarial.critic_steps"),
+    ],
+)  # fmt: skip
+def test_a_remedy_names_settings_that_the_run_has(settings, said):
+    (finding,) = diagnose(History(rows(ILL["vanishing-gradients"]), settings))
+    assert finding.text.endswith(said)
+
+
+def test_a_critic_that_is_too_strong_is_bound_by_what_the_run_has():
+    (finding,) = diagnose(History(rows(ILL["overwhelming-critic"]), ATTGAN))
+    assert "bound it (adversarial.gp_weight=20 (now 10))" in finding.text

@@ -359,7 +359,7 @@ def test_the_record_makes_the_very_picture_again(run, model, tmp_path):
 def test_tiles_that_memory_asked_for_are_made_again_as_they_were(run, model, tmp_path, monkeypatch):
     saved(tmp_path / "photo.png", photo(300, 200))
     with monkeypatch.context() as patched:
-        patched.setattr("genkit.pipelines.passage.free_memory", lambda device: 1_500_000)
+        patched.setattr("genkit.pipelines.any_size.free_memory", lambda device: 1_500_000)
         status, said = run("translate", model, "photo.png", "--out", "out")
     assert status == 0
     assert "tiles of up to" in said

@@ -37,6 +37,7 @@ from genkit.rows.pictures import FileRows, Shape
 from genkit.rows.tree import is_picture, no_pictures, walk
 
 COUNTERFACTUAL = "counterfactual"
+LIST, PARTS = "list_attr_celeba.txt", "list_eval_partition.txt"
 
 
 class CelebaData(DataSection):
@@ -45,10 +46,8 @@ class CelebaData(DataSection):
     kind: Literal["celeba"] = "celeba"
     root: MayChange[Path]  # holds the folder of pictures and both lists
     folder: str = "img_align_celeba"  # of the pictures, below root
-    list_file: str = "list_attr_celeba.txt"  # names of attributes, and -1 or 1 for each picture
-    partition_file: str | None = (
-        "list_eval_partition.txt"  # 0 train, 1 val, 2 test; null = no parts
-    )
+    list_file: str = LIST  # names of attributes, and -1 or 1 for each picture
+    partition_file: str | None = PARTS  # 0 train, 1 val, 2 test; null = no parts
     attributes: Names | None = None  # which of those listed, in this order; null = all
     excludes: Rules | None = None  # [[name, [what it switches off]], ...]; null = what is known
     crop: tuple[NonNegative, NonNegative, Positive] | None = (
@@ -61,17 +60,30 @@ class CelebaData(DataSection):
         parts = ("train",) if self.partition_file is None else ("train", "val", "test")
         return (*parts, COUNTERFACTUAL) if (self.root / FILE).is_file() else parts
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The parts that pictures are listed in."""
+        if self.partition_file is None:
+            return ("train",)
+        part = {*read_partition(self.root / self.partition_file).values()}
+        return tuple(name for name in ("train", "val", "test") if name in part)
+
     def open(self, split: str) -> Rows:
         """The pictures of one part in the order of the list; of "counterfactual" pictures before
         and after each edit.
         """
-        listed = read_attributes(self.root / self.list_file)
-        chosen = listed.chosen(self.attributes, shown(self.root / self.list_file))
-        if split == COUNTERFACTUAL:
-            return arranged(self._edits(listed, chosen), self)
+        return arranged(self._edits() if split == COUNTERFACTUAL else self.files(split), self)
+
+    def files(self, split: str) -> FileRows:
+        """The pictures of one part as they lie in their files, each read when it is asked for."""
+        listed, chosen = self._attributes()
         places = self._places(listed.files, split)
-        column = self._column(listed, chosen.names)
-        return arranged(self._rows(chosen, column, places, split), self)
+        return self._rows(chosen, self._column(listed, chosen.names), places, split)
+
+    def _attributes(self) -> tuple[Attributes, Attributes]:
+        """All that are listed, and those that are chosen."""
+        listed = read_attributes(self.root / self.list_file)
+        return listed, listed.chosen(self.attributes, shown(self.root / self.list_file))
 
     def _places(self, files: Sequence[str], split: str) -> list[int]:
         """Which rows of the list are a part of the set; `limit` shortens the train part."""
@@ -120,8 +132,9 @@ class CelebaData(DataSection):
             left_out=left_out,
         )
 
-    def _edits(self, listed: Attributes, chosen: Attributes) -> Rows:
+    def _edits(self) -> Rows:
         """Pictures before and after an edit of one of the chosen attributes."""
+        listed, chosen = self._attributes()
         path = self.root / FILE
         if not path.is_file():
             raise DataError(f"{shown(self.root)}: no {FILE}, so it has no {COUNTERFACTUAL} part")

@@ -36,7 +36,7 @@ from genkit.rows.combine import UnpairedRows
 SOURCE, TARGET = "source", "target"
 TRUTH = "truth"  # the part of the data that holds true counterparts
 SIDES = ("image_a", "image_b")
-WAYS = ("a-to-b", "b-to-a")
+WAYS = ("a-to-b", "b-to-a")  # endings of the names of values that are measured both ways
 
 
 def measure(pipeline: Any, rows: Rows | ReferenceStatistics, asked: Asked) -> Evaluation:

@@ -86,7 +86,7 @@ def _resnet(state: Mapping[str, Tensor]) -> tuple[Translator, dict[str, str]]:
     (width, channels), made = state["model.1.weight"].shape[:2], len(state[f"{last}.weight"])
     share = 0.5 if dropout else 0.0
     return ResnetTranslator(
-        channels, made, width, blocks, norm, dropout=share, levels=levels
+        channels, made, width=width, blocks=blocks, norm=norm, dropout=share, levels=levels
     ), layers
 
 
@@ -111,7 +111,7 @@ def _unet(state: Mapping[str, Tensor]) -> tuple[Translator, dict[str, str]]:
         state["model.model.0.weight"].shape[:2],
         state[f"{last}.weight"].shape[1],
     )
-    return UNetTranslator(channels, made, width, levels, norm), layers
+    return UNetTranslator(channels, made, width=width, levels=levels, norm=norm), layers
 
 
 def _norm(state: Mapping[str, Tensor]) -> Norm:

@@ -84,7 +84,7 @@ class Way:
         return {**cut, "reach": self.reach, "statistics_of": at, "seam": round(self.seam, 3)}
 
 
-class Passage:
+class AnySize:
     """The way of pictures through a network.
 
     Args:
