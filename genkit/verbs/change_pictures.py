@@ -203,6 +203,10 @@ def change_all(task: Task, found: Found, out: Path, bar: Bar | None = None) -> O
                     _change(target, outcome)
                     outcome.written.append(str(target.picture))
                 outcome.pairs.append((target.source, target.picture))
+            except KeyboardInterrupt:
+                done = len(outcome.written) + len(outcome.kept)
+                log.warning("stopped with %d of %d made; the same command goes on", done, total)
+                raise
             except (DataError, PipelineError) as error:
                 outcome.failed[name] = reason(error, name)
                 log.warning("%s: left out, %s", name, outcome.failed[name])

@@ -21,6 +21,7 @@ from genkit.images import from_numpy, to_float, to_uint8
 from genkit.nn.translators import ResnetTranslator
 from genkit.pipelines import load_pipeline, save_export
 from genkit.pipelines.translation import TranslationPipeline
+from genkit.verbs import change_pictures
 
 SAMPLE = Path(__file__).parent.parent.parent / "sample"
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -413,3 +414,26 @@ def test_what_is_no_record_is_refused(run, tmp_path, text):
     status, said = run("again", "x.json")
     assert status == 2
     assert "no record of a picture" in said
+
+
+def test_ctrl_c_says_how_far_it_came_and_the_same_command_goes_on(run, model, tmp_path):
+    for i in range(3):
+        saved(tmp_path / "in" / f"{i}.png", photo(seed=i))
+    command = ("translate", model, tmp_path / "in", "--out", tmp_path / "out")
+    real, calls = change_pictures.written, []
+
+    def stopped_in_the_second(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(change_pictures, "written", stopped_in_the_second)
+        status, text = run(*command)
+    assert status != 0
+    assert "stopped with 1 of 3 made; the same command goes on" in text
+    assert len([*(tmp_path / "out").glob("*.png")]) == 1
+    status, text = run(*command)
+    assert status == 0
+    assert "2 pictures written, 1 there already" in text
