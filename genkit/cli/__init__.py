@@ -35,6 +35,7 @@ from genkit.errors import UNFINISHED, GenkitError, Unfinished, shown_lines
 from genkit.launch.output import handler, lost_output, printed
 from genkit.launch.signals import end_with_work
 
+_EMPTY = re.compile(r"^(--[\w-]+=)?$")
 _OF_HOME = re.compile(r"^((?:--[\w-]+=)?)~(?=/|$)")
 
 
@@ -43,9 +44,13 @@ class _Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read `--debug` wherever it stands: before the verb or behind it; and ~ at the start of a
-        path, which a shell leaves as it is in --out=~/x.
+        path, which a shell leaves as it is in --out=~/x. An empty word is refused: as a path it
+        would mean the current folder.
         """
         args = [_OF_HOME.sub(lambda m: m[1] + os.path.expanduser("~"), each) for each in args]
+        if (empty := next((each for each in args if _EMPTY.match(each)), None)) is not None:
+            named = f" for {empty[:-1]}" if empty else ""
+            _end(f"an empty word{named}: a variable of the shell that is not set?", 2)
         ours = args[: args.index("--")] if "--" in args else args
         if "--debug" in ours:
             args = ["--debug", *(a for a in ours if a != "--debug"), *args[len(ours) :]]

@@ -184,7 +184,10 @@ def difference(first: Metric, second: Metric) -> Difference:
             f"{shown(', '.join(parts), 1000)}"
         )
     if first.value is None or second.value is None:
-        raise EvaluationError(f"{shown(first.name)} was not measured in both")
+        raise EvaluationError(
+            f"{shown(first.name)}: its value in one of the files is no finite number; measure that "
+            "one anew"
+        )
     value = first.value - second.value
     lower = _lower_is_better(first, second)
     if first.interval is None or second.interval is None:

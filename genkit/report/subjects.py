@@ -83,6 +83,7 @@ def _evaluation_of(path: Path) -> Path | None:
     """The file of an evaluation: itself, beside the samples, or within their folder."""
     if path.is_file() and path.suffix == ".json":
         return path
+    path = path if path.name else path.resolve()  # "." has no name
     near = [path.with_name(f"{n}{end}.json") for end in ENDINGS for n in (path.name, path.stem)]
     return next((file for file in (*near, path / "evaluation.json") if file.is_file()), None)
 

@@ -16,6 +16,14 @@ from genkit.training.estimate import Precision
 from genkit.training.kernels import uncompiled
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise a `TrainingError` where a device doesn't have a precision."""
+    if precision == "fp16" and device.type == "cpu":
+        raise TrainingError(
+            "trainer.precision: fp16 needs a GPU; set trainer.precision=bf16 or fp32"
+        )
+
+
 class Casting:
     """In which precision a run computes.
 
@@ -36,10 +44,7 @@ class Casting:
         Raises:
             TrainingError: fp16 on a CPU.
         """
-        if precision == "fp16" and self._device.type == "cpu":
-            raise TrainingError(
-                "trainer.precision: fp16 needs a GPU; set trainer.precision=bf16 or fp32"
-            )
+        check_precision(precision, self._device)
         self.precision = precision
         self.scaler = torch.amp.GradScaler(self._device.type, enabled=precision == "fp16")
         if self._resumed and self.scaler.is_enabled():

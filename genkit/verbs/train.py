@@ -23,6 +23,7 @@ from genkit.machine import keep_freed_memory
 from genkit.provenance import now, provenance
 from genkit.rows.batch import DataInfo
 from genkit.training import checkpoints, refusals
+from genkit.training.casting import check_precision
 from genkit.training.config import RunConfig
 from genkit.training.diversity import Classify
 from genkit.training.trackers import check_trackers
@@ -120,6 +121,7 @@ def _check(config: RunConfig, run_dir: Path, *, resume: bool, processes: int) ->
     """What can be refused without reading the data set."""
     run_folder.check(config, run_dir, resume=resume, processes=processes)
     check_trackers(config.trainer.trackers)
+    check_precision(config.trainer.precision, launch.own_device())
     if launch.ranks().is_first:
         refusals.warn_of_warmup(config)
 

@@ -176,3 +176,27 @@ def test_the_package_runs_as_a_module_and_a_broken_run_has_no_traceback() -> Non
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("genkit: none.yaml: no such config file")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", ""),
+        ("report", ""),
+        ("compare", "", "run"),
+        ("data", "check", ""),
+        ("sample", ""),
+        ("export", "", "--out", "x"),
+        ("train", "tiny.yaml", "--out="),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_word_is_no_current_folder(capsys, config, monkeypatch, words):
+    monkeypatch.chdir(config.parent)
+    assert "an empty word" in message(capsys, *words)
+
+
+def test_the_current_folder_is_a_name_like_any_other(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "not a run folder" in message(capsys, "report", ".")
+    assert "not a run folder" in message(capsys, "compare", ".", "..")

@@ -175,7 +175,7 @@ def test_the_folder_that_one_stands_in_is_measured_by_its_name(folders, sets, mo
     ("out", "said"),
     [
         ("fake.npz", "ends in .json"),
-        ("", "that is a folder; name a file"),
+        (".", "that is a folder; name a file"),
         ("real", "that is a folder; name a file"),
         ("table.html", "ends in .json"),
         ("notes.json", "holds something else than an evaluation"),
@@ -198,7 +198,7 @@ def test_a_result_never_replaces_what_is_no_result(sets, tmp_path, out, said, mo
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--reference", ""], "a set of images without a name"),
+        (["--reference", ""], "an empty word: a variable of the shell that is not set?"),
         (["--reference", "nowhere/at/all"], "nowhere/at/all: no such file or folder of images"),
         (["--reference", "rael"], "rael: no such file or folder of images"),
     ],

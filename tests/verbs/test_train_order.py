@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from families_at_hand import tiny
 from PIL import Image
 
@@ -103,6 +104,11 @@ def test_a_config_whose_name_is_too_long_is_refused_in_one_line():
 def test_a_tracker_that_is_not_there_is_refused_though_its_folder_lies_about(photos, tmp_path):
     (tmp_path / "wandb").mkdir()
     refused(of(photos, trainer={"trackers": ["wandb"]}), tmp_path / "run", "wandb", ConfigError)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has fp16")
+def test_a_precision_that_the_device_lacks_is_refused_before_any_pixel(photos, tmp_path):
+    refused(of(photos, trainer={"precision": "fp16"}), tmp_path / "new", "fp16 needs a GPU")
 
 
 @pytest.mark.parametrize(("size", "accumulation", "processes"), [(4, 2, 1), (4, 1, 2), (2, 2, 2)])
