@@ -10,6 +10,7 @@ Names are imported when they are first used, so `import genkit` costs nothing.
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -70,4 +71,10 @@ if not TYPE_CHECKING:  # else a type checker would find every name, those that a
 
 def __dir__() -> list[str]:
     """The public names, whether they have been used or not: what completion offers."""
-    return sorted({*globals(), *__all__})
+    hidden = {name for name, value in globals().items() if name.startswith("__")}
+    parts = {
+        name
+        for name, value in globals().items()
+        if isinstance(value, ModuleType) and value.__name__ == f"genkit.{name}"
+    }
+    return sorted(hidden | parts | {*__all__})

@@ -1,13 +1,24 @@
-"""A bar that shows how far samples are."""
+"""What is shown while pictures are made: that a model is loaded, and how far they are."""
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from genkit.errors import shown
 from genkit.launch import ranks
+
+log = logging.getLogger("genkit")
+
+
+def say_loading(source: str) -> None:
+    """Say which model is loaded, before the imports that take longest; on a terminal alone."""
+    if sys.stderr.isatty():
+        log.info("loading %s", shown(source))
 
 
 class Advance:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from genkit.cli.drawing import say_loading
 from genkit.cli.translate import Device, Images
 from genkit.errors import PipelineError, shown
 
@@ -77,6 +78,7 @@ def edit(
       [cyan]genkit edit runs/faces photo.png --have Wearing_Hat=0 --sweep Smiling[/]
       [cyan]genkit edit runs/celeba photos --crop 26,3,170 --grid sheet.png[/]
     """
+    say_loading(source)
     from genkit.verbs.edit import Request
     from genkit.verbs.edit import edit as make
 

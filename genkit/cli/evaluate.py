@@ -272,6 +272,7 @@ def _table(found: Evaluation) -> Table:
     from rich.table import Table
 
     from genkit.report.by_part import of_all
+    from genkit.report.compare import aim
     from genkit.report.words import number
 
     sizes = f"{found.samples['count']:,} samples against {shown(found.reference['name'])}"
@@ -288,7 +289,8 @@ def _table(found: Evaluation) -> Table:
             ends = f"{number(metric.low)} – {number(metric.high)}"
         row = [metric.name, number(metric.value), ends, number(metric.floor)]
         row += [number(metric.copying)] if copied else []
-        table.add_row(*row, metric.better)
+        right = aim(metric.name)
+        table.add_row(*row, metric.better if right is None else f"at {right:g}")
     return table
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genkit.cli.diffusion import Options
+from genkit.cli.drawing import say_loading
 from genkit.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ def sample(
     On several GPUs: [cyan]accelerate launch sample/run.py RUN --count 50000[/]
     """
     from genkit import launch
+
+    say_loading(source)
     from genkit.verbs.sample import Edit, Request
 
     if describe:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genkit.cli.drawing import say_loading
+
 if TYPE_CHECKING:
     from genkit.verbs.change_pictures import Outcome
 
@@ -69,6 +71,7 @@ def translate(
       [cyan]genkit translate runs/zebras - --out zebras < photo.jpg[/]
       [cyan]genkit translate runs/zebras photos --grid sheet.png --tile 512[/]
     """
+    say_loading(source)
     from genkit.verbs.translate import Request, translate
 
     request = Request(source, images, out, direction, tile, device, grid)

@@ -284,9 +284,10 @@ def _write(path: Path | None, features: Features) -> None:
 
 
 def _checksum(held: Mapping[str, Tensor]) -> str:
-    """Of all values: a disk may hand out others than were written."""
+    """Of all values and what they are: a disk may hand out others than were written."""
     found = 0
     for name in sorted(held):
-        found = zlib.crc32(name.encode(), found)
+        kind = f"{name} {held[name].dtype} {tuple(held[name].shape)}"
+        found = zlib.crc32(kind.encode(), found)
         found = zlib.crc32(held[name].contiguous().numpy().data, found)
     return f"{found:08x}"

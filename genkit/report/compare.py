@@ -222,6 +222,7 @@ def standings(records: Sequence[Record], comparison: Comparison) -> list[tuple[s
                 name = records[best].name
                 is_better = difference(cells[best], cell).better(name, "") == name
                 (beaten if is_better else level).append(records[i].name)
+        level = [r.name for r in records if r.name in level or (r is records[best] and not beaten)]
         words_of_it = _standing(records[best].name, beaten, level)
         said.setdefault(words_of_it, []).append(column.title)
     return list(said.items())
@@ -229,7 +230,7 @@ def standings(records: Sequence[Record], comparison: Comparison) -> list[tuple[s
 
 def _standing(best: str, beaten: Sequence[str], level: Sequence[str]) -> str:
     if not beaten:
-        return f"can't tell {words.listed([best, *level])} apart"
+        return f"can't tell {words.listed(level)} apart"
     better = f"{best} is better than {words.listed(beaten)}"
     return f"{better}; can't tell it from {words.listed(level)}" if level else better
 

@@ -224,7 +224,7 @@ class Loop:
         """The means since the last log step, checked, and the facts of this one."""
         trainer = self._trainer
         means, bad = self._window.close(trainer.accelerator)
-        refusals.non_finite(means, bad, trainer.run_dir)
+        refusals.non_finite(means, bad, tuple(trainer.optimizers), trainer.run_dir)
         self._progress.report(trainer.steps_done, means)
         facts = {
             "images": trainer.steps_done * trainer.global_batch,

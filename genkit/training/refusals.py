@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,24 +24,29 @@ if TYPE_CHECKING:
     from genkit.training.trainer import Trainer
 
 
-def non_finite(means: Mapping[str, float], bad: Mapping[str, int], run_dir: Path) -> None:
+def non_finite(
+    means: Mapping[str, float], bad: Mapping[str, int], networks: Collection[str], run_dir: Path
+) -> None:
     """Raise a `TrainingError` about the first number that is infinite or none.
 
     Args:
         means: Of a log window.
         bad: The step since when, by name; empty if all is well.
+        networks: Those that are trained.
         run_dir: Where the checkpoints are.
     """
     if not bad:
         return
-    # A loss names its network; what else is measured of it goes wrong in the same step.
+    # Most losses name a network; what else is measured of it goes wrong in the same step.
     name, step = min(bad.items(), key=lambda item: (item[1], not item[0].startswith("loss/")))
     own = name.rpartition("/")[2]
     # A loss is computed through the networks that were updated before it, one of which may be why.
-    others = sorted({n.rpartition("/")[2] for n in bad if n.startswith("loss/")} - {own})
-    which = f"network {own!r} diverged"
-    if others:
-        which += f", or {' or '.join(map(repr, others))} in the update before"
+    others = " or ".join(repr(network) for network in networks if network != own)
+    if own not in networks:
+        which = f"a network diverged: {others}"
+    else:
+        which = f"network {own!r} diverged"
+        which += f", or {others} in the update before" if others else ""
     raise TrainingError(
         f"{name} is {means[name]} since step {step}: {which}; {_rescue(run_dir)}; {CALMER}"
     )

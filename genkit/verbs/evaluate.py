@@ -14,6 +14,7 @@ from genkit import images, launch
 from genkit.errors import EvaluationError, shown
 from genkit.files import write_whole
 from genkit.images.sheets import png_of
+from genkit.launch.output import heard
 from genkit.rows.base import Rows
 from genkit.rows.files import open_path
 from genkit.verbs.evaluation_files import (
@@ -47,6 +48,7 @@ LONGEST_WAIT = timedelta(hours=12)
 STORED = ("samples.npz", "samples.zip", "samples.tar", "samples")  # of a run, as people name them
 
 
+@heard()
 def evaluate(
     samples: Any,
     reference: Reference | None = None,

@@ -83,13 +83,20 @@ def test_a_broken_cache_file_is_made_anew_and_an_unwritable_cache_is_done_withou
     assert torch.equal(features_of(pictures(), Mean(), keep=True), expected)
 
 
-def test_a_cache_file_of_damaged_values_is_made_anew_and_said(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("damage", ["a value", "their kind"])
+def test_a_cache_file_of_damaged_values_is_made_anew_and_said(
+    tmp_path, monkeypatch, caplog, damage
+):
     monkeypatch.setenv("GENKIT_CACHE", str(tmp_path))
     monkeypatch.setattr(logging.getLogger("genkit"), "propagate", True)
     expected = features_of(pictures(), Mean(), keep=True)
     (file,) = (tmp_path / "features").iterdir()
     content = bytearray(file.read_bytes())
-    content[-1] ^= 0x40  # of the last value
+    if damage == "a value":
+        content[-1] ^= 0x40  # of the last value
+    else:
+        assert content.count(b'"F32"') == 1
+        content = content.replace(b'"F32"', b'"I32"')
     file.write_bytes(content)
     with caplog.at_level("WARNING", logger="genkit"):
         assert torch.equal(features_of(pictures(), Mean(), keep=True), expected)

@@ -73,8 +73,19 @@ def test_a_buffer_that_is_infinite_by_design_is_saved(tmp_path):
 
 def test_a_loss_is_not_finite_by_its_own_network_or_by_that_of_the_update_before(tmp_path):
     means = {"loss/critic": float("nan"), "loss/generator": float("nan")}
+    bad = {"loss/critic": 28, "loss/generator": 27}
     with pytest.raises(TrainingError, match=r"since step 27: .*'generator'.* or 'critic' in the"):
-        refusals.non_finite(means, {"loss/critic": 28, "loss/generator": 27}, tmp_path)
+        refusals.non_finite(means, bad, ("generator", "critic"), tmp_path)
+    with pytest.raises(TrainingError, match=r"since step 30: .*'generator'.* or 'critic' in the"):
+        refusals.non_finite(means, {"loss/generator": 30}, ("generator", "critic"), tmp_path)
+    with pytest.raises(TrainingError, match=r"step 9: network 'unet' diverged; "):
+        refusals.non_finite({"loss/unet": 1.0}, {"loss/unet": 9}, ("unet",), tmp_path)
+
+
+def test_a_term_of_a_loss_is_no_network(tmp_path):
+    networks, means = ("encoder", "decoder"), {"loss/attributes": float("inf")}
+    with pytest.raises(TrainingError, match="a network diverged: 'encoder' or 'decoder'; "):
+        refusals.non_finite(means, {"loss/attributes": 3}, networks, tmp_path)
 
 
 # -- metrics ---------------------------------------------------------------------------------------
