@@ -26,7 +26,8 @@ _LEAD = (
     ("clip-score",),
     ("near-copy-rate",),
 )
-_NOT_DIGITS = "its classes are not the ten digits"  # of the remark of `metrics/accuracy.py`
+# Of the remark of `metrics/accuracy.py`, and of the warning of `evaluation/usual.py`.
+_NOT_DIGITS = ("its classes are not the ten digits", "not known to be grey digits")
 _FOUND = "inside the changed region"  # of the note of edits whose right answer is known
 _PLAIN = (
     *("by construction", "learnt by heart", "can't be told from real images"),
@@ -75,7 +76,7 @@ def _is_plain(text: str) -> bool:
 
 def _meant(text: str, metrics: Iterable[Metric]) -> list[str]:
     """The metrics that a note of the whole evaluation is about."""
-    if _NOT_DIGITS not in text:
+    if not any(words in text for words in _NOT_DIGITS):
         return []
     return [m.name for m in metrics if m.protocol.get("extractor") == "digits"]
 

@@ -238,11 +238,17 @@ def test_three_numbers_lead_in_words_and_each_carries_its_warning(make_run: Make
     assert page.count("▲") == 1
 
 
+@pytest.mark.parametrize(
+    "note",
+    [
+        "the digits classifier names 0%, so its classes are not the ten digits: no accuracy",
+        "fruit: not known to be grey digits with their labels, and the digits classifier",
+    ],
+)
 def test_features_of_digits_on_what_are_no_digits_are_marked_at_every_number(
-    make_run: MakeRun,
+    make_run: MakeRun, note: str
 ) -> None:
     run = make_run()
-    note = "the digits classifier names 0%, so its classes are not the ten digits: no accuracy"
     change(run / "evaluation.json", notes=[note])
     page = write_report([run]).read_text()
     assert page.count(f"▲ {note}") == 3
