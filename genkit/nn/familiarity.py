@@ -2,7 +2,9 @@
 
 The distance of Mahalanobis to the features of known pictures, as Lee et al. 2018
 (arXiv:1807.03888), section 2.1, use it, with one normal law instead of one for each class, and
-correlations shrunk towards none (Ledoit & Wolf 2004, J. Multivariate Anal. 88). Features are
+correlations shrunk towards none (Ledoit & Wolf 2004, J. Multivariate Anal. 88); but with the fourth
+power along the principal axes, so that a few that are far out count for more than many that are a
+little. Features are
 colours and spreads in the cells of a grid, not those of the network: what names attributes leaves
 out how a picture is framed and drawn (docs/attgan.md has the comparison).
 
@@ -22,6 +24,7 @@ from genkit.nn.network import Network
 USUAL = 0.99  # share of pictures of the same kind that stay below the limit
 FOLDS = 5
 GRID = 8  # cells along each side
+_OF_NORMAL = 3.0  # the mean of the fourth power
 _FLAT = 0.02  # a spread, in [-1, 1], below which a cell is as flat as any
 
 
@@ -39,7 +42,7 @@ def appearance(images: Tensor) -> Tensor:
 
 
 class Familiarity(Network):
-    """Features (B, F) -> how unlike the known ones they are, (B,) from 0 on; 1 on average.
+    """Features (B, F) -> how unlike the known ones they are, (B,) from 0 on; about 1 of the known.
 
     It has no weights but buffers: `mean` and `whitening` of the known features, and `below`, what
     99 % of pictures stay below that it was not taken from; infinite before it is learnt.
@@ -59,9 +62,10 @@ class Familiarity(Network):
     below: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
-        """The distances: the root of the mean of squared whitened features."""
+        """The distances: the fourth root of the mean of whitened features to the power of 4, as a
+        share of what it is of a normal law."""
         white = (features.float() - self.mean) @ self.whitening
-        return white.square().mean(1).sqrt()
+        return (white.pow(4).mean(1) / _OF_NORMAL).pow(0.25)
 
     @torch.no_grad()
     def learn(self, known: Tensor, held_out: Tensor) -> None:
