@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import os
+import re
 import runpy
 import subprocess
 import sys
