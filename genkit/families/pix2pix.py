@@ -31,7 +31,7 @@ from genkit.config import Fraction
 from genkit.family import Family
 from genkit.nn.critics import Verdict
 from genkit.nn.translation_layers import Norm, Upsampling
-from genkit.nn.translators import Translator, UNetTranslator
+from genkit.nn.translators import UNetTranslator
 from genkit.rows.batch import Batch
 from genkit.training.adversary import Adversary, AdversaryConfig
 from genkit.training.config import RunConfig
@@ -58,19 +58,10 @@ class ModelConfig(UNet, PatchCritics):
     l1_weight: Weight = 100.0  # lambda of section 3.3: how far a picture is from its target
     verdict_weight: Weight = 1.0  # of the critic's; unless given 2 with least-squares, else 1
 
-    def make(self, in_channels: int, out_channels: int) -> Translator:
-        """The generator, with first weights."""
-        if self.at_test == "fixed":
-            return super().make(in_channels, out_channels)
-        return PaperUNet(
-            in_channels,
-            out_channels,
-            width=self.width,
-            levels=self.levels,
-            norm=self.norm,
-            upsampling=self.upsampling,
-            dropout=self.dropout,
-        )
+    @property
+    def network(self) -> type[UNetTranslator]:
+        """The class of the generator."""
+        return PaperUNet if self.at_test == "paper" else UNetTranslator
 
 
 class Config(RunConfig):

@@ -100,7 +100,7 @@ class UNet(Section):
 
     def make(self, in_channels: int, out_channels: int) -> Translator:
         """The network, with first weights."""
-        return UNetTranslator(
+        return self.network(
             in_channels,
             out_channels,
             width=self.width,
@@ -109,6 +109,11 @@ class UNet(Section):
             upsampling=self.upsampling,
             dropout=self.dropout,
         )
+
+    @property
+    def network(self) -> type[UNetTranslator]:
+        """The class of the network."""
+        return UNetTranslator
 
 
 class PatchCritics(Section):
