@@ -179,12 +179,12 @@ def sample(
     """
     from genkit import launch
 
-    say_loading(source)
-    from genkit.verbs.sample import Edit, Request
-
     if describe:
         _describe(source, as_json=json)
         return
+    say_loading(source)
+    from genkit.verbs.sample import Edit, Request
+
     named = {"grid": grid, "interpolation": interpolate, "trajectory": trajectory}
     guided = (guidance, guidance_interval, guidance_rescale)
     options = Options(scheduler, steps, *guided, eta, precision, option).of_call()
