@@ -1,4 +1,4 @@
-"""`genkit again`: a picture made once more from the record beside it."""
+"""`genkit again`: pictures made once more from the records beside them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def _option(kind: str, what: str, **rest: Any) -> Any:
 
 
 def again(
-    record: Annotated[
-        Path,
-        typer.Argument(metavar="FILE.json", help="What lies beside a picture that genkit made."),
+    records: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE.json...", help="What lies beside pictures that genkit made."),
     ],
     *,
     out: Annotated[
@@ -29,26 +29,27 @@ def again(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Make a picture again, and say whether it is the same.
+    """Make pictures again, and say whether they are the same.
 
-    The record names the model with the hash of its weights, the picture with the hash of its file,
-    and all settings. The exit status is 0 where every pixel is the same, else 1.
+    A record names the model with the hash of its weights, the picture with the hash of its file,
+    and all settings; paths are as they were given then. The exit status is 0 where every pixel is
+    the same, else 1.
 
     Examples:
       [cyan]genkit again zebras/photo-horse2zebra.json[/]
+      [cyan]genkit again zebras/*.json --out again[/]
       [cyan]genkit again photo-horse2zebra.json --model runs/zebras --picture photo.jpg[/]
     """
     from genkit.verbs.again import Request
     from genkit.verbs.again import again as make
 
-    done = make(Request(record, out, model, picture, device))
-    if done.result is None:
-        done.outcome.say()
-        raise typer.Exit(1)
-    if json:
-        tree = {"out": str(done.result), "same": done.same, "difference": done.difference}
-        typer.echo(json_format.dumps(tree))
-    else:
-        typer.echo(f"{done.result}: {done.sentence()}")
-    if not done.same:
+    made = make(Request(records, out, model, picture, device))
+    for done in made:
+        result = None if done.result is None else str(done.result)
+        if json:
+            tree = {"record": str(done.record), "out": result, "same": done.same}
+            typer.echo(json_format.dumps(tree | {"difference": done.difference}))
+        else:
+            typer.echo(f"{result or done.record}: {done.sentence()}")
+    if not all(done.same for done in made):
         raise typer.Exit(1)

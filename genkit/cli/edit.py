@@ -42,7 +42,11 @@ def edit(
     ] = None,
     sweep: Annotated[
         list[str] | None,
-        _option("NAME", "A strip with this attribute from -2 to 2; repeatable."),
+        _option(
+            "NAME",
+            "A strip with this attribute from -2 to 2, of the picture as --set "
+            "changes it; repeatable.",
+        ),
     ] = None,
     crop: Annotated[
         str | None,
@@ -52,6 +56,13 @@ def edit(
             "largest in the middle.",
         ),
     ] = None,
+    model_size: Annotated[
+        bool,
+        typer.Option(
+            "--model-size",
+            help="What the model made itself, of its own size, not the change laid on the picture.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         _option(
@@ -91,6 +102,7 @@ def edit(
         _states("--have", have or []),
         sweep or [],
         None if crop is None else _crop(source, crop),
+        model_size,
         grid,
         device,
     )
@@ -101,7 +113,9 @@ def edit(
     if json:
         typer.echo(json_format.dumps([outcome.to_tree() for outcome in outcomes]))
     else:
-        typer.echo("\n".join(dict.fromkeys(str(outcome.out) for outcome in outcomes)))
+        made = (str(outcome.out) for outcome in outcomes if outcome.written or outcome.kept)
+        for path in dict.fromkeys(made):
+            typer.echo(path)
     if failed:
         raise typer.Exit(1)
 
@@ -111,6 +125,9 @@ def _states(option: str, words: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for word in words:
         name, equals, state = word.rpartition("=")
+        if "," in word and all("=" in part for part in word.split(",")):
+            each = " ".join(f"{option} {part.strip()}" for part in word.split(","))
+            raise PipelineError(f"{option} {shown(word)}: takes one each; write {shown(each)}")
         if not equals or state.lower() not in _STATES:
             raise PipelineError(
                 f"{option} {shown(word)}: write NAME=1 (on) or NAME=0 (off), such as Smiling=1"

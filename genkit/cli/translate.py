@@ -75,16 +75,19 @@ def translate(
     from genkit.verbs.translate import Request, translate
 
     request = Request(source, images, out, direction, tile, device, grid)
-    finish(translate(request, _bar), as_json=json, grid=grid)
+    _finish(translate(request, _bar), as_json=json)
 
 
-def finish(outcome: Outcome, *, as_json: bool, grid: Path | None = None) -> None:
+def _finish(outcome: Outcome, *, as_json: bool) -> None:
     """Print what was done; exit status 1 where a picture has no result."""
     outcome.say()
     if as_json:
         typer.echo(json_format.dumps(outcome.to_tree()))
     else:
-        typer.echo("\n".join(map(str, [outcome.out, *([] if grid is None else [grid])])))
+        made = [outcome.out] if outcome.written or outcome.kept else []
+        made += [outcome.sheet] if outcome.sheet is not None else []
+        for path in made:
+            typer.echo(str(path))
     if outcome.failed:
         raise typer.Exit(1)
 

@@ -71,7 +71,11 @@ def to_numpy(images: Tensor) -> NDArray[np.uint8]:
 
 def from_numpy(images: NDArray[np.uint8]) -> Tensor:
     """(B, H, W, C) uint8 array -> (B, C, H, W) uint8 tensor."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
+    return (
+        torch.from_numpy(np.require(images, requirements=["C", "W"]))
+        .permute(0, 3, 1, 2)
+        .contiguous()
+    )
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -82,10 +86,15 @@ def to_pil(image: Tensor) -> Image.Image:
 
 def png_bytes(image: Tensor, text: Mapping[str, str] | None = None) -> bytes:
     """One (C, H, W) uint8 tensor as a PNG file, which may carry texts by keyword."""
+    return png_of(to_pil(image), text)
+
+
+def png_of(picture: Image.Image, text: Mapping[str, str] | None = None) -> bytes:
+    """A picture as a PNG file, which may carry texts by keyword."""
     buffer, chunks = io.BytesIO(), PngInfo()
     for keyword, value in (text or {}).items():
         chunks.add_text(keyword, value)
-    to_pil(image).save(buffer, format="PNG", pnginfo=chunks)
+    picture.save(buffer, format="PNG", pnginfo=chunks)
     return buffer.getvalue()
 
 

@@ -76,6 +76,8 @@ def read_original(content: bytes, where: str, channels: int | None = None) -> Or
         alpha, lost = _alpha_of(picture)
         profile = picture.info.get("icc_profile") or None
     notes = [*_facts(content), *lost]
+    if wanted == 3 and grey:
+        notes.append("it is grey, and this model makes pictures in colour")
     if wanted == 1 and not grey:
         notes.append("its colours were left out: this model takes grey pictures")
     return Original(pixels, alpha, profile, tuple(notes))

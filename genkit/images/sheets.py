@@ -8,7 +8,6 @@ Legend: N pictures, C channels, H W height and width in px.
 
 from __future__ import annotations
 
-import io
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,13 +96,6 @@ def sheet(
     if title:
         drawer.write(whole, (drawer.gap, drawer.gap), title, whole.width - drawer.gap)
     return whole
-
-
-def png_of(picture: Image.Image) -> bytes:
-    """A picture as a PNG file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def word_for(number: int, names: Sequence[str] | None) -> str:

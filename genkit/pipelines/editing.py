@@ -20,7 +20,7 @@ from genkit.nn.familiarity import appearance
 from genkit.pipelines.base import FORMAT_VERSION, Pipeline
 from genkit.pipelines.card import Card, card_of
 from genkit.pipelines.edits import Edits, coded, edits_of
-from genkit.pipelines.given import Takes
+from genkit.pipelines.given import Takes, given_rows
 from genkit.rows.columns import Columns, Flags, Image
 from genkit.rows.flags import likely
 
@@ -162,33 +162,34 @@ class EditingPipeline(Pipeline):
         made: Tensor = self.decoder(self.encoder(image.to(self.dtype)), code.to(self.dtype))
         return {"image": made.float()}
 
-    def guess(self, images: Tensor) -> Tensor:
+    def guess(self, images: Any) -> Tensor:
         """How sure it is that each attribute holds: (B, A) float32 in [0, 1].
 
         Args:
-            images: (B, C, H, W) in [-1, 1].
+            images: A picture or several of the model's size, as a call takes them; or a float
+                tensor (B, C, H, W) in [-1, 1], as networks take them.
 
         Raises:
-            PipelineError: It has no critic.
+            PipelineError: It has no critic, or pictures are of another size.
         """
         if self.critic is None:
             raise PipelineError(
                 "attributes: this model has no critic to guess them by; give attributes="
             )
         with self.generating():
-            verdict = self.critic(images.to(self.device, self.dtype))
+            verdict = self.critic(self._batch(images).to(self.dtype))
         return verdict.classes.float().sigmoid()
 
-    def unfamiliarity(self, images: Tensor) -> Tensor:
+    def unfamiliarity(self, images: Any) -> Tensor:
         """How far pictures are from those that it was trained on: (B,) float32 from 0 on.
 
         Beyond `familiar_below` lie 1 % of pictures of the same kind that it never saw.
 
         Args:
-            images: (B, C, H, W) in [-1, 1].
+            images: As `guess` takes them.
 
         Raises:
-            PipelineError: It does not know what is familiar.
+            PipelineError: It does not know what is familiar, or pictures are of another size.
         """
         if self.familiarity is None:
             raise PipelineError(
@@ -196,8 +197,16 @@ class EditingPipeline(Pipeline):
                 "again with this version of genkit"
             )
         with self.generating():
-            found: Tensor = self.familiarity(appearance(images.to(self.device)))
+            found: Tensor = self.familiarity(appearance(self._batch(images)))
         return found
+
+    def _batch(self, images: Any) -> Tensor:
+        """Pictures (B, C, H, W) float32 in [-1, 1], on the device of the networks."""
+        if isinstance(images, Tensor) and images.is_floating_point() and images.ndim == 4:
+            return images.to(self.device)
+        rows = given_rows((self.gives,), None, {"image": images})
+        batch: Tensor = rows.batch(rows.read(range(rows.count)), self.device)["image"]
+        return batch
 
     @property
     def familiar_below(self) -> float:

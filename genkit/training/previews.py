@@ -13,7 +13,7 @@ from torch import Tensor
 from genkit import images
 from genkit.errors import TrainingError
 from genkit.files import write_whole
-from genkit.images import sheets
+from genkit.images import png_of, sheets
 from genkit.training import checkpoints
 from genkit.training.diversity import Numbers, Yardstick, worth_measuring
 from genkit.training.overfit import OneBatch
@@ -56,7 +56,7 @@ class Sheet:
         words = labels and [sheets.word_for(label, names) for label in labels]
         lines = sheets.lines_of(images.to_uint8(self.images), self.columns, words)
         scale = max(1, -(-_LEAST // self.images.shape[-2]))
-        return sheets.png_of(sheets.sheet(lines, scale=scale))
+        return png_of(sheets.sheet(lines, scale=scale))
 
     def file_name(self, step: int) -> str:
         """step-0000500.png of samples, step-0000500-before-and-after.png of others."""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from genkit.errors import PipelineError, shown
+from genkit.errors import DataError, PipelineError, shown
 from genkit.pipelines import load_pipeline
-from genkit.verbs import edit, translate
-from genkit.verbs.change_pictures import FORMAT, Outcome, Task, change_all
-from genkit.verbs.own_pictures import find_pictures
+from genkit.verbs import edit, records, translate
+from genkit.verbs.before_after import check_sheet
+from genkit.verbs.change_pictures import Outcome, Task, change_all
+from genkit.verbs.edit_grid import attribute_grid
+from genkit.verbs.own_pictures import STDIN, Found, Source, find_pictures
 from genkit.verbs.sample import usable_device
 
-Remade = Callable[[Any, str, Mapping[str, Any]], Task]  # of a pipeline, its path and the record
+log = logging.getLogger("genkit")
+
+Load = Callable[[str], Any]  # a model by its path
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,14 @@ class Request:
     """What is to be made again.
 
     Attributes:
-        record: The .json file beside a picture.
-        out: Folder of the result.
+        records: The .json files beside pictures.
+        out: Folder of the results.
         model: The model, where it isn't any more where it was.
-        picture: The picture that it was made of, likewise.
+        picture: The picture that it was made of, likewise; of one record alone.
         device: Of the network; None = a GPU if there is one.
     """
 
-    record: Path
+    records: Sequence[Path]
     out: Path
     model: str | None = None
     picture: str | None = None
@@ -42,23 +47,27 @@ class Request:
 
 @dataclass(frozen=True)
 class Again:
-    """What came of it.
+    """What came of one record.
 
     Attributes:
-        outcome: What was done.
+        record: The .json file.
         result: The picture, or None where it could not be made.
         same: Whether every pixel is what the record says.
         difference: How far pixels differ at most from those of the picture beside the record, in
             levels of 255; None where that isn't there.
+        problem: Why there is no picture.
     """
 
-    outcome: Outcome
-    result: Path | None
+    record: Path
+    result: Path | None = None
     same: bool = False
     difference: int | None = None
+    problem: str = ""
 
     def sentence(self) -> str:
         """What is to be said."""
+        if self.result is None:
+            return self.problem
         if self.same:
             return "every pixel is the same as before"
         if self.difference is None:
@@ -69,67 +78,110 @@ class Again:
         )
 
 
-def again(request: Request) -> Again:
-    """Make a picture again.
+def again(request: Request) -> list[Again]:
+    """Make pictures again, each model loaded once.
+
+    Where there are several, one that can't be made is told of, and the rest goes on.
 
     Raises:
-        PipelineError: The record can't be read, or model or picture are others.
+        PipelineError: The only record can't be read, or its model or picture are others.
     """
-    record = _read(request.record)
+    if request.picture is not None and len(request.records) > 1:
+        raise PipelineError("--picture: is of one record; name that alone")
+    load = cache(partial(load_pipeline, device=usable_device(request.device)))
+    made = []
+    for path in request.records:
+        try:
+            made.append(_again(path, request, load))
+        except (PipelineError, DataError) as error:
+            if len(request.records) == 1:
+                raise
+            log.warning("%s", error)
+            made.append(Again(path, problem=str(error)))
+    return made
+
+
+def _again(path: Path, request: Request, load: Load) -> Again:
+    record = records.read_record(path)
+    kind = _kind(record)
+    if kind not in _MAKERS:
+        raise PipelineError(f"{shown(path)}: {records.unknown(record)}")
     model = request.model or str(record["model"]["path"])
-    pipeline = load_pipeline(model, device=usable_device(request.device))
-    task = _MAKERS[_verb(record)](pipeline, model, record)
-    if task.model["weights"] != record["model"]["weights"]:
-        raise PipelineError(
-            f"{shown(model)}: has other weights than the model that made the picture; give that "
-            "one by --model"
-        )
-    found = find_pictures([request.picture or record["source"]["path"]])
-    outcome = change_all(task, found, request.out)
+    pipeline = _loaded(load, model, request)
+    found = _sources(record, request.picture)
+    outcome = _MAKERS[kind](pipeline, replace(request, model=model), record, found)
     results = [*outcome.written, *outcome.kept]
     if not results:
-        return Again(outcome, None)
+        return Again(path, problem="; ".join(outcome.failed.values()))
     result = Path(results[0])
-    made = json.loads(result.with_suffix(".json").read_text(encoding="utf-8"))
-    if made["source"]["sha256"] != record["source"]["sha256"]:
+    now = records.read_record(records.beside(result))
+    same = now["pixels_sha256"] == record["pixels_sha256"]
+    return Again(path, result, same, _difference(result, path))
+
+
+def _loaded(load: Load, model: str, request: Request) -> Any:
+    try:
+        return load(model)
+    except PipelineError as error:
+        if request.model is not None or Path(model).exists():
+            raise
         raise PipelineError(
-            f"{found.sources[0].where}: is another picture than that of the record; give that one "
-            "by --picture"
-        )
-    same = made["pixels_sha256"] == record["pixels_sha256"]
-    return Again(outcome, result, same, _difference(result, request.record))
+            f"{shown(model)}: the model of this record is not there (the path is as it was given "
+            "then); say where it is by --model"
+        ) from error
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A record, checked to be one.
+def _sources(record: Mapping[str, Any], instead: str | None) -> Found:
+    """The pictures that a record names, each checked to be the very file.
 
     Raises:
-        PipelineError: It is none.
+        PipelineError: One isn't there, or is another.
     """
+    named = [record["source"]] if "source" in record else record["pictures"]
+    if instead is not None and len(named) > 1:
+        raise PipelineError(
+            f"--picture: this sheet shows {len(named)} pictures; put them where the record says"
+        )
+    sources = []
+    for each in named:
+        path = str(instead or each["path"])
+        if path == STDIN and instead is None:
+            raise PipelineError("the picture came by standard input; give its file by --picture")
+        sources.append(_checked(path, each))
+    return Found(sources)
+
+
+def _checked(path: str, each: Mapping[str, Any]) -> Source:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        kinds = [(record["format"], int), (record["made_by"], str), (record["settings"], dict),
-                 (record["model"]["path"], str), (record["model"]["weights"], str),
-                 (record["source"]["path"], str), (record["source"]["sha256"], str),
-                 (record["pixels_sha256"], str)]  # fmt: skip
-    except OSError as error:
-        raise PipelineError(f"{shown(path)}: can't be read ({error.strerror or error})") from None
-    except (ValueError, LookupError, TypeError, RecursionError):
-        kinds = [(None, str)]
-    if not all(isinstance(value, kind) for value, kind in kinds):
+        sources = find_pictures([path]).sources
+        if len(sources) > 1:
+            raise DataError(f"{shown(path)}: holds {len(sources)} pictures; name one")
+        (source,) = sources
+        content = source.read()
+    except DataError as error:
         raise PipelineError(
-            f"{shown(path)}: no record of a picture; give the .json file that lies beside one"
-        )
-    if record["format"] > FORMAT or _verb(record) not in _MAKERS:
+            f"{error} (the record names it as it was given then); say where it is by --picture"
+        ) from None
+    if records.sha256(content) != each["sha256"]:
         raise PipelineError(
-            f"{shown(path)}: made by {shown(record['made_by'])}, format {record['format']}, which "
-            "this genkit does not know; install a newer one"
+            f"{source.where}: is another picture than that of the record; give that one by "
+            "--picture"
         )
-    return dict(record)
+    name = each.get("name", source.name)
+    return replace(source, name=name, read=lambda: content)
 
 
-def _verb(record: Mapping[str, Any]) -> str:
-    return str(record["made_by"]).removeprefix("genkit ")
+def _kind(record: Mapping[str, Any]) -> str:
+    verb = str(record["made_by"]).removeprefix("genkit ")
+    return f"{verb} sheet" if record["settings"].get("grid") else verb
+
+
+def _same_model(model: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    if model["weights"] != record["model"]["weights"]:
+        raise PipelineError(
+            f"{shown(model['path'])}: has other weights than the model that made the picture; give "
+            "that one by --model"
+        )
 
 
 def _difference(result: Path, record: Path) -> int | None:
@@ -144,25 +196,54 @@ def _difference(result: Path, record: Path) -> int | None:
     return int(np.abs(before - after).max(initial=0))
 
 
-def _translated(pipeline: Any, model: str, record: Mapping[str, Any]) -> Task:
+# -- what was made ---------------------------------------------------------------------------------
+
+
+def _translated(
+    pipeline: Any, request: Request, record: Mapping[str, Any], found: Found
+) -> Outcome:
     """As it was done, also where the memory decided how."""
     way = record["tiles"]
     size = way.get("statistics_of")
-    request = translate.Request(
-        model,
+    asked = translate.Request(
+        str(request.model),
         (),
         direction=record["settings"]["direction"],
         tile=way["tile"],
         measured_at=size and tuple(size),
     )
-    return translate.translation(pipeline, request)
+    return _one_by_one(translate.translation(pipeline, asked), request, record, found)
 
 
-def _edited(pipeline: Any, model: str, record: Mapping[str, Any]) -> Task:
+def _edited(pipeline: Any, request: Request, record: Mapping[str, Any], found: Found) -> Outcome:
+    task = edit.tasks_of(pipeline, _edits(request, record))[-1]  # a strip comes after its edit
+    return _one_by_one(task, request, record, found)
+
+
+def _sheet(pipeline: Any, request: Request, record: Mapping[str, Any], found: Found) -> Outcome:
+    path = request.out / record["picture"]
+    asked = replace(_edits(request, record), grid=path)
+    editor = edit.Editor(pipeline, asked)
+    _same_model(editor.model, record)
+    check_sheet(path, record["command"], [source.file for source in found.sources])
+    return attribute_grid(editor, found, path, record["command"])
+
+
+def _edits(request: Request, record: Mapping[str, Any]) -> edit.Request:
     settings = record["settings"]
-    asked = {name: settings[name] for name in settings if name != "crop"}
+    asked = {name: settings[name] for name in settings if name not in ("crop", "grid")}
     crop = settings["crop"] and tuple(settings["crop"])
-    return edit.tasks_of(pipeline, edit.Request(model, (), crop=crop, **asked))[0]
+    return edit.Request(str(request.model), (), crop=crop, **asked)
 
 
-_MAKERS: dict[str, Remade] = {"translate": _translated, "edit": _edited}  # by the verb that made it
+def _one_by_one(task: Task, request: Request, record: Mapping[str, Any], found: Found) -> Outcome:
+    _same_model(task.model, record)
+    return change_all(task, found, request.out)
+
+
+# By the verb that made it.
+_MAKERS: dict[str, Callable[[Any, Request, Mapping[str, Any], Found], Outcome]] = {
+    "translate": _translated,
+    "edit": _edited,
+    "edit sheet": _sheet,
+}

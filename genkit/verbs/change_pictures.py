@@ -7,7 +7,6 @@ the same is kept; what was made otherwise is never written over.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shlex
@@ -15,22 +14,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from genkit import __version__
 from genkit.errors import DataError, OutputError, PipelineError, shown
 from genkit.files import check_output, write_whole
 from genkit.images import REMEDY
 from genkit.images.originals import Original, read_original, written
 from genkit.rows.left_out import NONE, LeftOut
+from genkit.rows.tree import is_picture
+from genkit.verbs import records
 from genkit.verbs.own_pictures import Found, Source, names_of
 
 log = logging.getLogger("genkit")
 
-FORMAT = 1
 _EXAMPLES = 3
 MOST_SAID = 20  # pictures of which what is said of each by itself is shown
 
@@ -100,6 +100,8 @@ class Outcome:
         failed: Of each picture without a result what it is called, and why.
         notes: What is to be said, and of which pictures.
         pairs: Of each result the picture that it is of, and where it is.
+        sheet: Where a sheet of them is, if there is one.
+        unsaid: Of how many pictures what is said of each by itself was not shown.
     """
 
     out: Path
@@ -109,11 +111,30 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
     pairs: list[tuple[Source, Path]] = field(default_factory=list)
+    sheet: Path | None = None
+    unsaid: int = 0
+    _told: int = 0
+
+    def tell(self, name: str, made: Made, notes: Sequence[str]) -> None:
+        """Show what is said of one picture, of the first 20, and keep the notes for the end."""
+        for note in notes:
+            self.notes.setdefault(note, []).append(name)
+        if made.said and self._told >= MOST_SAID:
+            self.unsaid += 1
+        elif made.said:
+            self._told += 1
+            log.info("%s: %s", name, made.said)
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Say, and keep for the end, that a picture has no result, and why."""
+        self.failed[name] = str(error).removesuffix(f"; {REMEDY}").removeprefix(f"{name}: ")
+        log.warning("%s: left out, %s", name, self.failed[name])
 
     def to_tree(self) -> dict[str, Any]:
         """As JSON, for scripts."""
         return {
             "out": str(self.out),
+            "sheet": None if self.sheet is None else str(self.sheet),
             "written": self.written,
             "kept": self.kept,
             "failed": self.failed,
@@ -127,6 +148,9 @@ class Outcome:
             log.info("%s", self.left_out.sentence(examples=True))
         for note, names in self.notes.items():
             log.info("%s: %s", _few(names), note)
+        if self.unsaid:
+            what = "was" if self.unsaid == 1 else "were"
+            log.info("what %d more %s taken for stands in their .json files", self.unsaid, what)
         words = [f"{len(self.written):,} {_pictures(len(self.written))} written"]
         if self.kept:
             words.append(f"{len(self.kept):,} there already")
@@ -143,39 +167,22 @@ class _Target:
     source: Source
     picture: Path
 
-    @property
-    def sidecar(self) -> Path:
-        return self.picture.with_suffix(".json")
-
     @cached_property
     def content(self) -> bytes:
         return self.source.read()
 
-    def identity(self) -> dict[str, Any]:
-        """What has to agree for a result to be the same."""
-        digest = hashlib.sha256(self.content).hexdigest()
+    def identity(self) -> records.Record:
+        """What of its record has to agree for a result to be the same."""
         return {
             "made_by": f"genkit {self.task.verb}",
-            "weights": self.task.model.get("weights"),
             "settings": json.loads(json.dumps(self.task.settings)),
-            "source": digest,
+            "weights": self.task.model["weights"],
+            "source": records.sha256(self.content),
         }
 
     def is_there(self) -> bool:
-        """Whether it was made before, in the same way.
-
-        Raises:
-            OutputError: Something else is there.
-        """
-        there = [path for path in (self.picture, self.sidecar) if path.exists()]
-        if not there:
-            return False
-        if identity_in(self.sidecar) == self.identity():
-            return self.picture.exists()
-        raise OutputError(
-            f"--out: {shown(there[0])} is there and was made of something else or in another way; "
-            "name another folder, or delete it"
-        )
+        """Whether it was made before, in the same way; an `OutputError` where it's another."""
+        return records.is_there(self.picture, self.identity)
 
 
 def change_all(task: Task, found: Found, out: Path, bar: Bar | None = None) -> Outcome:
@@ -208,8 +215,7 @@ def change_all(task: Task, found: Found, out: Path, bar: Bar | None = None) -> O
                 log.warning("stopped with %d of %d made; the same command goes on", done, total)
                 raise
             except (DataError, PipelineError) as error:
-                outcome.failed[name] = reason(error, name)
-                log.warning("%s: left out, %s", name, outcome.failed[name])
+                outcome.fail(name, error)
             target.__dict__.pop("content", None)
             if advance is not None:
                 advance.batch(1)
@@ -218,21 +224,14 @@ def change_all(task: Task, found: Found, out: Path, bar: Bar | None = None) -> O
 
 def _targets(task: Task, found: Found, out: Path) -> list[_Target]:
     """Where each result goes, checked as far as it costs nothing."""
-    for folder in found.folders:
-        if out.resolve().is_relative_to(folder.resolve()):
-            raise OutputError(
-                f"--out {shown(out)}: lies in {shown(folder)}, whose pictures are read, so results "
-                "would be read as pictures next time; name a folder elsewhere"
-            )
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"--out {shown(out)}: that is a file; name a folder")
+    _check_folder(found, out)
     names = names_of(found.sources, task.ending)
     read = [source.file for source in found.sources]
     targets = [
         _Target(task, source, out / name) for source, name in zip(found.sources, names, strict=True)
     ]
     for target in targets:
-        if not (target.picture.exists() or target.sidecar.exists()):
+        if not (target.picture.exists() or records.beside(target.picture).exists()):
             continue
         check_output(target.picture, "--out", inputs=read)
         try:
@@ -243,21 +242,39 @@ def _targets(task: Task, found: Found, out: Path) -> list[_Target]:
     return targets
 
 
+def _check_folder(found: Found, out: Path) -> None:
+    """Raise where results would be read as pictures the next time, or where this is no folder."""
+    beside = (source.file.parent for source in found.sources if source.file is not None)
+    for folder, inside in chain(
+        ((folder, True) for folder in found.folders),
+        ((folder, False) for folder in dict.fromkeys(beside)),
+    ):
+        among, whole = out.resolve(), folder.resolve()
+        if among == whole or (inside and among.is_relative_to(whole)):
+            raise OutputError(
+                f"--out {shown(out)}: pictures in {shown(folder)} are read, so results would be "
+                "read as pictures next time; name a folder elsewhere"
+            )
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"--out {shown(out)}: that is a file; name a folder")
+    if not out.exists() and (is_picture(out.name) or out.suffix.lower() == ".json"):
+        raise OutputError(
+            f"--out {shown(out)}: each result goes into a folder, with its record beside it; name "
+            "a folder, without an ending"
+        )
+
+
 def _change(target: _Target, outcome: Outcome) -> None:
     task, source = target.task, target.source
     original = read_original(target.content, source.where, task.channels)
     made = task.change(original)
     png, lost = written(Original(made.pixels) if task.bare else original, made.pixels)
     notes = [*original.notes, *made.notes, *lost]
-    for note in notes:
-        outcome.notes.setdefault(note, []).append(source.where)
-    if made.said and len(outcome.written) < MOST_SAID:
-        log.info("%s: %s", source.where, made.said)
-    record = _record(target, original, made, notes)
+    outcome.tell(source.where, made, notes)
+    record = _record(target, original, made, notes) | {"file_sha256": records.sha256(png)}
     try:
         # The record first: a picture without one would be taken for somebody else's.
-        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-        write_whole(target.sidecar, text, sync=False)
+        records.write_record(record, target.picture)
         write_whole(target.picture, png, sync=False)
     except OSError as error:
         raise OutputError(
@@ -268,53 +285,25 @@ def _change(target: _Target, outcome: Outcome) -> None:
 
 def _record(
     target: _Target, original: Original, made: Made, notes: Sequence[str]
-) -> dict[str, Any]:
+) -> records.Record:
     """What stands beside a picture."""
     task, identity = target.task, target.identity()
     height, width = original.size
     words = ["genkit", task.verb, str(task.model["path"]), target.source.path, *task.options]
     return {
-        "format": FORMAT,
-        "made_by": identity["made_by"],
-        "genkit": __version__,
-        "picture": target.picture.name,
-        "pixels_sha256": pixels_sha256(made.pixels),
+        **records.begun(task.verb, target.picture, task.model),
+        "pixels_sha256": records.pixels_sha256(made.pixels),
         "source": {
             "path": target.source.path,
             "sha256": identity["source"],
             "size": [width, height],
         },
-        "model": dict(task.model),
         "settings": dict(task.settings),
         **made.facts,
         "notes": list(notes),
         "command": shlex.join(words),
-        "again": f"genkit again {target.sidecar.name}",
+        "again": records.how_again(target.picture),
     }
-
-
-def identity_in(sidecar: Path) -> dict[str, Any] | None:
-    """What a record says that has to agree; None where there is none that can be read."""
-    try:
-        tree = json.loads(sidecar.read_text(encoding="utf-8"))
-        return {
-            "made_by": tree["made_by"],
-            "weights": tree["model"]["weights"],
-            "settings": tree["settings"],
-            "source": tree["source"]["sha256"],
-        }
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-
-
-def pixels_sha256(pixels: Tensor) -> str:
-    """The identity of a picture (C, H, W) uint8."""
-    return hashlib.sha256(pixels.contiguous().numpy().data).hexdigest()
-
-
-def reason(error: Exception, name: str) -> str:
-    """Why, without the name that stands before it and a remedy for trainings behind it."""
-    return str(error).removesuffix(f"; {REMEDY}").removeprefix(f"{name}: ")
 
 
 def _few(names: Sequence[str]) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genkit.config import read_tree
 from genkit.errors import PipelineError, shown
-from genkit.files import check_output
-from genkit.images import from_numpy, sheets, to_float, to_uint8
+from genkit.images import sheets, stack, to_float, to_uint8
 from genkit.images.originals import Original, read_original
 from genkit.images.regions import Region, middle, named
 from genkit.images.sheets import Line
@@ -23,13 +22,15 @@ from genkit.machine import keep_freed_memory
 from genkit.pipelines import load_pipeline
 from genkit.pipelines.samples import weights_sha256
 from genkit.verbs.change_pictures import Bar, Made, Outcome, Task, change_all
+from genkit.verbs.edit_words import ending, named_as_options, taken_for
 from genkit.verbs.own_pictures import find_pictures
 from genkit.verbs.sample import usable_device
 from genkit.verbs.sample_outputs import default_out
 
+log = logging.getLogger("genkit")
+
+_FARTHEST = 4.0  # times what was learnt: twice as far as published tests and strips go
 LEVELS = tuple(i / 2 for i in range(-4, 5))  # of a strip: -2 to 2
-_LONGEST = 80  # characters of an ending that says what was switched
-_UNSURE = 0.2  # a share between this and 1 - this is shown even where an attribute doesn't hold
 
 UNFAMILIAR = (
     "unlike 99 % of pictures like those that this model learnt, so edits may fail: another kind of "
@@ -50,6 +51,8 @@ class Request:
         have: Attributes that all pictures have (1) or not (0), whatever is guessed.
         sweep: Attributes of which to make a strip from -2 to 2.
         crop: (top, left, side) in px of the part that the model sees; None = the middle.
+        model_size: Whether results are what the model made itself, of its own size, instead of the
+            change laid on the picture.
         grid: A sheet of pictures, each with every attribute switched; None = none.
         device: Of the networks; None = a GPU if there is one.
     """
@@ -62,6 +65,7 @@ class Request:
     have: Mapping[str, int] = field(default_factory=dict)
     sweep: Sequence[str] = ()
     crop: tuple[int, int, int] | None = None
+    model_size: bool = False
     grid: Path | None = None
     device: str | None = None
 
@@ -80,19 +84,19 @@ def edit(request: Request, bar: Bar | None = None) -> list[Outcome]:
     """
     keep_freed_memory()
     if request.grid is not None:
-        from genkit.verbs.edit_grid import check_record
+        from genkit.verbs.edit_grid import check_grid
 
-        check_output(request.grid, "--grid", endings=(".png",), inputs=request.images)
-        check_record(request.grid)
+        check_grid(request)
     found = find_pictures(request.images)
     pipeline = load_pipeline(request.source, device=usable_device(request.device))
     tasks = tasks_of(pipeline, request)
     out = request.out or default_out(request.source, "edited", "edited")
     outcomes = [change_all(task, found, out, bar) for task in tasks]
     if request.grid is not None:
-        from genkit.verbs.edit_grid import attribute_grid
+        from genkit.verbs.edit_grid import attribute_grid, command_of
 
-        outcomes.append(attribute_grid(Editor(pipeline, request), found, request.grid))
+        editor = Editor(pipeline, request)
+        outcomes.append(attribute_grid(editor, found, request.grid, command_of(request)))
     return outcomes
 
 
@@ -112,11 +116,17 @@ def tasks_of(pipeline: Any, request: Request) -> list[Task]:
         raise PipelineError(
             "--strength: is of --set and --grid, and a strip goes from -2 to 2 anyway; leave it out"
         )
+    if request.model_size and not request.set:
+        raise PipelineError(
+            "--model-size: is of --set; strips and sheets show what the model made anyway; leave "
+            "it out"
+        )
+    switched = {"set": editor.set, "strength": request.strength} if request.set else {}
     made = []
     if request.set:
-        made.append(editor.task({"set": dict(request.set), "strength": request.strength}))
+        made.append(editor.task(switched | {"model_size": request.model_size}))
     if request.sweep:
-        made.append(editor.task({"sweep": list(request.sweep)}))
+        made.append(editor.task({"sweep": list(request.sweep), **switched}))
     return made
 
 
@@ -136,15 +146,35 @@ class Editor:
         column = pipeline.gives["image"]
         self.size: tuple[int, int] = column.size
         self.channels: int = column.channels or 3
-        strength = {"strength": request.strength} if request.set else {}
-        pipeline.options(set=request.set, have=request.have, **strength)
-        pipeline.options(flip=pipeline.attributes[0], strength=request.strength)
-        for name in request.sweep:
-            pipeline.options(levels={name: 1.0}, have=request.have)
+        with named_as_options():
+            pipeline.options(**self._switched(), have=request.have)
+            pipeline.options(flip=pipeline.attributes[0], strength=request.strength)
+            for name in request.sweep:
+                pipeline.options(**self._switched(), levels={name: 1.0}, have=request.have)
+        order = pipeline.attributes
+        self.set = {name: request.set[name] for name in order if name in request.set}
+        self.have = {name: request.have[name] for name in order if name in request.have}
         self.model = {"path": request.source, "weights": weights_sha256(pipeline)}
+        self._warn_of_strength()
+
+    def _switched(self) -> dict[str, Any]:
+        """What is switched and how far, as options of a call."""
+        request = self.request
+        return {"set": request.set, "strength": request.strength} if request.set else {}
+
+    def _warn_of_strength(self) -> None:
+        strength, config = self.request.strength, self.pipeline.config
+        times = strength * config["test_int"] / config["thres_int"]
+        if times > _FARTHEST:
+            log.warning(
+                "strength %g tells the model %g times what it was trained with; beyond %g times "
+                "expect patches and wrong colours", strength, times, _FARTHEST
+            )  # fmt: skip
 
     def task(self, what: Mapping[str, Any]) -> Task:
-        """What is done with each picture: {"set", "strength"} or {"sweep"}."""
+        """What is done with each picture: {"set", "strength", "model_size"}, or {"sweep"} and
+        perhaps what is switched in it.
+        """
         settings, words = self.asked(what)
         strip = "sweep" in what
         return Task(
@@ -152,22 +182,23 @@ class Editor:
             self.model,
             settings,
             words,
-            _ending(what),
+            ending(what, self.size),
             self.channels,
             self._strip(what["sweep"]) if strip else self._edited,
-            bare=strip,
+            bare=strip or what["model_size"],
         )
 
     def asked(self, what: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """What is asked for, as JSON, and as words of the command line."""
         request = self.request
-        settings = {**what, "have": dict(request.have)}
+        settings = {**what, "have": self.have}
         settings["crop"] = None if request.crop is None else list(request.crop)
         words = [f"--sweep={name}" for name in what.get("sweep", ())]
         words += [f"--set={name}={state}" for name, state in what.get("set", {}).items()]
         far = what.get("strength", 1)
         words += [] if far == 1 else [f"--strength={far:g}"]
-        words += [f"--have={name}={state}" for name, state in request.have.items()]
+        words += ["--model-size"] if what.get("model_size") else []
+        words += [f"--have={name}={state}" for name, state in self.have.items()]
         words += [] if request.crop is None else ["--crop", ",".join(map(str, request.crop))]
         return settings, words
 
@@ -201,7 +232,7 @@ class Editor:
         if used.shares is not None:
             shares = dict(zip(names, used.shares[0].tolist(), strict=True))
             facts["guessed"] = {name: round(share, 4) for name, share in shares.items()}
-            said = _guessed(facts["attributes"], shares, self.request.have)
+            said = taken_for(facts["attributes"], shares, self.request.have)
         notes, distance = self._familiar(seen)
         return {**facts, **distance}, notes, said
 
@@ -218,16 +249,21 @@ class Editor:
     def _edited(self, original: Original) -> Made:
         region = self.region(original.pixels)
         seen = region.seen(original.pixels, self.size)
-        changed = self.made(seen, set=self.request.set, strength=self.request.strength)
+        changed = self.made(seen, **self._switched())
         facts, notes, said = self.facts(seen)
         whole = (region.height, region.width)
         facts["part"] = [region.top, region.left, *whole]
+        if self.request.model_size:
+            return Made(changed, facts, notes, said)
         if whole != self.size:
             high, wide = self.size
+            blurred = whole[0] > high
             notes += (
-                f"larger or smaller than the model's {wide} x {high} px: the change was brought to "
-                "its size and added",
-            )
+                f"{'larger' if blurred else 'smaller'} than the model's {wide} x {high} px: the "
+                "change was brought to its size and added"
+                + (", so thin lines of it are blurred; --model-size gives what the model made "
+                   "itself" if blurred else ""),
+            )  # fmt: skip
         return Made(region.put_back(original.pixels, seen, changed), facts, notes, said)
 
     def _strip(self, sweep: Sequence[str]) -> Callable[[Original], Made]:
@@ -235,7 +271,9 @@ class Editor:
             seen = self.region(original.pixels).seen(original.pixels, self.size)
             lines = []
             for name in sweep:
-                frames = [self.made(seen, levels={name: level}) for level in LEVELS]
+                frames = [
+                    self.made(seen, **self._switched(), levels={name: level}) for level in LEVELS
+                ]
                 above = ["given", *(f"{level:+g}" if level else "0" for level in LEVELS)]
                 lines.append(Line(torch.stack([seen, *frames]), name, above))
             facts, notes, said = self.facts(seen, edited=False)
@@ -243,10 +281,11 @@ class Editor:
 
         return change
 
-    def read(self, content: bytes, where: str) -> Tensor:
-        """A picture file as the model sees it, (C, h, w) uint8."""
-        pixels = read_original(content, where, self.channels).pixels
-        return self.region(pixels).seen(pixels, self.size)
+    def read(self, content: bytes, where: str) -> tuple[Tensor, tuple[str, ...]]:
+        """A picture file as the model sees it, (C, h, w) uint8, and what of it is not kept."""
+        original = read_original(content, where, self.channels)
+        pixels = original.pixels
+        return self.region(pixels).seen(pixels, self.size), original.notes
 
 
 def training_crop(source: str) -> tuple[int, int, int]:
@@ -272,41 +311,4 @@ def training_crop(source: str) -> tuple[int, int, int]:
 def sheet_of(lines: Sequence[Line], side: int = 96, letters: int = 14) -> Tensor:
     """Lines of pictures as one picture (C, H, W) uint8, small ones enlarged by a whole factor."""
     scale = max(1, side // lines[0].images.shape[-1])
-    array = np.array(sheets.sheet(lines, scale=scale, letters=letters))
-    return from_numpy(np.atleast_3d(array)[None])[0]
-
-
-def _guessed(taken: Mapping[str, int], shares: Mapping[str, float], have: Mapping[str, int]) -> str:
-    """What a picture was taken for, and what else may hold."""
-    holds = [
-        f"{name} {'(given)' if name in have else _share(shares[name])}"
-        for name, state in taken.items()
-        if state
-    ]
-    unsure = [
-        f"{name} {_share(share)}"
-        for name, share in shares.items()
-        if not taken[name] and name not in have and share > _UNSURE
-    ]
-    words = f"taken for {', '.join(map(shown, holds)) or 'none of its attributes'}"
-    return f"{words}; perhaps {', '.join(map(shown, unsure))}" if unsure else words
-
-
-def _share(share: float) -> str:
-    return f"{share:.2f}".removeprefix("0")
-
-
-def _ending(what: Mapping[str, Any]) -> str:
-    """Of results: what was switched, unless that is too long for a name."""
-    if "sweep" in what:
-        words = ["sweep", *map(_safe, what["sweep"])]
-    else:
-        states = what["set"].items()
-        words = [f"{_safe(name)}_{'on' if state else 'off'}" for name, state in states]
-        words += [] if what["strength"] == 1 else [f"x{what['strength']:g}"]
-    ending = f"-{'-'.join(words)}"
-    return f"{ending if len(ending) <= _LONGEST else '-edited'}.png"
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
+    return stack([sheets.sheet(lines, scale=scale, letters=letters)])[0]

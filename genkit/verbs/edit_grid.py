@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shlex
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from genkit import __version__
-from genkit.errors import DataError, OutputError, shown
-from genkit.files import write_whole
+from genkit.errors import DataError, OutputError, PipelineError, shown
+from genkit.images import stack
 from genkit.images.sheets import Line
-from genkit.verbs.before_after import save_sheet
-from genkit.verbs.change_pictures import FORMAT, MOST_SAID, Outcome, reason
-from genkit.verbs.edit import Editor
+from genkit.verbs import records
+from genkit.verbs.before_after import check_sheet, sheet_file, write_sheet
+from genkit.verbs.change_pictures import Made, Outcome
+from genkit.verbs.edit import Editor, Request
 from genkit.verbs.own_pictures import Found
 
 log = logging.getLogger("genkit")
@@ -27,7 +24,41 @@ MOST = 32  # pictures
 _VERB = "edit"
 
 
-def attribute_grid(editor: Editor, found: Found, path: Path) -> Outcome:
+def check_grid(request: Request) -> None:
+    """Raise where the sheet or its record would go over anything but what the very command wrote.
+
+    Raises:
+        OutputError: It would.
+    """
+    assert request.grid is not None
+    command = command_of(request)
+    check_sheet(request.grid, command, request.images)
+    record = records.beside(request.grid)
+    if not record.exists():
+        return
+    try:
+        is_ours = records.read_record(record)["command"] == command
+    except (PipelineError, KeyError):
+        is_ours = False
+    if not is_ours:
+        raise OutputError(
+            f"{shown(record)}: is there and is no record of this very sheet, which would go there; "
+            "name the sheet otherwise, or delete it"
+        )
+
+
+def command_of(request: Request) -> str:
+    """What a person types for the sheet alone."""
+    words = [f"--strength={request.strength:g}"] if request.strength != 1 else []
+    words += [f"--have={name}={state}" for name, state in request.have.items()]
+    words += [] if request.crop is None else ["--crop", ",".join(map(str, request.crop))]
+    pictures = map(str, request.images)
+    return shlex.join(
+        ["genkit", _VERB, request.source, *pictures, *words, f"--grid={request.grid}"]
+    )
+
+
+def attribute_grid(editor: Editor, found: Found, path: Path, command: str) -> Outcome:
     """Write the sheet: pictures below each other, attributes side by side; beside it a record.
 
     Above each is which attribute it shows: +NAME where it was switched on, -NAME off. Guesses and
@@ -37,6 +68,7 @@ def attribute_grid(editor: Editor, found: Found, path: Path) -> Outcome:
         editor: Edits them.
         found: The pictures; the first 32 are shown.
         path: A .png file.
+        command: What makes the sheet.
     """
     outcome = Outcome(path, found.left_out)
     if len(found.sources) > MOST:
@@ -46,68 +78,38 @@ def attribute_grid(editor: Editor, found: Found, path: Path) -> Outcome:
     for source in found.sources[:MOST]:
         try:
             content = source.read()
-            seen = editor.read(content, source.where)
+            seen, lost = editor.read(content, source.where)
         except DataError as error:
-            outcome.failed[source.where] = reason(error, source.where)
+            outcome.fail(source.where, error)
             continue
         line = _line(editor, seen)
         lines.append(Line(line.images, source.name, line.above))
         own, notes, said = editor.facts(seen, edited=False)
-        for note in notes:
-            outcome.notes.setdefault(note, []).append(source.where)
-        if said and len(lines) <= MOST_SAID:
-            log.info("%s: %s", source.where, said)
-        digest = hashlib.sha256(content).hexdigest()
-        of_it = {"source": {"path": source.path, "sha256": digest}, **own, "notes": list(notes)}
-        facts.append({**of_it, "shown": list(line.above)})
+        notes = (*lost, *notes)
+        outcome.tell(source.where, Made(seen, own, notes, said), notes)
+        of_it = {"path": source.path, "name": source.name, "sha256": records.sha256(content)}
+        facts.append({**of_it, **own, "notes": list(notes), "shown": list(line.above)})
     if lines:
-        _write_record(editor, path, facts, outcome.failed)
-        save_sheet(lines, path)
+        picture, png = sheet_file(lines, command)
+        record = {
+            **records.begun(_VERB, path, editor.model),
+            "pixels_sha256": records.pixels_sha256(stack([picture])[0]),
+            "settings": {"grid": True, **editor.asked({"strength": editor.request.strength})[0]},
+            "pictures": facts,
+            "failed": outcome.failed,
+            "command": command,
+            "again": records.how_again(path),
+        }
+        try:
+            records.write_record(record, path)
+        except OSError as error:
+            raise OutputError(
+                f"{shown(path)}: its record can't be written ({error.strerror or error}); name a "
+                "writable folder"
+            ) from None
+        write_sheet(path, png)
         outcome.written.append(str(path))
     return outcome
-
-
-def check_record(path: Path) -> None:
-    """Raise an `OutputError` where the record of a sheet would go over something else."""
-    record = path.with_suffix(".json")
-    if not record.exists():
-        return
-    try:
-        is_ours = json.loads(record.read_text(encoding="utf-8"))["settings"]["grid"] is True
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        is_ours = False
-    if not is_ours:
-        raise OutputError(
-            f"{shown(record)}: is there and is no record of a sheet, which would go there; name "
-            "the sheet otherwise"
-        )
-
-
-def _write_record(
-    editor: Editor, path: Path, facts: Sequence[Mapping[str, Any]], failed: Mapping[str, str]
-) -> None:
-    request = editor.request
-    settings, words = editor.asked({"strength": request.strength})
-    command = ["genkit", _VERB, request.source, *map(str, request.images), *words]
-    record = {
-        "format": FORMAT,
-        "made_by": f"genkit {_VERB}",
-        "genkit": __version__,
-        "picture": path.name,
-        "model": editor.model,
-        "settings": {"grid": True, **settings},
-        "pictures": facts,
-        "failed": failed,
-        "command": shlex.join([*command, f"--grid={path}"]),
-    }
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    try:
-        write_whole(path.with_suffix(".json"), text, sync=False)
-    except OSError as error:
-        raise OutputError(
-            f"{shown(path)}: its record can't be written ({error.strerror or error}); name a "
-            "writable folder"
-        ) from None
 
 
 def _line(editor: Editor, seen: torch.Tensor) -> Line:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genkit import images, launch
 from genkit.errors import EvaluationError, shown
 from genkit.files import write_whole
-from genkit.images.sheets import png_of
+from genkit.images import png_of
 from genkit.launch.output import heard
 from genkit.rows.base import Rows
 from genkit.rows.files import open_path

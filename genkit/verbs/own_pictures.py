@@ -10,8 +10,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import chain, count
+from functools import cache, partial
+from itertools import chain, count, takewhile
 from pathlib import Path, PurePosixPath
 
 from genkit.errors import DataError, shown
@@ -63,9 +63,9 @@ class Found:
 def find_pictures(words: Sequence[str]) -> Found:
     """The pictures that these words name.
 
-    A word is a file, a folder with pictures at any depth, a .zip, a pattern such as photos/*.jpg,
-    or - for standard input. A file of that very name comes before a pattern. What isn't there is a
-    picture that can't be read, as long as it is one of several.
+    A word is a file, a folder with pictures at any depth, a .zip, a picture in one (set.zip:a.png),
+    a pattern such as photos/*.jpg, or - for standard input. A file of that very name comes before a
+    pattern. What isn't there is a picture that can't be read, as long as it is one of several.
 
     Raises:
         DataError: A folder or pattern has no pictures, or a zip can't be read.
@@ -82,6 +82,8 @@ def find_pictures(words: Sequence[str]) -> Found:
         elif word.lower().endswith(".zip") and os.path.isfile(word):
             sources, beside = _in_tree(zip_tree(Path(word)), f"{word}:", None)
             found, left_out = found + sources, left_out + beside
+        elif (member := _zip_and_member(word)) is not None:
+            found.append(_in_zip(*member))
         else:
             found += _named(word)
     unique: dict[str, Source] = {}
@@ -137,16 +139,36 @@ def _placed(source: Source) -> str:
 def _named(word: str) -> list[Source]:
     """A file, or those that a pattern means."""
     if os.path.lexists(word) or not glob.has_magic(word):
-        return [_of_file(word)]
+        return [_of_file(word, Path(word).name)]
     paths = sorted(path for path in glob.glob(word, recursive=True) if not os.path.isdir(path))
     if not paths:
         raise DataError(f"{shown(word)}: no file is called so; name files, folders or a pattern")
-    return [_of_file(path) for path in paths]
+    fixed = tuple(takewhile(lambda part: not glob.has_magic(part), Path(word).parts))
+    return [_of_file(path, "/".join(Path(path).parts[len(fixed) :])) for path in paths]
 
 
-def _of_file(path: str) -> Source:
-    entry = file_entry(Path(path))
-    return Source(Path(path).name, path, entry.read, Path(path))
+def _of_file(path: str, name: str) -> Source:
+    if path.casefold().startswith(("http://", "https://")):
+        return Source(name, path, partial(_no_address, path))
+    return Source(name, path, file_entry(Path(path)).read, Path(path))
+
+
+def _no_address(path: str) -> bytes:
+    raise DataError(f"{shown(path)}: an address, and only files are read; download it first")
+
+
+def _zip_and_member(word: str) -> tuple[str, str] | None:
+    """A zip and the picture in it, as "set.zip:x/a.png" names them."""
+    archive, dot_zip, member = word.partition(".zip:")
+    is_one = bool(dot_zip and member) and os.path.isfile(f"{archive}.zip")
+    return (f"{archive}.zip", member) if is_one else None
+
+
+def _in_zip(archive: str, member: str) -> Source:
+    tree = zip_tree(Path(archive))
+    if member not in tree.pictures:
+        raise DataError(f"{shown(archive)}: has no picture {shown(member)}")
+    return Source(member, f"{archive}:{member}", _reader(tree.entry(member)))
 
 
 def _in_tree(tree: Tree, before: str, folder: Path | None) -> tuple[list[Source], LeftOut]:

@@ -18,7 +18,8 @@ from genkit.data import open_data
 from genkit.errors import DataError, shown
 from genkit.family import load_config
 from genkit.files import check_output, write_whole
-from genkit.images.sheets import Line, png_of, sheet
+from genkit.images import png_of
+from genkit.images.sheets import Line, sheet
 from genkit.rows.base import Rows
 from genkit.rows.columns import Class, Column, Columns, File, Flags, Image, Mask, Points, Text
 from genkit.rows.combine import fitted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from genkit.errors import PipelineError, shown
-from genkit.files import check_output
 from genkit.images.originals import Original
 from genkit.machine import keep_freed_memory
 from genkit.pipelines import load_pipeline
@@ -20,7 +20,7 @@ from genkit.pipelines.given import needed
 from genkit.pipelines.samples import weights_sha256
 from genkit.pipelines.translation import TranslationPipeline
 from genkit.rows.columns import Image
-from genkit.verbs.before_after import before_and_after
+from genkit.verbs.before_after import before_and_after, check_sheet
 from genkit.verbs.change_pictures import Bar, Made, Outcome, Task, change_all
 from genkit.verbs.own_pictures import find_pictures
 from genkit.verbs.sample import usable_device
@@ -37,7 +37,7 @@ class Request:
         source: Run folder, export folder or Hub id.
         images: Files, folders, patterns, - for standard input.
         out: Folder of results; None = RUN/translated, or NAME-translated of an export.
-        direction: "a2b", "b2a" or such as "horse2zebra"; None = the first.
+        direction: "a2b" (or "AtoB"), "b2a" or such as "horse2zebra"; None = the first.
         tile: Side of tiles in px; None = whole where memory allows it.
         device: Of the network; None = a GPU if there is one.
         grid: A sheet of pictures before and after; None = none.
@@ -75,6 +75,11 @@ class Direction:
         """With the names of both kinds: "horse2zebra"."""
         return f"{self.start}2{self.end}"
 
+    @property
+    def other_word(self) -> str:
+        """As other programs call it: "AtoB"."""
+        return self.word.upper().replace("2", "to")
+
 
 def translate(request: Request, bar: Bar | None = None) -> Outcome:
     """Translate pictures into a folder, each with its record beside it.
@@ -90,15 +95,26 @@ def translate(request: Request, bar: Bar | None = None) -> Outcome:
     """
     keep_freed_memory()
     if request.grid is not None:
-        check_output(request.grid, "--grid", endings=(".png",), inputs=request.images)
+        check_sheet(request.grid, _command(request), request.images)
     found = find_pictures(request.images)
     pipeline = load_pipeline(request.source, device=usable_device(request.device))
     task = translation(pipeline, request)
     out = request.out or default_out(request.source, "translated", "translated")
     outcome = change_all(task, found, out, bar)
     if request.grid is not None:
-        before_and_after(outcome, request.grid)
+        before_and_after(outcome, request.grid, _command(request))
     return outcome
+
+
+def _command(request: Request) -> str:
+    """What a person types for the results and their sheet."""
+    words = [] if request.out is None else [f"--out={request.out}"]
+    words += [] if request.direction is None else [f"--direction={request.direction}"]
+    words += [] if request.tile is None else [f"--tile={request.tile}"]
+    pictures = map(str, request.images)
+    return shlex.join(
+        ["genkit", "translate", request.source, *pictures, *words, f"--grid={request.grid}"]
+    )
 
 
 def translation(pipeline: Any, request: Request) -> Task:
@@ -179,7 +195,7 @@ def _chosen(there: list[Direction], request: Request) -> Direction:
     if asked is None:
         return there[0]
     for way in there:
-        if asked in (way.word, way.name):
+        if asked in (way.word, way.name) or asked.casefold() == way.other_word.casefold():
             return way
     words = " and ".join(
         f"{way.word} ({way.start} to {way.end})" if way.word != way.name else way.word

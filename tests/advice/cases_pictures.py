@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -36,20 +35,54 @@ def _translated(world: World) -> None:
         world.ok("translate zebras seven.png --out translated")
 
 
-def _record_says(world: World) -> str:
+def _changed(world: World) -> None:
     _translated(world)
-    return str(json.loads(_RECORD.read_text())["again"])
-
-
-def _do_again(world: World, text: str) -> None:
-    shutil.copytree("translated", folder := world.new())
-    words = text.removeprefix("genkit ").replace("seven", f"{folder}/seven")
-    assert "every pixel is the same" in world.ok(f"{words} --out {world.new()}")
+    shutil.copytree("translated", "changed", dirs_exist_ok=True)
+    shutil.copy("seven.png", "changed/seven-a2b.png")
 
 
 def _other_model(world: World) -> None:
     _translated(world)
     _model(world, "others-model")
+
+
+def _gone(world: World) -> None:
+    """Records whose model or picture is not there, or came by standard input."""
+    _translated(world)
+    record = _RECORD.read_text()
+    for name, there, instead in (
+        ("no-model", '"path": "zebras"', '"path": "none"'),
+        ("no-picture", '"path": "seven.png"', '"path": "none.png"'),
+        ("stdin", '"path": "seven.png"', '"path": "-"'),
+    ):
+        Path(f"{name}.json").write_text(record.replace(there, instead))
+
+
+def _sheet_of_two(world: World) -> str:
+    _editor(world)
+    shutil.copy("seven.png", "eight.png")
+    if not Path("two.png").exists():
+        world.ok("edit faces seven.png eight.png --grid two.png")
+    Path("eight.png").rename("elsewhere.png")
+    return world.run(f"again two.json --picture elsewhere.png --out {world.new()}")[1]
+
+
+def _put_back(world: World, text: str) -> None:
+    assert "where the record says" in text
+    Path("elsewhere.png").rename("eight.png")
+    world.ok(f"again two.json --out {world.new()}")
+
+
+def _larger(world: World) -> str:
+    _editor(world)
+    world.pictures("large", 1, side=40)
+    shutil.copy("large/0.png", "large.png")
+    return world.run(f"edit faces large.png --set Bald=1 --out {world.new()}")[1]
+
+
+def _itself(world: World, text: str) -> None:
+    (option,) = re.findall(r"--model-size", text)
+    world.ok(f"edit faces large.png --set Bald=1 {option} --out {world.new()}")
 
 
 def _other_picture(world: World) -> str:
@@ -171,8 +204,14 @@ CASES = [
          before=_editor, says="leave it out"),
     Case("that is a file; name a folder", "translate zebras seven.png --out seven.png",
          then="--out {new}", before=_model, leaves="--out", says="name a folder"),
-    Case("lies in {}, whose pictures are read", "translate zebras pictures --out pictures/made",
+    Case("pictures in {} are read", "translate zebras pictures --out pictures/made",
          then="--out {new}", before=_model, leaves="--out", says="name a folder elsewhere"),
+    Case("each result goes into a folder", "translate zebras seven.png --out made.png",
+         then="--out {new}", before=_model, leaves="--out", says="without an ending"),
+    Case("is not the picture that its record was written for", f"{_TRANSLATE[:-5]}changed",
+         then="--out {new}", before=_changed, leaves="--out", says="name another folder"),
+    Case("is no sheet of this very command", f"{_TRANSLATE} --grid mask.png", leaves="--grid",
+         then="--grid {new}.png", before=_model, says="name another file"),
     Case("change_pictures.py: free some space or name a writable folder",
          "translate zebras seven.png --out seven.png/made", then="--out {new}", before=_model,
          leaves="--out", says="name a writable folder"),
@@ -184,7 +223,21 @@ CASES = [
          before=_model, leaves="--direction", says="has only a2b"),
     Call("it makes pictures of nothing", _of_noise, _sample),
     Call("it makes variants of a picture", _variants, _vary),
-    Call("genkit again {}", _record_says, _do_again),
+    Case("--picture: is of one record", "again translated/seven-a2b.json translated/seven-a2b.json "
+         "--picture seven.png --out {new}", before=_translated, says="name that alone",
+         then="genkit again translated/seven-a2b.json --picture seven.png --out {other}"),
+    Case("the model of this record is not there", "again no-model.json --out {new}",
+         then="--model zebras", before=_gone, says="say where it is by --model"),
+    Case("the picture came by standard input", "again stdin.json --out {new}",
+         then="--picture seven.png", before=_gone, says="give its file by --picture"),
+    Case("the record names it as it was given then", "again no-picture.json --out {new}",
+         then="--picture seven.png", before=_gone, says="say where it is by --picture"),
+    Call("this sheet shows {} pictures", _sheet_of_two, _put_back),
+    Call("--model-size gives what the model made itself", _larger, _itself),
+    Case("--model-size: is of --set", "edit faces seven.png --sweep Bald --model-size --out {new}",
+         leaves="--model-size", before=_editor, says="leave it out"),
+    Case("--set switches it too", "edit faces seven.png --set Bald=1 --sweep Bald --out {new}",
+         leaves="--sweep", before=_editor, says="leave one of them out"),
     Case("has other weights than the model", "again translated/seven-a2b.json --model others-model",
          then="--model zebras --out {new}", before=_other_model, leaves="--model",
          says="give that one by --model"),

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from genkit.images import grid, to_pil
-from genkit.images.sheets import Line, lines_of, png_of, sheet, word_for
+from genkit.images import grid, png_of, to_pil
+from genkit.images.sheets import Line, lines_of, sheet, word_for
 
 
 def pictures(count=4, channels=1, side=28):

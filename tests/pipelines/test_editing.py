@@ -114,6 +114,15 @@ def test_attributes_that_are_not_given_are_guessed_and_what_was_used_is_kept(pip
     used = pipeline.used
     pixels = torch.from_numpy(np.array(image[0])).permute(2, 0, 1)[None] / 127.5 - 1
     torch.testing.assert_close(used.shares, pipeline.guess(pixels))
+    for same in (
+        image,
+        image[0],
+        np.array(image[0]),
+        torch.from_numpy(np.array(image[0])).permute(2, 0, 1),
+    ):
+        torch.testing.assert_close(used.shares, pipeline.guess(same))
+    with pytest.raises(PipelineError, match="the size of this model's images"):
+        pipeline.guess(image[0].resize((SIDE + 1, SIDE)))
     assert torch.equal(used.before, likely(FLAGS, used.shares))
     assert used.after[0, 2] == 1
     told = pipeline(image=image, attributes=used.before, set={"Eyeglasses": 1}, output="np")

@@ -63,6 +63,28 @@ def test_patterns_are_expanded_and_a_file_of_that_very_name_comes_first():
         find_pictures(["b*.png"])
 
 
+def test_a_pattern_keeps_the_folders_behind_what_it_fixes():
+    put("p/a/x.png", "p/b/x.png", "p/y.png")
+    names = [source.name for source in find_pictures(["p/**/*.png"]).sources]
+    assert names == ["a/x.png", "b/x.png", "y.png"]
+    assert [source.name for source in find_pictures(["p/*/x.png"]).sources] == names[:2]
+
+
+def test_a_picture_in_a_zip_is_named_with_it():
+    with zipfile.ZipFile("set.zip", "w") as file:
+        file.writestr("x/a.png", b"one")
+    (source,) = find_pictures(["set.zip:x/a.png"]).sources
+    assert (source.name, source.read()) == ("x/a.png", b"one")
+    with pytest.raises(DataError, match="has no picture x/b"):
+        find_pictures(["set.zip:x/b.png"])
+
+
+def test_an_address_is_said_to_be_one():
+    (source,) = find_pictures(["https://example.org/a.png"]).sources
+    with pytest.raises(DataError, match="only files are read; download it first"):
+        source.read()
+
+
 def test_each_file_comes_once_however_it_is_named():
     put("in/a.png", "in/b.png")
     os.symlink("in/a.png", "link.png")

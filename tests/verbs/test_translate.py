@@ -6,6 +6,7 @@ import io
 import json
 import runpy
 import shlex
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +120,14 @@ def test_a_direction_goes_by_the_names_of_its_kinds_too(run, model, tmp_path):
     saved(tmp_path / "photo.png")
     run("translate", model, "photo.png", "--out", "out", "--direction", "zebra2horse")
     assert (tmp_path / "out/photo-zebra2horse.png").exists()
+
+
+def test_a_direction_goes_by_the_word_of_other_programs_too(run, model, tmp_path):
+    saved(tmp_path / "photo.png", photo(8, 8))
+    for i, word in enumerate(("AtoB", "BtoA", "btoa")):
+        assert run("translate", model, "photo.png", "--out", f"o{i}", "--direction", word)[0] == 0
+    made = sorted(path.name for path in tmp_path.glob("o*/*.png"))
+    assert made == ["photo-horse2zebra.png", "photo-zebra2horse.png", "photo-zebra2horse.png"]
 
 
 def test_a_direction_that_is_not_there_is_refused_with_those_that_are(run, tmp_path):
@@ -271,8 +280,33 @@ def test_results_do_not_go_among_what_is_read(run, model, tmp_path):
         status, said = run("translate", model, "photos", "--out", out)
         assert status == 2
         assert "name a folder elsewhere" in said
+    status, said = run("translate", model, "photos/a.png", "--out", "photos")
+    assert status == 2
+    assert "name a folder elsewhere" in said
     (tmp_path / "file").write_text("")
     assert run("translate", model, "photos", "--out", "file")[0] == 2
+
+
+def test_a_file_where_a_folder_is_asked_for_is_refused(run, model, tmp_path):
+    saved(tmp_path / "photos/a.png")
+    status, said = run("translate", model, "photos/a.png", "--out", "made.png")
+    assert status == 2
+    assert "each result goes into a folder" in said
+    assert not (tmp_path / "made.png").exists()
+
+
+def test_a_picture_that_was_changed_afterwards_is_not_taken_for_ours(run, model, tmp_path):
+    saved(tmp_path / "photo.png")
+    assert run("translate", model, "photo.png", "--out", "out")[0] == 0
+    assert run("again", "out/photo-horse2zebra.json")[0] == 0
+    for folder, command in (
+        ("out", ("translate", model, "photo.png", "--out", "out")),
+        ("again", ("again", "out/photo-horse2zebra.json")),
+    ):
+        saved(tmp_path / folder / "photo-horse2zebra.png", photo(seed=5))
+        status, said = run(*command)
+        assert status == 2
+        assert "is not the picture that its record was written for" in said
 
 
 def test_a_model_that_does_not_translate_says_what_it_does(run, tmp_path):
@@ -306,6 +340,8 @@ def test_patterns_folders_and_files_of_one_name_all_have_results(run, model, tmp
         saved(tmp_path / name, photo(8, 8))
     status, said = run("translate", model, "one", "two/*.png", "two/x.jpg", "deep", "--out", "out")
     assert status == 0, said
+    run("translate", model, "d*/**/*.png", "--out", "two")
+    assert (tmp_path / "two/deep/er/y-horse2zebra.png").exists()
     made = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.png")}
     assert made == {
         *("one/x_png-horse2zebra.png", "two/x_png-horse2zebra.png", "x_jpg-horse2zebra.png"),
@@ -328,6 +364,12 @@ def test_a_sheet_shows_before_and_after(run, model, tmp_path):
     height, width = pixels(tmp_path / "sheet.png").shape[:2]
     assert width > 2 * 128 - 20
     assert height > 3 * 100
+    words = ("translate", model, "photos", "--out", "out", "--grid", "sheet.png")
+    assert run(*words)[0] == 0
+    saved(tmp_path / "sheet.png", photo(9, 9))
+    status, said = run(*words)
+    assert status == 2
+    assert "is no sheet of this very command" in said
 
 
 def test_the_short_script_makes_what_the_command_makes(run, model, tmp_path, monkeypatch):
@@ -395,7 +437,49 @@ def test_another_model_or_picture_is_refused_and_the_right_one_can_be_named(run,
     saved(tmp_path / "photo.png", photo(seed=3))
     status, said = run("again", record, "--out", "x")
     assert (status, "another picture" in said) == (2, True)
+    assert not (tmp_path / "x").exists()
+    (tmp_path / "photo.png").unlink()
+    status, said = run("again", record, "--out", "x")
+    assert (status, "say where it is by --picture" in said) == (2, True)
     assert run("again", record, "--out", "y", "--picture", "moved.png", "--json")[0] == 0
+
+
+def test_the_line_that_makes_it_again_does_where_the_first_was_given(run, model, tmp_path):
+    saved(tmp_path / "photos/photo.png")
+    assert run("translate", model, "photos/photo.png", "--out", "deep/out")[0] == 0
+    record = json.loads((tmp_path / "deep/out/photo-horse2zebra.json").read_text())
+    assert record["again"] == "genkit again deep/out/photo-horse2zebra.json"
+    assert run(*shlex.split(record["again"])[1:])[0] == 0
+
+
+def test_several_are_made_again_and_one_that_fails_is_named(run, model, tmp_path):
+    for i in range(3):
+        saved(tmp_path / f"in/{i}.png", photo(seed=i))
+    run("translate", model, "in", "--out", "out")
+    (tmp_path / "in/1.png").unlink()
+    records = sorted((tmp_path / "out").glob("*.json"))
+    status, said = run("again", *records)
+    assert status == 1
+    assert said.count("every pixel is the same") == 2
+    assert "say where it is by --picture" in said
+    status, said = run("again", *records, "--picture", "in/0.png")
+    assert (status, "of one record" in said) == (2, True)
+
+
+def test_what_came_by_standard_input_or_in_a_zip_is_made_again(run, model, tmp_path):
+    buffer = io.BytesIO()
+    photo(12, 8).save(buffer, format="PNG")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as file:
+        file.writestr("x/a.png", buffer.getvalue())
+    run("translate", model, "set.zip", "--out", "zipped")
+    assert run("again", "zipped/x/a-horse2zebra.json")[0] == 0
+    run("translate", model, "-", "--out", "out", stdin=buffer.getvalue())
+    status, said = run("again", "out/stdin-horse2zebra.json")
+    assert (status, "give its file by --picture" in said) == (2, True)
+    saved(tmp_path / "kept.png", photo(12, 8))
+    (tmp_path / "kept.png").write_bytes(buffer.getvalue())
+    words = ("--picture", "kept.png", "--out", "two")
+    assert run("again", "out/stdin-horse2zebra.json", *words)[0] == 0
 
 
 def test_what_differs_is_said_with_how_much(run, model, tmp_path):
