@@ -98,19 +98,24 @@ class Config(RunConfig):
     @model_validator(mode="after")
     def _networks_fit(self) -> Config:
         self.settle(model=fitted(self.model, self.adversary, self.data.size))
-        if wrong := self._identity_problem():
+        if wrong := self._channels_problem():
             raise ValueError(wrong)
         return self
 
-    def _identity_problem(self) -> str | None:
+    def _channels_problem(self) -> str | None:
         a, b = (channels_of(self.data, side) for side in "ab")
-        if a == b or not self.model.identity_weight:
-            return None
-        return (
-            f"model.identity_weight={self.model.identity_weight} has each generator leave pictures "
-            f"of its own kind as they are, but data.channels_a={a} and data.channels_b={b} "
-            "differ; set model.identity_weight=0"
-        )
+        differ = f"but data.channels_a={a} and data.channels_b={b} differ"
+        if a != b and self.model.identity_weight:
+            return (
+                f"model.identity_weight={self.model.identity_weight} has each generator leave "
+                f"pictures of its own kind as they are, {differ}; set model.identity_weight=0"
+            )
+        if a != b and isinstance(self.model, ResnetModel) and self.model.output == "change":
+            return (
+                f"model.output=change adds what is made to the picture that came in, {differ}; "
+                "set model.output=picture"
+            )
+        return None
 
 
 class CycleGANTrainer(Trainer[Config]):

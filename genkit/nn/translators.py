@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import overload
+from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from genkit.nn.translation_layers import (
     upsampled,
 )
 
+Output = Literal["picture", "change"]
 OUTPUT, INPUT = "output", "image"  # names of the ends among the layers of a translator
 _DEEPEST = 8  # times the width, which no map has more channels than
 
@@ -122,6 +123,11 @@ class ResnetTranslator(Translator):
             nearest pixel, then a convolution (Odena et al. 2016, doi:10.23915/distill.00003).
         dropout: Share of activations dropped within each residual block.
         levels: L, how often a side is halved; 2 in the paper.
+        output: "picture", as in the paper, or "change": what is made is added to the picture that
+            came in, x + 2 tanh(f(x)) cut to [-1, 1], so that at first it stays as it is.
+
+    Raises:
+        ValueError: A change is to be made between pictures of other channels.
     """
 
     def __init__(
@@ -134,8 +140,14 @@ class ResnetTranslator(Translator):
         upsampling: Upsampling = "transposed",
         dropout: float = 0.0,
         levels: int = 2,
+        output: Output = "picture",
     ) -> None:
         super().__init__()
+        if output == "change" and in_channels != out_channels:
+            raise ValueError(
+                f"output='change': pictures of {in_channels} channels can't be added to those of "
+                f"{out_channels}; make the picture itself"
+            )
         sizes = [width << i for i in range(levels + 1)]
         stages: dict[str, nn.Module] = {"first": reflected(in_channels, width, 7, norm)}
         for i in range(levels):
@@ -149,7 +161,16 @@ class ResnetTranslator(Translator):
         stages["last"] = nn.Sequential(last, nn.Tanh())
         self.stages = nn.ModuleDict(stages)
         self.stride, self.smallest = 2**levels, max(4, 2 * 2**levels)
+        self.adds = output == "change"
         self.apply(init_translator)
+        if self.adds:
+            nn.init.zeros_(last.weight)
+
+    def _run(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        found = super()._run(image, layers)
+        if self.adds and OUTPUT in found:
+            found[OUTPUT] = (image + 2 * found[OUTPUT]).clamp(-1, 1)
+        return found
 
 
 class UNetTranslator(Translator):

@@ -17,6 +17,7 @@ from genkit.losses.adversarial import Objective
 from genkit.nn.critics import Verdict
 from genkit.nn.translation_layers import Norm, Upsampling
 from genkit.nn.translators import (
+    Output,
     PatchCritic,
     ResnetTranslator,
     Translator,
@@ -42,6 +43,7 @@ class Resnet(Section):
     norm: Norm = "instance"  # batch: translations then differ between training and use
     upsampling: Upsampling = "transposed"  # resize: no checkerboard
     dropout: Fraction = 0.0  # share dropped within each block
+    output: Output = "picture"  # change: what is made is added to the picture that came in
 
     @property
     def stride(self) -> int:
@@ -68,6 +70,7 @@ class Resnet(Section):
             upsampling=self.upsampling,
             dropout=self.dropout,
             levels=self.levels,
+            output=self.output,
         )
 
 

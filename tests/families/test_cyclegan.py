@@ -225,6 +225,13 @@ def test_grey_pictures_become_coloured_ones_without_an_identity_loss(tmp_path):
     sets_at_hand.unpaired(tmp_path)
     with pytest.raises(ConfigError, match=r"model.identity_weight=0.5 .* data.channels_a=1 and"):
         tiny("cyclegan", data=sides(tmp_path, channels_a=1).data.model_dump())
+    given = sides(tmp_path, channels_a=1)
+    with pytest.raises(ConfigError, match=r"model.output=change adds .* set model.output=picture"):
+        tiny(
+            "cyclegan",
+            data=given.data.model_dump(),
+            model=given.model.model_dump() | {"output": "change"},
+        )
     one = trainer(sides(tmp_path, channels_a=1), tmp_path / "run")
     one.fit()
     pipeline = one.pipeline()
@@ -232,6 +239,18 @@ def test_grey_pictures_become_coloured_ones_without_an_identity_loss(tmp_path):
     assert channels == [1, 3]
     assert pipeline(image_a=one.examples["image_a"][0])[0].mode == "RGB"
     assert all(sheet.images.shape[1] == 3 for sheet in one.preview())
+
+
+def test_generators_that_make_a_change_begin_as_copies_and_learn(tmp_path):
+    sets_at_hand.unpaired(tmp_path)
+    config = sides(tmp_path)
+    changed = config.model.model_copy(update={"output": "change"})
+    one = trainer(config.model_copy(update={"model": changed}), tmp_path / "run")
+    image = one.examples["image_a"]
+    assert torch.equal(one.networks["a_to_b"](image), image)
+    one.fit()
+    assert not torch.equal(one.networks["a_to_b"](image), image)
+    assert one.pipeline().components["a_to_b"].config["output"] == "change"
 
 
 def test_one_kind_of_pictures_on_both_sides_is_refused(tmp_path):

@@ -55,6 +55,20 @@ def test_the_networks_of_the_papers_have_as_many_weights_as_theirs(make, count):
         assert weights(make()) == count
 
 
+def test_a_change_is_added_to_the_picture_and_at_first_is_none():
+    network, image = ResnetTranslator(3, 3, 4, 1, output="change"), pictures(2, 3, 8, 8)
+    assert torch.equal(network(image), image)
+    with torch.no_grad():
+        network.stages["last"][0].weight.normal_(0, 0.3)
+        plain = ResnetTranslator(3, 3, 4, 1)
+        plain.load_state_dict(network.state_dict())
+        assert torch.equal(network(image), (image + 2 * plain(image)).clamp(-1, 1))
+    assert network(image).abs().max() == 1
+    assert [*network(image, ["image", "first"])] == ["image", "first"]
+    with pytest.raises(ValueError, match="make the picture itself"):
+        ResnetTranslator(1, 3, output="change")
+
+
 @pytest.mark.parametrize("layers", range(6))
 def test_a_logit_sees_a_patch_of_the_papers_size(layers):
     side = (1, 16, 34, 70, 142, 286)[layers]
