@@ -104,16 +104,18 @@ class Config(RunConfig):
 
     def _channels_problem(self) -> str | None:
         a, b = (channels_of(self.data, side) for side in "ab")
-        differ = f"but data.channels_a={a} and data.channels_b={b} differ"
-        if a != b and self.model.identity_weight:
+        if a == b:
+            return None
+        if self.model.identity_weight:
             return (
                 f"model.identity_weight={self.model.identity_weight} has each generator leave "
-                f"pictures of its own kind as they are, {differ}; set model.identity_weight=0"
+                f"pictures of its own kind as they are, but data.channels_a={a} and "
+                f"data.channels_b={b} differ; set model.identity_weight=0"
             )
-        if a != b and isinstance(self.model, ResnetModel) and self.model.output == "change":
+        if isinstance(self.model, ResnetModel) and self.model.output == "change":
             return (
-                f"model.output=change adds what is made to the picture that came in, {differ}; "
-                "set model.output=picture"
+                "model.output=change adds what is made to the picture that came in, but "
+                f"data.channels_a={a} and data.channels_b={b} differ; set model.output=picture"
             )
         return None
 

@@ -146,7 +146,7 @@ class ResnetTranslator(Translator):
         if output == "change" and in_channels != out_channels:
             raise ValueError(
                 f"output='change': pictures of {in_channels} channels can't be added to those of "
-                f"{out_channels}; make the picture itself"
+                f"{out_channels}"
             )
         sizes = [width << i for i in range(levels + 1)]
         stages: dict[str, nn.Module] = {"first": reflected(in_channels, width, 7, norm)}
