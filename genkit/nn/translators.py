@@ -145,8 +145,8 @@ class ResnetTranslator(Translator):
         super().__init__()
         if output == "change" and in_channels != out_channels:
             raise ValueError(
-                f"output='change': pictures of {in_channels} channels can't be added to those of "
-                f"{out_channels}"
+                "a change is added to the picture, so as many channels come in as out, got "
+                f"{in_channels} and {out_channels}"
             )
         sizes = [width << i for i in range(levels + 1)]
         stages: dict[str, nn.Module] = {"first": reflected(in_channels, width, 7, norm)}
