@@ -55,6 +55,7 @@ def test_every_kind_names_itself_and_has_a_reader():
             "glyphs",
             "mnist",
             "paired",
+            "scenes",
             "shards",
             "stacked",
             "unpaired",

@@ -7,12 +7,8 @@ kept in the user's cache folder.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any, Literal, cast
-from zipfile import BadZipFile
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import PIL
@@ -24,8 +20,8 @@ from genkit import random
 from genkit.config import DataSection
 from genkit.config.data import Drawn as Count
 from genkit.config.data import ImageSize
+from genkit.data.drawn_once import Arrays, drawing_bar, drawn_once
 from genkit.data.fetch import check_split
-from genkit.files import alone_in, cache_folder, write_whole
 from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.columns import Class, Column, Flags, Image, Mask, Points, Raw
 from genkit.rows.combine import renamed, unpaired, zipped
@@ -35,8 +31,6 @@ NAME_OF_B = "b"  # the part of a second style is another one, so that no face is
 
 StyleName = Literal["soft", "ink", "poster"]
 Side = Annotated[int, Field(ge=32, le=128)]
-
-log = logging.getLogger("genkit")
 
 
 class FacesData(DataSection):
@@ -177,8 +171,6 @@ def _edits(data: FacesData) -> MemoryRows:
 
 # -- drawn once ------------------------------------------------------------------------------------
 
-Arrays = dict[str, NDArray[Any]]
-
 
 def _stored(data: FacesData, part: str, count: int, styles: Sequence[StyleName]) -> Arrays:
     """The faces of one part as arrays by column; pictures as `image/STYLE`."""
@@ -201,33 +193,14 @@ def _cached(
     if part == "counterfactual":
         what.append(data.edits)
     key = random.key(data.seed, "/".join(map(str, what)))
-    path = cache_folder() / "faces" / f"{part}-{count}-{key:016x}.npz"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with alone_in(path.parent):
-            if (stored := _load(path)) is not None:
-                return stored
-            drawn = make(data)
-            write_whole(path, lambda file: np.savez(file, **cast(Any, drawn)))
-            return drawn
-    except OSError as error:
-        log.warning("%s can't be written (%s): faces are drawn anew each time", path, error)
-        return make(data)
-
-
-def _load(path: Path) -> Arrays | None:
-    try:
-        with path.open("rb") as file, np.load(file) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
-        return None  # not there yet, or cut short by a full disk: draw it
+    return drawn_once("faces", f"{part}-{count}-{key:016x}", lambda: make(data))
 
 
 def _draw(data: FacesData, part: str, count: int, styles: Sequence[StyleName]) -> Arrays:
     from genkit.data.faces import attributes, drawing, parameters
 
     faces = parameters.drawn(data.seed, part, range(count))
-    with _bar(part, count) as tell:
+    with drawing_bar("faces", part, count) as tell:
         drawn = drawing.draw(faces, data.side, styles, masks=data.masks, tell=tell)
     return {
         **{f"image/{style}": drawn.pictures[style] for style in styles},
@@ -249,7 +222,9 @@ def _draw_edits(data: FacesData) -> Arrays:
             places = np.flatnonzero(rows[:, known.NAMES.index(name)] != to)[: data.edits]
             if len(places):
                 found.append((name, to, places, known.switched(faces.at(places), name, bool(to))))
-    with _bar("counterfactual", 2 * sum(len(places) for _, _, places, _ in found)) as tell:
+    with drawing_bar(
+        "faces", "counterfactual", 2 * sum(len(places) for _, _, places, _ in found)
+    ) as tell:
         parts = [_edit(data, faces, *edit, tell) for edit in found]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -281,21 +256,3 @@ def _edit(
         "to": np.full(count, to),
         "truth": known.unique(before, edited).astype(np.int64),
     }
-
-
-@contextmanager
-def _bar(part: str, count: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, a line of the log elsewhere; lends what is told of faces drawn."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        log.info("faces:%s: drawing %s faces, once", part, f"{count:,}")
-        yield lambda drawn: None
-        return
-    title = f"drawing faces ({part})"
-    shown = (*Progress.get_default_columns()[:1], BarColumn(), MofNCompleteColumn())
-    with Progress(*shown, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(title, total=count)
-        yield lambda drawn: progress.advance(task, drawn)

@@ -1,0 +1,255 @@
+"""Words for scenes by a small grammar, and what such words claim.
+
+    caption = [prefix] body [" on a " ground " ground"]      or  "on a " ground " ground, " body
+    body    = things | things " left of " things | "left of " things ", " things | a list
+    things  = count [size] color shape | count shape " in " color | ... " that is " size
+
+A caption tells shape and colour of every thing, and some of the rest: sizes, where one of two lies
+from the other, the ground. Several captions of a scene differ in words, order and what they tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TypeVar
+
+from genkit import random
+from genkit.data.scenes.things import (
+    COLORS,
+    GROUNDS,
+    OPPOSITE,
+    RELATIONS,
+    SHAPES,
+    SIZES,
+    Color,
+    Ground,
+    Relation,
+    Scene,
+    Shape,
+    Size,
+    Thing,
+    relation,
+)
+from genkit.errors import DataError, shown
+
+Meaning = TypeVar("Meaning", bound=str)
+
+_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "circle": ("circle", "disc"),
+    "square": ("square", "box"),
+    "ring": ("ring", "hoop"),
+    "cross": ("cross", "plus"),
+    "moon": ("moon", "crescent"),
+    "small": ("small", "little"),
+    "big": ("big", "large"),
+    "purple": ("purple", "violet"),
+    "cream": ("cream", "beige"),
+    "left of": ("left of", "to the left of"),
+    "right of": ("right of", "to the right of"),
+    "above": ("above", "over"),
+    "below": ("below", "under"),
+}
+_PLURALS = {"box": "boxes", "cross": "crosses", "plus": "pluses"}
+_COUNTS = {1: ("a",), 2: ("two",), 3: ("three",)}
+_PREFIXES = ("", "", "a picture of ", "a drawing of ")
+_GROUNDS = ("on {}", "on a {} ground", "on a {} background", "in front of {}")
+
+
+@dataclass(frozen=True)
+class Told:
+    """Things of one look that a caption tells of.
+
+    Attributes:
+        shape: What they are.
+        color: Their colour.
+        count: How many.
+        size: Small or big; None = not told.
+    """
+
+    shape: Shape
+    color: Color
+    count: int = 1
+    size: Size | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a caption claims.
+
+    Attributes:
+        things: Those that it tells of, in its order.
+        relation: Where the first lies from the second; None = not told.
+        ground: None = not told.
+    """
+
+    things: tuple[Told, ...]
+    relation: Relation | None = None
+    ground: Ground | None = None
+
+    def holds(self, scene: Scene) -> bool:
+        """Whether a scene shows what is claimed, and nothing else."""
+        if self.ground not in (None, scene.ground):
+            return False
+        left = list(scene.things)
+        found: list[Thing] = []
+        for told in self.things:
+            fitting = [t for t in left if _fits(told, t)]
+            if len(fitting) != told.count:
+                return False
+            found.append(fitting[0])
+            left = [t for t in left if t not in fitting]
+        if left:
+            return False
+        return self.relation is None or relation(found[0], found[1]) == self.relation
+
+
+def _fits(told: Told, thing: Thing) -> bool:
+    same = (told.shape, told.color) == (thing.shape, thing.color)
+    return same and told.size in (None, thing.size)
+
+
+# -- saying it -------------------------------------------------------------------------------------
+
+
+def captions(scene: Scene, seed: int, part: str, index: int, count: int) -> list[str]:
+    """So many captions of a scene, the first of which tells all there is to tell."""
+    drawn = Random(random.key(seed, f"captions/{part}", index))
+    return [_caption(scene, drawn, everything=number == 0) for number in range(count)]
+
+
+def _caption(scene: Scene, drawn: Random, *, everything: bool) -> str:
+    tells: Callable[[float], bool] = lambda share: everything or drawn.random() < share  # noqa: E731
+    words = [_things(told, drawn) for told in _told(scene, tells)]
+    lies = scene.relation
+    body = _listed(words)
+    if lies is not None and tells(0.8):
+        first, second = words
+        if drawn.random() < 0.5:
+            first, second, lies = second, first, OPPOSITE[lies]
+        where = _word(lies, drawn)
+        body = f"{first} {where} {second}"
+        if drawn.random() < 0.25:
+            body = f"{where} {second}, {first}"
+    if not tells(0.6):
+        return body if body.startswith(_relations()) else f"{_one(drawn, _PREFIXES)}{body}"
+    ground = _one(drawn, _GROUNDS).format(_word(scene.ground, drawn))
+    if drawn.random() < 0.25 and not body.startswith(_relations()):
+        return f"{ground}, {body}"
+    return f"{body} {ground}"
+
+
+def _told(scene: Scene, tells: Callable[[float], bool]) -> list[Told]:
+    things = scene.things[:1] if scene.kind == "alike" else scene.things
+    count = len(scene.things) if scene.kind == "alike" else 1
+    sizes = tells(0.6)
+    return [Told(t.shape, t.color, count, t.size if sizes else None) for t in things]
+
+
+def _things(told: Told, drawn: Random) -> str:
+    many = told.count > 1
+    shape, color = _word(told.shape, drawn), _word(told.color, drawn)
+    if many:
+        shape = _PLURALS.get(shape, f"{shape}s")
+    size = "" if told.size is None else _word(told.size, drawn)
+    way = drawn.random()
+    if size and way < 0.2:
+        words = f"{color} {shape} that {'are' if many else 'is'} {size}"
+    elif way < 0.4:
+        words = f"{size} {shape} in {color}".strip()
+    else:
+        words = f"{size} {color} {shape}".strip()
+    count = _one(drawn, _COUNTS[told.count])
+    if count == "a" and words[0] in "aeiou":
+        count = "an"
+    return f"{count} {words}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _word(meaning: str, drawn: Random) -> str:
+    return _one(drawn, _SYNONYMS.get(meaning, (meaning,)))
+
+
+def _one(drawn: Random, values: Sequence[str]) -> str:
+    return values[int(drawn.random() * len(values))]
+
+
+# -- reading it ------------------------------------------------------------------------------------
+
+
+def _meanings(names: Sequence[Meaning]) -> dict[str, Meaning]:
+    """Every word for each of some meanings."""
+    return {word: name for name in names for word in _SYNONYMS.get(name, (name,))}
+
+
+_ONE_OF = _meanings(SHAPES)
+_SHAPE_OF = _ONE_OF | {_PLURALS.get(word, f"{word}s"): name for word, name in _ONE_OF.items()}
+_COLOR_OF, _SIZE_OF, _GROUND_OF = _meanings(COLORS), _meanings(SIZES), _meanings(GROUNDS)
+_RELATION_OF = _meanings(RELATIONS)
+_COUNT_OF = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3}
+
+
+def _relations() -> tuple[str, ...]:
+    return tuple(_RELATION_OF)
+
+
+def _any(words: Iterable[str]) -> str:
+    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+
+
+_THINGS = (
+    rf"(?P<count>{_any(_COUNT_OF)}) (?:(?P<size>{_any(_SIZE_OF)}) )?"
+    rf"(?:(?P<color>{_any(_COLOR_OF)}) )?"
+    rf"(?P<shape>{_any(_SHAPE_OF)})(?: in (?P<color2>{_any(_COLOR_OF)}))?"
+    rf"(?: that (?:is|are) (?P<size2>{_any(_SIZE_OF)}))?"
+)
+_BEHIND = rf"(?:on|in front of) (?:an? )?(?P<ground>{_any(_GROUND_OF)})(?: ground| background)?"
+_ON_FIRST = re.compile(rf"^{_BEHIND}, (?P<rest>.+)$")
+_ON_LAST = re.compile(rf"^(?P<rest>.+?),? {_BEHIND}$")
+_PREFIX = re.compile(r"^(?:(?:a|the) (?:picture|drawing|image|photo) of |there (?:is|are) )")
+_RELATED = re.compile(rf"^(?P<one>.+?) (?P<where>{_any(_RELATION_OF)}) (?P<other>.+)$")
+_FRONTED = re.compile(rf"^(?P<where>{_any(_RELATION_OF)}) (?P<other>[^,]+), (?P<one>.+)$")
+
+
+def claims(text: str) -> Prompt:
+    """What a caption of this grammar claims.
+
+    Raises:
+        DataError: It isn't one.
+    """
+    body = " ".join(text.lower().strip(" .").split())
+    ground: Ground | None = None
+    for on in (_ON_FIRST, _ON_LAST):
+        if (found := on.match(body)) is not None:
+            ground, body = _GROUND_OF[found["ground"]], found["rest"]
+            break
+    body = _PREFIX.sub("", body)
+    for pattern in (_FRONTED, _RELATED):
+        if (found := pattern.match(body)) is not None:
+            things = (_read(found["one"], text), _read(found["other"], text))
+            return Prompt(things, _RELATION_OF[found["where"]], ground)
+    parts = re.split(r",? and |, ", body)
+    return Prompt(tuple(_read(part, text) for part in parts), None, ground)
+
+
+def _read(words: str, text: str) -> Told:
+    found = re.fullmatch(_THINGS, words)
+    color = found and (found["color"] or found["color2"])
+    if found is None or color is None:
+        raise DataError(
+            f"{shown(text)}: {shown(words)} tells of no things that scenes have; such captions "
+            "are 'a small red star left of two blue rings on grey', with the shapes "
+            f"{', '.join(SHAPES)} and the colours {', '.join(COLORS)}"
+        )
+    size = found["size"] or found["size2"]
+    return Told(
+        _SHAPE_OF[found["shape"]],
+        _COLOR_OF[color],
+        _COUNT_OF[found["count"]],
+        None if size is None else _SIZE_OF[size],
+    )
