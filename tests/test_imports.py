@@ -36,6 +36,7 @@ MAY = {
     },
     "evaluation": {
         "rows", "nn", "config", "errors", "random", "images", "files", "machine", "launch",
+        "data.scenes",
     },
     "families": {
         "config", "nn", "losses", "noise", "random", "images", "files", "training", "pipelines",

@@ -56,11 +56,11 @@ Extractor = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="digits, faces, inception-v3, inception-v3-torchscript, vgg16, dinov2-vitl14, "
+        help="digits, faces, scenes, inception-v3, inception-v3-torchscript, vgg16, dinov2-vitl14, "
         "clip-vitl14-336, clip-vitb32, a run of family classifier or module:Class; may be given "
         "several times. "
-        "Default digits or faces where the real images are ten grey digits or drawn faces with "
-        "attributes, else inception-v3.",
+        "Default digits, faces or scenes where the real images are ten grey digits, drawn faces "
+        "with attributes or drawn scenes with captions, else inception-v3.",
         show_default=False,
     ),
 ]

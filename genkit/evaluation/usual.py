@@ -10,31 +10,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genkit.errors import EvaluationError, WeightsError
+from genkit.data.scenes.captions import claims
+from genkit.errors import DataError, EvaluationError, WeightsError
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.extractors import load_extractor
 from genkit.evaluation.extractors.digits import DigitsExtractor, load_digits
+from genkit.evaluation.extractors.scenes import SceneExtractor
 from genkit.evaluation.metrics import modes
+from genkit.evaluation.scenes import read_scenes
 from genkit.evaluation.sets import pictures
 from genkit.evaluation.statistics import ReferenceStatistics
 from genkit.nn.pretrained import digits, inception
 from genkit.rows.base import Rows
-from genkit.rows.columns import Flags
+from genkit.rows.columns import Flags, Text
 
 AUTO = "auto"
-DIGITS, FACES, OTHERS = "digits", "faces", "inception-v3"
+DIGITS, FACES, SCENES, OTHERS = "digits", "faces", "scenes", "inception-v3"
 SIDE = 32  # px that the digits classifier sees
 LOOKED_AT = 256  # images
 NAMED_RIGHTLY = 0.5  # of them; it names .99 of MNIST, and a tenth of ten other classes by chance
-SEEN_RIGHTLY = 0.9  # of attributes of drawn faces; who sees none of them is right in three quarters
+SEEN_RIGHTLY = 0.9  # of attributes of faces, where three quarters are chance; and of scenes
 
 
 def extractor_for(reference: Rows | ReferenceStatistics) -> str:
     """The name of the extractor that suits these real images.
 
     That is "digits" for grey pictures of at most 32 px whose labels are the digits that they show,
-    and for stacked digits, "faces" for faces as genkit draws them, else "inception-v3". Statistics
-    say which weights they come from.
+    and for stacked digits, "faces" for faces as genkit draws them, "scenes" for drawn scenes whose
+    captions say what they show, else "inception-v3". Statistics say which weights they come from.
     """
     if isinstance(reference, ReferenceStatistics):
         made_by = {
@@ -42,7 +45,9 @@ def extractor_for(reference: Rows | ReferenceStatistics) -> str:
             inception.TORCHSCRIPT.sha256: f"{OTHERS}-torchscript",
         }
         return made_by.get(reference.extractor_sha256 or "", OTHERS)
-    return DIGITS if shows_digits(reference) else attributes_for(reference) or OTHERS
+    if shows_digits(reference):
+        return DIGITS
+    return attributes_for(reference) or (SCENES if shows_scenes(reference) else OTHERS)
 
 
 def attributes_for(reference: Rows) -> str | None:
@@ -68,6 +73,22 @@ def shows_faces(reference: Rows) -> bool:
         for name in known
     ]
     return torch.stack(right).double().mean().item() >= SEEN_RIGHTLY
+
+
+def shows_scenes(reference: Rows) -> bool:
+    """Whether the captions of these images say what the shipped reader of scenes sees in them."""
+    if not isinstance(reference.columns.get("caption"), Text) or not len(reference):
+        return False
+    places = _looked_at(reference)
+    captions = reference.read(places, ("caption",))["caption"]
+    try:
+        said = [claims(each if isinstance(each, str) else each[0]) for each in captions]
+    except DataError:
+        return False
+    reader = SceneExtractor()
+    read = read_scenes(reader.network, reader.prepare_all(pictures(reference, places)))
+    told = [prompt.holds(scene) for prompt, scene in zip(said, read, strict=True)]
+    return sum(told) / len(told) >= SEEN_RIGHTLY
 
 
 def _looked_at(reference: Rows) -> Tensor:

@@ -10,6 +10,7 @@ import genkit
 from genkit.data import open_data
 from genkit.data.readers.faces import FacesData
 from genkit.data.readers.glyphs import GlyphsData
+from genkit.data.readers.scenes import ScenesData
 from genkit.data.readers.stacked import StackedData
 from genkit.errors import WeightsError
 from genkit.evaluation import load_extractor, save_statistics
@@ -19,6 +20,7 @@ from genkit.evaluation.usual import attributes_for, extractor_for, load_for, war
 from genkit.nn.pretrained import inception
 from genkit.random import generator
 from genkit.rows.base import MemoryRows, image_rows
+from genkit.rows.columns import Image, Text
 from genkit.verbs.real_images import named_set
 
 
@@ -111,3 +113,20 @@ def test_drawn_faces_are_seen_by_the_classifier_of_their_attributes():
     assert extractor_for(wrong) == "inception-v3"
     assert attributes_for(as_image(rows, "image")) is None
     assert attributes_for(faces()) is None  # squares, whose attributes have other names
+
+
+def test_scenes_are_seen_by_the_reader_where_captions_say_what_they_show():
+    for size in (32, 64):
+        assert extractor_for(open_data(ScenesData(image_size=size, test_count=40), "test")) == (
+            "scenes"
+        )
+    scenes = open_data(ScenesData(test_count=40), "test")
+    images, said = scenes.values["image"], [each[0] for each in scenes.values["caption"]]
+    columns = {"image": Image((32, 32), 3), "caption": Text()}
+    for captions, name in (
+        (said, "scenes"),
+        (said[1:] + said[:1], "inception-v3"),
+        (["a dog on grey"] * 40, "inception-v3"),
+    ):
+        rows = MemoryRows("mine", columns, {"image": images, "caption": captions})
+        assert extractor_for(rows) == name

@@ -106,6 +106,11 @@ class Prompt:
         return self.relation is None or relation(found[0], found[1]) == self.relation
 
 
+def everything(scene: Scene) -> Prompt:
+    """All that can be told of a scene."""
+    return Prompt(tuple(_told(scene, sizes=True)), scene.relation, scene.ground)
+
+
 def _fits(told: Told, thing: Thing) -> bool:
     same = (told.shape, told.color) == (thing.shape, thing.color)
     return same and told.size in (None, thing.size)
@@ -122,7 +127,7 @@ def captions(scene: Scene, seed: int, part: str, index: int, count: int) -> list
 
 def _caption(scene: Scene, drawn: Random, *, everything: bool) -> str:
     tells: Callable[[float], bool] = lambda share: everything or drawn.random() < share  # noqa: E731
-    words = [_things(told, drawn) for told in _told(scene, tells)]
+    words = [_things(told, drawn) for told in _told(scene, sizes=tells(0.6))]
     lies = scene.relation
     body = _listed(words)
     if lies is not None and tells(0.8):
@@ -141,10 +146,9 @@ def _caption(scene: Scene, drawn: Random, *, everything: bool) -> str:
     return f"{body} {ground}"
 
 
-def _told(scene: Scene, tells: Callable[[float], bool]) -> list[Told]:
-    things = scene.things[:1] if scene.kind == "alike" else scene.things
-    count = len(scene.things) if scene.kind == "alike" else 1
-    sizes = tells(0.6)
+def _told(scene: Scene, *, sizes: bool) -> list[Told]:
+    alike = scene.kind == "alike"
+    things, count = (scene.things[:1], len(scene.things)) if alike else (scene.things, 1)
     return [Told(t.shape, t.color, count, t.size if sizes else None) for t in things]
 
 
