@@ -48,8 +48,9 @@ def again(
         result = None if done.result is None else str(done.result)
         if json:
             tree = {"record": str(done.record), "out": result, "same": done.same}
-            typer.echo(json_format.dumps(tree | {"difference": done.difference}))
+            rest = {"difference": done.difference, "problem": done.problem}
+            typer.echo(json_format.dumps(tree | rest))
         else:
-            typer.echo(f"{result or done.record}: {done.sentence()}")
+            typer.echo(f"{result}: {done.sentence()}" if result else done.problem)
     if not all(done.same for done in made):
         raise typer.Exit(1)

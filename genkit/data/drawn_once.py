@@ -27,7 +27,7 @@ def drawn_once(kind: str, name: str, draw: Callable[[], Arrays]) -> Arrays:
         name: Of the file: it has to name all that the arrays hang on.
         draw: Draws them.
     """
-    path = cache_folder() / kind / f"{name}.npz"
+    path, drawn = cache_folder() / kind / f"{name}.npz", None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with alone_in(path.parent):
@@ -38,7 +38,7 @@ def drawn_once(kind: str, name: str, draw: Callable[[], Arrays]) -> Arrays:
             return drawn
     except OSError as error:
         log.warning("%s can't be written (%s): %s are drawn anew each time", path, error, kind)
-        return draw()
+        return draw() if drawn is None else drawn
 
 
 def _load(path: Path) -> Arrays | None:

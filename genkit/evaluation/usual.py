@@ -20,7 +20,7 @@ from genkit.evaluation.metrics import modes
 from genkit.evaluation.scenes import read_scenes
 from genkit.evaluation.sets import pictures
 from genkit.evaluation.statistics import ReferenceStatistics
-from genkit.nn.pretrained import digits, inception
+from genkit.nn.pretrained import digits, faces, inception, scenes
 from genkit.rows.base import Rows
 from genkit.rows.columns import Flags, Text
 
@@ -42,6 +42,8 @@ def extractor_for(reference: Rows | ReferenceStatistics) -> str:
     if isinstance(reference, ReferenceStatistics):
         made_by = {
             digits.WEIGHTS_SHA256: DIGITS,
+            faces.WEIGHTS_SHA256: FACES,
+            scenes.WEIGHTS_SHA256: SCENES,
             inception.TORCHSCRIPT.sha256: f"{OTHERS}-torchscript",
         }
         return made_by.get(reference.extractor_sha256 or "", OTHERS)

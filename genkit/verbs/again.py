@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -12,12 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from genkit.errors import DataError, PipelineError, shown
+from genkit.errors import DataError, GenkitError, OutputError, PipelineError, shown
+from genkit.images import REMEDY
 from genkit.pipelines import load_pipeline
 from genkit.verbs import edit, records, translate
-from genkit.verbs.before_after import check_sheet
 from genkit.verbs.change_pictures import Outcome, Task, change_all
-from genkit.verbs.edit_grid import attribute_grid
+from genkit.verbs.edit_grid import attribute_grid, check_grid
 from genkit.verbs.own_pictures import STDIN, Found, Source, find_pictures
 from genkit.verbs.sample import usable_device
 
@@ -83,17 +84,22 @@ def again(request: Request) -> list[Again]:
 
     Where there are several, one that can't be made is told of, and the rest goes on.
 
+    Results keep their names, and the folders of their records below what these have in common.
+
     Raises:
         PipelineError: The only record can't be read, or its model or picture are others.
+        OutputError: Its result would go over something else.
     """
     if request.picture is not None and len(request.records) > 1:
         raise PipelineError("--picture: is of one record; name that alone")
     load = cache(partial(load_pipeline, device=usable_device(request.device)))
     made = []
+    root = Path(os.path.commonpath([path.resolve().parent for path in request.records]))
     for path in request.records:
+        own = replace(request, out=request.out / path.resolve().parent.relative_to(root))
         try:
-            made.append(_again(path, request, load))
-        except (PipelineError, DataError) as error:
+            made.append(_again(path, own, load))
+        except (PipelineError, DataError, OutputError) as error:
             if len(request.records) == 1:
                 raise
             log.warning("%s", error)
@@ -109,7 +115,21 @@ def _again(path: Path, request: Request, load: Load) -> Again:
     model = request.model or str(record["model"]["path"])
     pipeline = _loaded(load, model, request)
     found = _sources(record, request.picture)
-    outcome = _MAKERS[kind](pipeline, replace(request, model=model), record, found)
+    record["picture"] = Path(record["picture"]).name
+    if request.out.resolve() == path.resolve().parent:
+        raise OutputError(
+            f"--out {shown(request.out)}: there lies the picture that it is compared with; name "
+            "another folder"
+        )
+    try:
+        outcome = _MAKERS[kind](pipeline, replace(request, model=model), record, found)
+    except (LookupError, TypeError, ValueError) as error:
+        if isinstance(error, GenkitError):
+            raise
+        raise PipelineError(
+            f"{shown(path)}: incomplete, or changed by hand ({type(error).__name__}: {error}); "
+            "make the picture by its command"
+        ) from None
     results = [*outcome.written, *outcome.kept]
     if not results:
         return Again(path, problem="; ".join(outcome.failed.values()))
@@ -159,8 +179,9 @@ def _checked(path: str, each: Mapping[str, Any]) -> Source:
         (source,) = sources
         content = source.read()
     except DataError as error:
+        said = str(error).removesuffix(f"; {REMEDY}")
         raise PipelineError(
-            f"{error} (the record names it as it was given then); say where it is by --picture"
+            f"{said} (the record names it as it was given then); say where it is by --picture"
         ) from None
     if records.sha256(content) != each["sha256"]:
         raise PipelineError(
@@ -225,7 +246,7 @@ def _sheet(pipeline: Any, request: Request, record: Mapping[str, Any], found: Fo
     asked = replace(_edits(request, record), grid=path)
     editor = edit.Editor(pipeline, asked)
     _same_model(editor.model, record)
-    check_sheet(path, record["command"], [source.file for source in found.sources])
+    check_grid(path, record["command"], [source.file for source in found.sources])
     return attribute_grid(editor, found, path, record["command"])
 
 
@@ -238,7 +259,7 @@ def _edits(request: Request, record: Mapping[str, Any]) -> edit.Request:
 
 def _one_by_one(task: Task, request: Request, record: Mapping[str, Any], found: Found) -> Outcome:
     _same_model(task.model, record)
-    return change_all(task, found, request.out)
+    return change_all(task, found, request.out, names=[record["picture"]], anew=True)
 
 
 # By the verb that made it.

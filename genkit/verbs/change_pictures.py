@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from torch import Tensor
 
@@ -185,7 +184,15 @@ class _Target:
         return records.is_there(self.picture, self.identity)
 
 
-def change_all(task: Task, found: Found, out: Path, bar: Bar | None = None) -> Outcome:
+def change_all(
+    task: Task,
+    found: Found,
+    out: Path,
+    bar: Bar | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    anew: bool = False,
+) -> Outcome:
     """Change all pictures that were found and write them, each with its record.
 
     Args:
@@ -193,18 +200,20 @@ def change_all(task: Task, found: Found, out: Path, bar: Bar | None = None) -> O
         found: The pictures.
         out: A folder; it is made if need be.
         bar: Makes something that is told how far the work is.
+        names: Of the results within the folder; None = by the names of the pictures.
+        anew: Whether what is there already, made in the same way, is made all the same.
 
     Raises:
         OutputError: A result would go over something else, or can't be written.
     """
-    targets = _targets(task, found, out)
+    targets = _targets(task, found, out, names)
     outcome = Outcome(out, found.left_out)
     total = len(targets)
     with nullcontext() if bar is None else bar(total, total, total, 1) as advance:
         for target in targets:
             name = target.source.where
             try:
-                if target.is_there():
+                if target.is_there() and not anew:
                     outcome.kept.append(str(target.picture))
                 else:
                     _change(target, outcome)
@@ -222,10 +231,12 @@ def change_all(task: Task, found: Found, out: Path, bar: Bar | None = None) -> O
     return outcome
 
 
-def _targets(task: Task, found: Found, out: Path) -> list[_Target]:
+def _targets(
+    task: Task, found: Found, out: Path, names: Sequence[str] | None = None
+) -> list[_Target]:
     """Where each result goes, checked as far as it costs nothing."""
     _check_folder(found, out)
-    names = names_of(found.sources, task.ending)
+    names = names or names_of(found.sources, task.ending)
     read = [source.file for source in found.sources]
     targets = [
         _Target(task, source, out / name) for source, name in zip(found.sources, names, strict=True)
@@ -244,17 +255,11 @@ def _targets(task: Task, found: Found, out: Path) -> list[_Target]:
 
 def _check_folder(found: Found, out: Path) -> None:
     """Raise where results would be read as pictures the next time, or where this is no folder."""
-    beside = (source.file.parent for source in found.sources if source.file is not None)
-    for folder, inside in chain(
-        ((folder, True) for folder in found.folders),
-        ((folder, False) for folder in dict.fromkeys(beside)),
-    ):
-        among, whole = out.resolve(), folder.resolve()
-        if among == whole or (inside and among.is_relative_to(whole)):
-            raise OutputError(
-                f"--out {shown(out)}: pictures in {shown(folder)} are read, so results would be "
-                "read as pictures next time; name a folder elsewhere"
-            )
+    refuse_inside(found, out, out)
+    beside = {source.file.parent for source in found.sources if source.file is not None}
+    for folder in sorted(beside):
+        if out.resolve() == folder.resolve():
+            _refuse(out, folder)
     if out.exists() and not out.is_dir():
         raise OutputError(f"--out {shown(out)}: that is a file; name a folder")
     if not out.exists() and (is_picture(out.name) or out.suffix.lower() == ".json"):
@@ -262,6 +267,26 @@ def _check_folder(found: Found, out: Path) -> None:
             f"--out {shown(out)}: each result goes into a folder, with its record beside it; name "
             "a folder, without an ending"
         )
+
+
+def refuse_inside(found: Found, result: Path, folder: Path) -> None:
+    """Raise where a result would lie in a folder that is read as one.
+
+    Args:
+        found: What is read.
+        result: What was named.
+        folder: Where that lies.
+    """
+    for read in found.folders:
+        if folder.resolve().is_relative_to(read.resolve()):
+            _refuse(result, read)
+
+
+def _refuse(result: Path, folder: Path) -> NoReturn:
+    raise OutputError(
+        f"{shown(result)}: lies in {shown(folder)}, whose pictures are read, so results would be "
+        "read as pictures next time; name a folder elsewhere (--out, --grid)"
+    )
 
 
 def _change(target: _Target, outcome: Outcome) -> None:

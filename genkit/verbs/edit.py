@@ -21,8 +21,8 @@ from genkit.images.sheets import Line
 from genkit.machine import keep_freed_memory
 from genkit.pipelines import load_pipeline
 from genkit.pipelines.samples import weights_sha256
-from genkit.verbs.change_pictures import Bar, Made, Outcome, Task, change_all
-from genkit.verbs.edit_words import ending, named_as_options, taken_for
+from genkit.verbs.change_pictures import Bar, Made, Outcome, Task, change_all, refuse_inside
+from genkit.verbs.edit_words import ending, named_as_options, number, taken_for
 from genkit.verbs.own_pictures import find_pictures
 from genkit.verbs.sample import usable_device
 from genkit.verbs.sample_outputs import default_out
@@ -84,10 +84,12 @@ def edit(request: Request, bar: Bar | None = None) -> list[Outcome]:
     """
     keep_freed_memory()
     if request.grid is not None:
-        from genkit.verbs.edit_grid import check_grid
+        from genkit.verbs.edit_grid import check_grid, command_of
 
-        check_grid(request)
+        check_grid(request.grid, command_of(request), request.images)
     found = find_pictures(request.images)
+    if request.grid is not None:
+        refuse_inside(found, request.grid, request.grid.parent)
     pipeline = load_pipeline(request.source, device=usable_device(request.device))
     tasks = tasks_of(pipeline, request)
     out = request.out or default_out(request.source, "edited", "edited")
@@ -196,7 +198,7 @@ class Editor:
         words = [f"--sweep={name}" for name in what.get("sweep", ())]
         words += [f"--set={name}={state}" for name, state in what.get("set", {}).items()]
         far = what.get("strength", 1)
-        words += [] if far == 1 else [f"--strength={far:g}"]
+        words += [] if far == 1 else [f"--strength={number(far)}"]
         words += ["--model-size"] if what.get("model_size") else []
         words += [f"--have={name}={state}" for name, state in self.have.items()]
         words += [] if request.crop is None else ["--crop", ",".join(map(str, request.crop))]

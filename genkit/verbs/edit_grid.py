@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from genkit.verbs import records
 from genkit.verbs.before_after import check_sheet, sheet_file, write_sheet
 from genkit.verbs.change_pictures import Made, Outcome
 from genkit.verbs.edit import Editor, Request
+from genkit.verbs.edit_words import number
 from genkit.verbs.own_pictures import Found
 
 log = logging.getLogger("genkit")
@@ -24,32 +26,37 @@ MOST = 32  # pictures
 _VERB = "edit"
 
 
-def check_grid(request: Request) -> None:
-    """Raise where the sheet or its record would go over anything but what the very command wrote.
+def check_grid(path: Path, command: str, inputs: Iterable[Path | str | None]) -> None:
+    """Raise where a sheet or its record would go over anything but what the very command wrote.
+
+    Args:
+        path: Where the sheet goes.
+        command: What makes it.
+        inputs: What is read; what doesn't exist is passed over.
 
     Raises:
         OutputError: It would.
     """
-    assert request.grid is not None
-    command = command_of(request)
-    check_sheet(request.grid, command, request.images)
-    record = records.beside(request.grid)
+    check_sheet(path, command, inputs)
+    record = records.beside(path)
     if not record.exists():
         return
     try:
-        is_ours = records.read_record(record)["command"] == command
+        there = records.read_record(record)
+        is_ours = there["command"] == command
+        is_ours &= not path.exists() or records.sha256(path.read_bytes()) == there["file_sha256"]
     except (PipelineError, KeyError):
         is_ours = False
     if not is_ours:
         raise OutputError(
-            f"{shown(record)}: is there and is no record of this very sheet, which would go there; "
-            "name the sheet otherwise, or delete it"
+            f"{shown(record)}: is there and is no record of this very sheet, or that was changed; "
+            "name the sheet otherwise, or delete both"
         )
 
 
 def command_of(request: Request) -> str:
     """What a person types for the sheet alone."""
-    words = [f"--strength={request.strength:g}"] if request.strength != 1 else []
+    words = [f"--strength={number(request.strength)}"] if request.strength != 1 else []
     words += [f"--have={name}={state}" for name, state in request.have.items()]
     words += [] if request.crop is None else ["--crop", ",".join(map(str, request.crop))]
     pictures = map(str, request.images)
@@ -94,6 +101,7 @@ def attribute_grid(editor: Editor, found: Found, path: Path, command: str) -> Ou
         record = {
             **records.begun(_VERB, path, editor.model),
             "pixels_sha256": records.pixels_sha256(stack([picture])[0]),
+            "file_sha256": records.sha256(png),
             "settings": {"grid": True, **editor.asked({"strength": editor.request.strength})[0]},
             "pictures": facts,
             "failed": outcome.failed,

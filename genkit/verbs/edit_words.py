@@ -41,10 +41,15 @@ def ending(what: Mapping[str, Any], size: tuple[int, int]) -> str:
     states = what.get("set", {})
     words += ["with"] if words and states else []
     words += [f"{_safe(name)}_{'on' if state else 'off'}" for name, state in states.items()]
-    words += [] if what.get("strength", 1) == 1 else [f"x{what['strength']:g}"]
+    words += [] if what.get("strength", 1) == 1 else [f"x{number(what['strength'])}"]
     name = f"-{'-'.join(words)}"
     name = name if len(name) <= _LONGEST else "-edited"
     return f"{name}-{size[1]}px.png" if what.get("model_size") else f"{name}.png"
+
+
+def number(value: float) -> str:
+    """A number as it is written, to its last digit: "2", "1.5"."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from genkit.pipelines.samples import weights_sha256
 from genkit.pipelines.translation import TranslationPipeline
 from genkit.rows.columns import Image
 from genkit.verbs.before_after import before_and_after, check_sheet
-from genkit.verbs.change_pictures import Bar, Made, Outcome, Task, change_all
+from genkit.verbs.change_pictures import Bar, Made, Outcome, Task, change_all, refuse_inside
 from genkit.verbs.own_pictures import find_pictures
 from genkit.verbs.sample import usable_device
 from genkit.verbs.sample_outputs import default_out
@@ -97,6 +97,8 @@ def translate(request: Request, bar: Bar | None = None) -> Outcome:
     if request.grid is not None:
         check_sheet(request.grid, _command(request), request.images)
     found = find_pictures(request.images)
+    if request.grid is not None:
+        refuse_inside(found, request.grid, request.grid.parent)
     pipeline = load_pipeline(request.source, device=usable_device(request.device))
     task = translation(pipeline, request)
     out = request.out or default_out(request.source, "translated", "translated")

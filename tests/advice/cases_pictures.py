@@ -204,7 +204,7 @@ CASES = [
          before=_editor, says="leave it out"),
     Case("that is a file; name a folder", "translate zebras seven.png --out seven.png",
          then="--out {new}", before=_model, leaves="--out", says="name a folder"),
-    Case("pictures in {} are read", "translate zebras pictures --out pictures/made",
+    Case("lies in {}, whose pictures are read", "translate zebras pictures --out pictures/made",
          then="--out {new}", before=_model, leaves="--out", says="name a folder elsewhere"),
     Case("each result goes into a folder", "translate zebras seven.png --out made.png",
          then="--out {new}", before=_model, leaves="--out", says="without an ending"),
@@ -223,6 +223,9 @@ CASES = [
          before=_model, leaves="--direction", says="has only a2b"),
     Call("it makes pictures of nothing", _of_noise, _sample),
     Call("it makes variants of a picture", _variants, _vary),
+    Case("there lies the picture that it is compared with",
+         "again translated/seven-a2b.json --out translated", then="--out {new}", leaves="--out",
+         before=_translated, says="name another folder"),
     Case("--picture: is of one record", "again translated/seven-a2b.json translated/seven-a2b.json "
          "--picture seven.png --out {new}", before=_translated, says="name that alone",
          then="genkit again translated/seven-a2b.json --picture seven.png --out {other}"),

@@ -250,6 +250,27 @@ def test_a_sheet_goes_over_nothing_but_that_of_the_very_command(run, model, tmp_
     assert run("edit", model, "me.png", "--grid", "own.png")[0] == 0
     assert run("edit", model, "me.png", "--grid", "own.png")[0] == 0
     assert run("edit", model, "me.png", "--grid", "own.png", "--have", "Bald=1")[0] == 2
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/own.json").write_text("{}")
+    status, said = run("again", "own.json", "--out", "f")
+    assert (status, "no record of this very sheet" in said) == (2, True)
+    assert run("again", "own.json", "--out", ".")[0] == 2
+    content = (tmp_path / "own.png").read_bytes()
+    (tmp_path / "own.png").write_bytes(content + b"changed")
+    assert run("edit", model, "me.png", "--grid", "own.png")[0] == 2
+    saved(tmp_path / "in/a.png")
+    status, said = run("edit", model, "in", "--grid", "in/sheet.png")
+    assert (status, "would be read as pictures next time" in said) == (2, True)
+
+
+def test_strengths_are_told_to_the_last_digit(run, model, tmp_path):
+    saved(tmp_path / "me.png")
+    words = ("edit", model, "me.png", "--set", "Bald=1", "--out", "out", "--strength")
+    assert run(*words, "1.0000001")[0] == run(*words, "1.0000002")[0] == 0
+    made = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
+    assert made == ["me-Bald_on-x1.0000001.png", "me-Bald_on-x1.0000002.png"]
+    record = json.loads((tmp_path / "out/me-Bald_on-x1.0000001.json").read_text())
+    assert "--strength=1.0000001" in record["command"]
 
 
 def test_a_sheet_says_what_is_not_kept_and_why_a_picture_is_left_out(run, model, tmp_path):

@@ -21,6 +21,7 @@ from genkit.cli import app
 from genkit.images import from_numpy, to_float, to_uint8
 from genkit.nn.translators import ResnetTranslator
 from genkit.pipelines import load_pipeline, save_export
+from genkit.pipelines.any_size import Way
 from genkit.pipelines.translation import TranslationPipeline
 from genkit.verbs import change_pictures
 
@@ -464,6 +465,51 @@ def test_several_are_made_again_and_one_that_fails_is_named(run, model, tmp_path
     assert "say where it is by --picture" in said
     status, said = run("again", *records, "--picture", "in/0.png")
     assert (status, "of one record" in said) == (2, True)
+
+
+def test_results_made_again_keep_their_names_and_the_folders_of_their_records(run, model, tmp_path):
+    for name in ("in/x.png", "in/x.jpg", "in/sub/x.png"):
+        saved(tmp_path / name, photo(8, 8))
+    run("translate", model, "in", "--out", "out")
+    made = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.png"))
+    assert len(made) == 3
+    status, said = run("again", *(tmp_path / "out").rglob("*.json"))
+    assert status == 0, said
+    again = (path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*.png"))
+    assert sorted(again) == made
+
+
+def test_a_picture_is_really_made_again_and_never_over_the_one_it_is_compared_with(
+    run, model, tmp_path, monkeypatch
+):
+    saved(tmp_path / "photo.png")
+    run("translate", model, "photo.png", "--out", "out")
+    record = "out/photo-horse2zebra.json"
+    status, said = run("again", record, "--out", "out")
+    assert (status, "there lies the picture" in said) == (2, True)
+    assert run("again", record)[0] == 0
+    monkeypatch.setattr(
+        "genkit.verbs.translate.AnySize.__call__",
+        lambda self, pixels: (255 - pixels, Way()),
+    )
+    status, said = run("again", record)
+    assert (status, "pixels differ by" in said) == (1, True)
+
+
+@pytest.mark.parametrize("part", ["tiles", "settings", "direction"])
+def test_a_record_that_was_changed_by_hand_is_said_to_be_so(run, model, tmp_path, part):
+    saved(tmp_path / "photo.png")
+    run("translate", model, "photo.png", "--out", "out")
+    path = tmp_path / "out/photo-horse2zebra.json"
+    record = json.loads(path.read_text())
+    (record["settings"] if part == "direction" else record).pop(part)
+    record["settings"] = record.get("settings", {})
+    record["picture"] = "../../evil.png"
+    path.write_text(json.dumps(record))
+    status, said = run("again", path, "--json")
+    assert status == 2
+    assert "changed by hand" in said
+    assert not (tmp_path.parent / "evil.png").exists()
 
 
 def test_what_came_by_standard_input_or_in_a_zip_is_made_again(run, model, tmp_path):

@@ -94,16 +94,18 @@ class Prompt:
         if self.ground not in (None, scene.ground):
             return False
         left = list(scene.things)
-        found: list[Thing] = []
+        found: list[list[Thing]] = []
         for told in self.things:
             fitting = [t for t in left if _fits(told, t)]
             if len(fitting) != told.count:
                 return False
-            found.append(fitting[0])
+            found.append(fitting)
             left = [t for t in left if t not in fitting]
         if left:
             return False
-        return self.relation is None or relation(found[0], found[1]) == self.relation
+        return self.relation is None or all(
+            relation(one, other) == self.relation for one in found[0] for other in found[1]
+        )
 
 
 def everything(scene: Scene) -> Prompt:

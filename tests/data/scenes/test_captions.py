@@ -92,3 +92,7 @@ def test_a_claim_holds_only_of_what_is_shown_exactly():
     two = Scene("alike", (star, thing("star", "red", 0.7, 0.5)), "grey")
     assert not claims("a red star").holds(two)
     assert claims("two red stars").holds(two)
+    rings = [thing("ring", "blue", x, 0.4, "small") for x in (0.8, 0.2)]
+    between = Scene("three", (thing("star", "red", 0.5, 0.5), *rings), "grey")
+    assert not claims("a red star left of two blue rings").holds(between)
+    assert claims("a red star and two blue rings").holds(between)
