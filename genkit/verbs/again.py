@@ -25,6 +25,7 @@ from genkit.verbs.sample import usable_device
 log = logging.getLogger("genkit")
 
 Load = Callable[[str], Any]  # a model by its path
+Make = Callable[[Found], Outcome]  # of the pictures that a record names
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _again(path: Path, request: Request, load: Load) -> Again:
             "another folder"
         )
     try:
-        outcome = _MAKERS[kind](pipeline, replace(request, model=model), record, found)
+        make = _MAKERS[kind](pipeline, replace(request, model=model), record)
     except (LookupError, TypeError, ValueError) as error:
         if isinstance(error, GenkitError):
             raise
@@ -130,6 +131,7 @@ def _again(path: Path, request: Request, load: Load) -> Again:
             f"{shown(path)}: incomplete, or changed by hand ({type(error).__name__}: {error}); "
             "make the picture by its command"
         ) from None
+    outcome = make(found)
     results = [*outcome.written, *outcome.kept]
     if not results:
         return Again(path, problem="; ".join(outcome.failed.values()))
@@ -217,12 +219,10 @@ def _difference(result: Path, record: Path) -> int | None:
     return int(np.abs(before - after).max(initial=0))
 
 
-# -- what was made ---------------------------------------------------------------------------------
+# -- what a record asks for; nothing is made before all of it is read ------------------------------
 
 
-def _translated(
-    pipeline: Any, request: Request, record: Mapping[str, Any], found: Found
-) -> Outcome:
+def _translated(pipeline: Any, request: Request, record: Mapping[str, Any]) -> Make:
     """As it was done, also where the memory decided how."""
     way = record["tiles"]
     size = way.get("statistics_of")
@@ -233,37 +233,45 @@ def _translated(
         tile=way["tile"],
         measured_at=size and tuple(size),
     )
-    return _one_by_one(translate.translation(pipeline, asked), request, record, found)
+    return _one(translate.translation(pipeline, asked), request, record)
 
 
-def _edited(pipeline: Any, request: Request, record: Mapping[str, Any], found: Found) -> Outcome:
-    task = edit.tasks_of(pipeline, _edits(request, record))[-1]  # a strip comes after its edit
-    return _one_by_one(task, request, record, found)
+def _edited(pipeline: Any, request: Request, record: Mapping[str, Any]) -> Make:
+    editor = _editor(pipeline, request, record)
+    told = ("have", "crop")  # by the request
+    what = {name: value for name, value in record["settings"].items() if name not in told}
+    return _one(editor.task(what), request, record)
 
 
-def _sheet(pipeline: Any, request: Request, record: Mapping[str, Any], found: Found) -> Outcome:
-    path = request.out / record["picture"]
-    asked = replace(_edits(request, record), grid=path)
-    editor = edit.Editor(pipeline, asked)
+def _sheet(pipeline: Any, request: Request, record: Mapping[str, Any]) -> Make:
+    editor = _editor(pipeline, request, record)
+    path, command = request.out / record["picture"], str(record["command"])
     _same_model(editor.model, record)
-    check_grid(path, record["command"], [source.file for source in found.sources])
-    return attribute_grid(editor, found, path, record["command"])
+
+    def make(found: Found) -> Outcome:
+        check_grid(path, command, [source.file for source in found.sources])
+        return attribute_grid(editor, found, path, command)
+
+    return make
 
 
-def _edits(request: Request, record: Mapping[str, Any]) -> edit.Request:
+def _editor(pipeline: Any, request: Request, record: Mapping[str, Any]) -> edit.Editor:
     settings = record["settings"]
     asked = {name: settings[name] for name in settings if name not in ("crop", "grid")}
-    crop = settings["crop"] and tuple(settings["crop"])
-    return edit.Request(str(request.model), (), crop=crop, **asked)
+    crop = settings["crop"]
+    if crop is not None:
+        top, left, side = map(int, crop)
+        crop = top, left, side
+    return edit.Editor(pipeline, edit.Request(str(request.model), (), crop=crop, **asked))
 
 
-def _one_by_one(task: Task, request: Request, record: Mapping[str, Any], found: Found) -> Outcome:
+def _one(task: Task, request: Request, record: Mapping[str, Any]) -> Make:
     _same_model(task.model, record)
-    return change_all(task, found, request.out, names=[record["picture"]], anew=True)
+    return partial(change_all, task, out=request.out, names=[record["picture"]], anew=True)
 
 
 # By the verb that made it.
-_MAKERS: dict[str, Callable[[Any, Request, Mapping[str, Any], Found], Outcome]] = {
+_MAKERS: dict[str, Callable[[Any, Request, Mapping[str, Any]], Make]] = {
     "translate": _translated,
     "edit": _edited,
     "edit sheet": _sheet,

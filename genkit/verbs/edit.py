@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from genkit.machine import keep_freed_memory
 from genkit.pipelines import load_pipeline
 from genkit.pipelines.samples import weights_sha256
 from genkit.verbs.change_pictures import Bar, Made, Outcome, Task, change_all, refuse_inside
-from genkit.verbs.edit_words import ending, named_as_options, number, taken_for
+from genkit.verbs.edit_words import as_typed, ending, named_as_options, taken_for
 from genkit.verbs.own_pictures import find_pictures
 from genkit.verbs.sample import usable_device
 from genkit.verbs.sample_outputs import default_out
@@ -91,28 +91,28 @@ def edit(request: Request, bar: Bar | None = None) -> list[Outcome]:
     if request.grid is not None:
         refuse_inside(found, request.grid, request.grid.parent)
     pipeline = load_pipeline(request.source, device=usable_device(request.device))
-    tasks = tasks_of(pipeline, request)
+    editor = Editor(pipeline, request)
+    tasks = _tasks(editor)
     out = request.out or default_out(request.source, "edited", "edited")
     outcomes = [change_all(task, found, out, bar) for task in tasks]
     if request.grid is not None:
         from genkit.verbs.edit_grid import attribute_grid, command_of
 
-        editor = Editor(pipeline, request)
         outcomes.append(attribute_grid(editor, found, request.grid, command_of(request)))
     return outcomes
 
 
-def tasks_of(pipeline: Any, request: Request) -> list[Task]:
+def _tasks(editor: Editor) -> list[Task]:
     """What is done with each picture: edited, made a strip of, or both.
 
     Raises:
-        PipelineError: The model edits no attributes, or not these; or nothing is asked for.
+        PipelineError: Nothing is asked for, or options don't go together.
     """
-    editor = Editor(pipeline, request)
+    request = editor.request
     if not (request.set or request.sweep or request.grid):
         raise PipelineError(
             "nothing to edit: say what by --set NAME=1 or NAME=0, --sweep NAME or --grid FILE.png; "
-            f"this model knows {', '.join(map(shown, pipeline.attributes))}"
+            f"this model knows {', '.join(map(shown, editor.pipeline.attributes))}"
         )
     if request.strength != 1 and not (request.set or request.grid):
         raise PipelineError(
@@ -123,17 +123,19 @@ def tasks_of(pipeline: Any, request: Request) -> list[Task]:
             "--model-size: is of --set; strips and sheets show what the model made anyway; leave "
             "it out"
         )
-    switched = {"set": editor.set, "strength": request.strength} if request.set else {}
     made = []
     if request.set:
-        made.append(editor.task(switched | {"model_size": request.model_size}))
+        made.append(editor.task({**editor.switched, "model_size": request.model_size}))
     if request.sweep:
-        made.append(editor.task({"sweep": list(request.sweep), **switched}))
+        made.append(editor.task({"sweep": list(request.sweep), **editor.switched}))
     return made
 
 
 class Editor:
     """A model that edits, and how it is given a person's picture.
+
+    Attributes:
+        request: What is asked for, attributes in the order in which the model knows them.
 
     Raises:
         PipelineError: The model edits no attributes, or not these.
@@ -149,17 +151,20 @@ class Editor:
         self.size: tuple[int, int] = column.size
         self.channels: int = column.channels or 3
         with named_as_options():
-            pipeline.options(**self._switched(), have=request.have)
+            pipeline.options(**self.switched, have=request.have)
             pipeline.options(flip=pipeline.attributes[0], strength=request.strength)
             for name in request.sweep:
-                pipeline.options(**self._switched(), levels={name: 1.0}, have=request.have)
-        order = pipeline.attributes
-        self.set = {name: request.set[name] for name in order if name in request.set}
-        self.have = {name: request.have[name] for name in order if name in request.have}
+                pipeline.options(**self.switched, levels={name: 1.0}, have=request.have)
+        self.request = replace(
+            request,
+            set={name: request.set[name] for name in pipeline.attributes if name in request.set},
+            have={name: request.have[name] for name in pipeline.attributes if name in request.have},
+        )
         self.model = {"path": request.source, "weights": weights_sha256(pipeline)}
         self._warn_of_strength()
 
-    def _switched(self) -> dict[str, Any]:
+    @property
+    def switched(self) -> dict[str, Any]:
         """What is switched and how far, as options of a call."""
         request = self.request
         return {"set": request.set, "strength": request.strength} if request.set else {}
@@ -193,16 +198,9 @@ class Editor:
     def asked(self, what: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """What is asked for, as JSON, and as words of the command line."""
         request = self.request
-        settings = {**what, "have": self.have}
+        settings = {**what, "have": dict(request.have)}
         settings["crop"] = None if request.crop is None else list(request.crop)
-        words = [f"--sweep={name}" for name in what.get("sweep", ())]
-        words += [f"--set={name}={state}" for name, state in what.get("set", {}).items()]
-        far = what.get("strength", 1)
-        words += [] if far == 1 else [f"--strength={number(far)}"]
-        words += ["--model-size"] if what.get("model_size") else []
-        words += [f"--have={name}={state}" for name, state in self.have.items()]
-        words += [] if request.crop is None else ["--crop", ",".join(map(str, request.crop))]
-        return settings, words
+        return settings, as_typed(what, request.have, request.crop)
 
     def region(self, pixels: Tensor) -> Region:
         """The part of a picture (C, H, W) that the model sees."""
@@ -251,7 +249,7 @@ class Editor:
     def _edited(self, original: Original) -> Made:
         region = self.region(original.pixels)
         seen = region.seen(original.pixels, self.size)
-        changed = self.made(seen, **self._switched())
+        changed = self.made(seen, **self.switched)
         facts, notes, said = self.facts(seen)
         whole = (region.height, region.width)
         facts["part"] = [region.top, region.left, *whole]
@@ -274,7 +272,7 @@ class Editor:
             lines = []
             for name in sweep:
                 frames = [
-                    self.made(seen, **self._switched(), levels={name: level}) for level in LEVELS
+                    self.made(seen, **self.switched, levels={name: level}) for level in LEVELS
                 ]
                 above = ["given", *(f"{level:+g}" if level else "0" for level in LEVELS)]
                 lines.append(Line(torch.stack([seen, *frames]), name, above))

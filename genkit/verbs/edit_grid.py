@@ -17,7 +17,7 @@ from genkit.verbs import records
 from genkit.verbs.before_after import check_sheet, sheet_file, write_sheet
 from genkit.verbs.change_pictures import Made, Outcome
 from genkit.verbs.edit import Editor, Request
-from genkit.verbs.edit_words import number
+from genkit.verbs.edit_words import as_typed
 from genkit.verbs.own_pictures import Found
 
 log = logging.getLogger("genkit")
@@ -56,9 +56,7 @@ def check_grid(path: Path, command: str, inputs: Iterable[Path | str | None]) ->
 
 def command_of(request: Request) -> str:
     """What a person types for the sheet alone."""
-    words = [f"--strength={number(request.strength)}"] if request.strength != 1 else []
-    words += [f"--have={name}={state}" for name, state in request.have.items()]
-    words += [] if request.crop is None else ["--crop", ",".join(map(str, request.crop))]
+    words = as_typed({"strength": request.strength}, request.have, request.crop)
     pictures = map(str, request.images)
     return shlex.join(
         ["genkit", _VERB, request.source, *pictures, *words, f"--grid={request.grid}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,6 +45,25 @@ def ending(what: Mapping[str, Any], size: tuple[int, int]) -> str:
     name = f"-{'-'.join(words)}"
     name = name if len(name) <= _LONGEST else "-edited"
     return f"{name}-{size[1]}px.png" if what.get("model_size") else f"{name}.png"
+
+
+def as_typed(
+    what: Mapping[str, Any], have: Mapping[str, int], crop: Sequence[int] | None
+) -> list[str]:
+    """What is asked for as options of the command line.
+
+    Args:
+        what: "sweep", "set", "strength" and "model_size", as far as they are asked for.
+        have: What pictures have or don't, whatever is guessed.
+        crop: The part that the model sees; None = the middle.
+    """
+    words = [f"--sweep={name}" for name in what.get("sweep", ())]
+    words += [f"--set={name}={state}" for name, state in what.get("set", {}).items()]
+    far = what.get("strength", 1)
+    words += [] if far == 1 else [f"--strength={number(far)}"]
+    words += ["--model-size"] if what.get("model_size") else []
+    words += [f"--have={name}={state}" for name, state in have.items()]
+    return words if crop is None else [*words, "--crop", ",".join(map(str, crop))]
 
 
 def number(value: float) -> str:

@@ -11,7 +11,7 @@ from the other, the ground. Several captions of a scene differ in words, order a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
@@ -128,7 +128,9 @@ def captions(scene: Scene, seed: int, part: str, index: int, count: int) -> list
 
 
 def _caption(scene: Scene, drawn: Random, *, everything: bool) -> str:
-    tells: Callable[[float], bool] = lambda share: everything or drawn.random() < share  # noqa: E731
+    def tells(share: float) -> bool:
+        return everything or drawn.random() < share
+
     words = [_things(told, drawn) for told in _told(scene, sizes=tells(0.6))]
     lies = scene.relation
     body = _listed(words)
