@@ -24,7 +24,8 @@ from genkit.data.faces import attributes, drawing, parameters
 from genkit.data.faces.parameters import Faces
 from genkit.data.faces.styles import Style
 from genkit.files import write_whole
-from genkit.images.sheets import Line, png_of, sheet
+from genkit.images import png_of
+from genkit.images.sheets import Line, sheet
 
 STYLES: tuple[Style, ...] = ("soft", "ink", "poster")
 PAIRS = 4  # of each attribute on the sheet
