@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from genkit import __version__, launch
 from genkit.cli.again import again
+from genkit.cli.classify import classify
 from genkit.cli.compare import compare
 from genkit.cli.config import app as config
 from genkit.cli.data import app as data
@@ -29,6 +30,7 @@ from genkit.cli.kept import Kept
 from genkit.cli.machine import doctor, machine
 from genkit.cli.report import report
 from genkit.cli.sample import sample
+from genkit.cli.search import search
 from genkit.cli.train import train
 from genkit.cli.translate import translate
 from genkit.errors import UNFINISHED, GenkitError, Unfinished, shown_lines
@@ -92,6 +94,8 @@ app.command(cls=Kept)(sample)
 app.command(cls=Kept)(translate)
 app.command(cls=Kept)(edit)
 app.command(cls=Kept)(again)
+app.command()(classify)
+app.command()(search)
 app.command(cls=Kept)(evaluate)
 app.command(cls=Kept)(frontier)
 app.command()(report)

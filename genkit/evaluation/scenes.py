@@ -1,13 +1,17 @@
-"""What a picture of a scene shows, read by a network that was trained on drawn ones."""
+"""What pictures of scenes show: read by a network that was trained on drawn ones, or known."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from genkit.data.scenes.captions import everything
-from genkit.data.scenes.things import COLORS, GROUNDS, SHAPES, SIZES, Scene, Thing
+from genkit.data.scenes.captions import everything, with_exchanged_colours
+from genkit.data.scenes.things import COLORS, GROUNDS, OPPOSITE, SHAPES, SIZES, Scene, Thing
 from genkit.nn.scene_reader import SceneReader, things_in
+from genkit.rows.base import Rows
 
 _BATCH = 256
 _RADIUS = {"small": 0.16, "big": 0.235}  # the middle of each range
@@ -35,3 +39,36 @@ def is_whole(read: Scene, truth: Scene) -> bool:
     where one of two lies from the other.
     """
     return everything(truth).holds(read)
+
+
+def scenes_of(rows: Rows) -> list[Scene] | None:
+    """What each row is known to show; None where that is not known."""
+    if "scene" not in rows.columns:
+        return None
+    said = rows.read(range(len(rows)), ("scene",))["scene"]
+    return [Scene.from_tree(json.loads(each)) for each in said]
+
+
+def facts(scene: Scene) -> str:
+    """All that can be told of a scene, the same for scenes of which the same is told."""
+    told = everything(scene)
+    looks = [(each.count, each.size, each.color, each.shape) for each in told.things]
+    lies = told.relation
+    if lies is not None and looks != sorted(looks):
+        lies = OPPOSITE[lies]
+    return repr((sorted(looks), lies, told.ground))
+
+
+def exchanged(scenes: Sequence[Scene], said: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Captions of two things with their colours exchanged, and which rows they are of.
+
+    Args:
+        scenes: What rows show.
+        said: A caption of each.
+    """
+    places = [
+        i
+        for i, scene in enumerate(scenes)
+        if scene.kind == "two" and scene.things[0].color != scene.things[1].color
+    ]
+    return places, [with_exchanged_colours(said[i]) for i in places]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from genkit.errors import PipelineError, shown
 from genkit.files import alone_in
 from genkit.pipelines.card import model_card
-from genkit.pipelines.export_files import INDEX, component_names, one_line
+from genkit.pipelines.export_files import INDEX, component_names, one_line, without_bars
 from genkit.pipelines.loading import hub_errors
 
 log = logging.getLogger("genkit")
@@ -53,7 +53,8 @@ def save_export(
     place = check_export_folder(folder)
 
     def write(fresh: Path) -> None:
-        pipeline.save_pretrained(str(fresh), safe_serialization=True)
+        with without_bars():
+            pipeline.save_pretrained(str(fresh), safe_serialization=True)
         if picture is not None:
             (fresh / PICTURE).write_bytes(picture)
         shows = None if picture is None else PICTURE

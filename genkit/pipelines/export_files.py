@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,22 @@ def check_complete(part: Path, info: Mapping[str, Any]) -> None:
                 f"{part}: weights don't fit config.json ({problem.replace('_', ' ')}: "
                 f"{shown(names)}); the files are of different models: export again"
             )
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Without the bars that transformers draws while it loads and saves."""
+    from transformers.utils import logging
+
+    theirs: Any = logging
+
+    shown = theirs.is_progress_bar_enabled()
+    theirs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            theirs.enable_progress_bar()
 
 
 def one_line(error: BaseException) -> str:

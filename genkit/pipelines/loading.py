@@ -26,6 +26,7 @@ from genkit.pipelines.export_files import (
     is_pair,
     one_line,
     read_json,
+    without_bars,
 )
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.md", "*.txt", "*.model"]
@@ -115,7 +116,10 @@ def find_export(source: str | Path, revision: str | None = None) -> Path:
             f"{source}: no such folder; give a run folder, an export folder or a Hub id "
             "`name/model`"
         )
-    return _download(str(source), revision)
+    folder = hub_folder(str(source), revision)
+    if not (folder / INDEX).is_file():
+        raise PipelineError(f"{source}: this model on the Hub is no export (it has no {INDEX})")
+    return folder
 
 
 def is_run(folder: Path) -> bool:
@@ -131,7 +135,12 @@ def hub_errors() -> tuple[type[Exception], ...]:
     return OSError, ValueError, HfHubHTTPError.__bases__[0]
 
 
-def _download(hub_id: str, revision: str | None) -> Path:
+def hub_folder(hub_id: str, revision: str | None = None) -> Path:
+    """JSON, safetensors and words of a model on the Hub, downloaded once.
+
+    Raises:
+        PipelineError: There is no network, no such model, or no right to it.
+    """
     from huggingface_hub import snapshot_download
 
     try:
@@ -141,8 +150,6 @@ def _download(hub_id: str, revision: str | None) -> Path:
             f"{hub_id}: no such folder here, and the Hub gave nothing ({one_line(error)}); check "
             "the name, the network and, for a private model, `hf auth login`"
         ) from None
-    if not (Path(folder) / INDEX).is_file():
-        raise PipelineError(f"{hub_id}: this model on the Hub is no export (it has no {INDEX})")
     return Path(folder)
 
 
@@ -210,9 +217,10 @@ def _load_component(folder: Path, name: str, entry: Any) -> Any:
         options |= {"trust_remote_code": False, "local_files_only": True}
     reports = "output_loading_info" in inspect.signature(kind.from_pretrained).parameters
     try:
-        if not is_network or not (reports or _is_diffusers(kind)):
-            return kind.from_pretrained(str(part), **options)
-        network, info = kind.from_pretrained(str(part), output_loading_info=True, **options)
+        with without_bars():
+            if not is_network or not (reports or _is_diffusers(kind)):
+                return kind.from_pretrained(str(part), **options)
+            network, info = kind.from_pretrained(str(part), output_loading_info=True, **options)
     except _CHOKES as error:
         raise PipelineError(
             f"{part}: {kind.__name__} can't be made of it ({one_line(error)}); "

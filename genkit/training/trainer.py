@@ -133,6 +133,10 @@ class Trainer(ABC, Generic[C]):
     def pipeline(self) -> Any:
         """The pipeline of the averaged weights: what an export folder holds."""
 
+    def start_from(self, pipeline: Any) -> list[str]:
+        """Begin with the weights of an export; the names of networks that it does not hold."""
+        return self.learnt.take_weights(pipeline)
+
     # -- what a family leans on --------------------------------------------------------------------
 
     @property

@@ -261,3 +261,19 @@ def _read(words: str, text: str) -> Told:
         _COUNT_OF[found["count"]],
         None if size is None else _SIZE_OF[size],
     )
+
+
+def with_exchanged_colours(text: str) -> str:
+    """A caption of two things, each in the colour of the other.
+
+    Raises:
+        DataError: It names other than two colours of things.
+    """
+    found = [*re.finditer(rf"\b(?:{_any(_COLOR_OF)})\b", text)]
+    if len(found) != 2:
+        raise DataError(
+            f"{shown(text)}: names {len(found)} colours of things, and two change places"
+        )
+    one, other = found
+    between = text[one.end() : other.start()]
+    return f"{text[: one.start()]}{other[0]}{between}{one[0]}{text[other.end() :]}"

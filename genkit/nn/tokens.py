@@ -1,0 +1,128 @@
+"""Words to numbers: CLIP's byte-level byte-pair encoding, learnt from one's own captions.
+
+Radford et al. 2021 (arXiv:2103.00020), section 2.4, after Sennrich et al. 2016 (arXiv:1508.07909):
+texts are lower-cased and parted into words; the commonest pair of neighbours is merged over and
+over. The numbers are laid out as CLIP's are: 256 bytes, the same at the end of a word, a token for
+each merge, start, end. So the last number is always the end of a text.
+
+Legend: B texts, L tokens of the longest of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genkit.errors import DataError
+
+BYTES = 256
+START, END = "<|startoftext|>", "<|endoftext|>"
+PUBLISHED = 49_408  # tokens of CLIP's own vocabulary
+LEAST = 2 * BYTES + 2  # tokens of a vocabulary without a single merge
+_LAST = "</w>"  # marks a token that ends a word
+_NEVER = "<|unused{}|>"  # holds a number that no merge took
+
+
+def learnt(texts: Iterable[str], size: int, context: int) -> tuple[Any, int]:
+    """A `CLIPTokenizer` of exactly `size` tokens, and how many of them no text ever has.
+
+    The same texts in the same order give the same tokenizer. Where they hold fewer pairs than there
+    is room for, the numbers left over are never used.
+
+    Args:
+        texts: To learn from.
+        size: Of the vocabulary, 514 or more.
+        context: Tokens of a text at most, start and end among them.
+    """
+    from tokenizers import Tokenizer, models, trainers
+
+    pattern = _tokenizer([], LEAST, context).backend_tokenizer
+    raw = Tokenizer(models.BPE(end_of_word_suffix=_LAST))
+    raw.normalizer, raw.pre_tokenizer = pattern.normalizer, pattern.pre_tokenizer
+    # Their own alphabet holds bytes, and those at the end of a word as far as the texts have them.
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        initial_alphabet=_bytes(),
+        end_of_word_suffix=_LAST,
+        special_tokens=[],
+        show_progress=False,
+    )
+    raw.train_from_iterator(texts, trainer)
+    merges = [tuple(pair) for pair in json.loads(raw.to_str())["model"]["merges"]]
+    merges = merges[: size - LEAST]
+    unused = size - LEAST - len({*map("".join, merges)})
+    return _tokenizer(merges, size, context), unused
+
+
+def tokens(tokenizer: Any, texts: Sequence[str], context: int) -> Tensor:
+    """Texts as numbers (B, L) int64, L at most `context`: start, words, end, and ends to fill up.
+
+    A text that is too long loses its last words and keeps its end.
+    """
+    # One thread is enough for a batch, and more would be forbidden to processes forked afterwards.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    found = tokenizer(
+        list(texts), padding=True, truncation=True, max_length=context, return_tensors="pt"
+    )
+    ids: Tensor = found["input_ids"]
+    return ids
+
+
+def too_long(tokenizer: Any, texts: Sequence[str], context: int) -> int:
+    """How many texts have more tokens than `context`."""
+    lengths = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+    return sum(len(each) > context for each in lengths)
+
+
+def packed(tokenizer: Any) -> Tensor:
+    """What a tokenizer of CLIP's kind knows, as bytes (n,) uint8: `unpacked` makes it again."""
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    tree = {
+        "vocab": model["vocab"],
+        "merges": [pair if isinstance(pair, list) else pair.split(" ") for pair in model["merges"]],
+        "context": tokenizer.model_max_length,
+    }
+    return torch.frombuffer(bytearray(json.dumps(tree).encode()), dtype=torch.uint8)
+
+
+def unpacked(values: Tensor) -> Any:
+    """The `CLIPTokenizer` that `packed` was given.
+
+    Raises:
+        DataError: The bytes hold none.
+    """
+    from transformers import CLIPTokenizer
+
+    try:
+        tree = json.loads(bytes(values.cpu().tolist()))
+        vocabulary, merges = tree["vocab"], [tuple(pair) for pair in tree["merges"]]
+    except (ValueError, TypeError, LookupError) as error:
+        raise DataError(f"these bytes hold no tokenizer ({error})") from None
+    return CLIPTokenizer(
+        vocabulary,
+        merges,  # type: ignore[arg-type]  # it takes pairs, whatever it says
+        model_max_length=tree["context"],
+    )
+
+
+def _tokenizer(merges: Sequence[tuple[str, ...]], size: int, context: int) -> Any:
+    """The tokenizer of these merges, filled up to `size` numbers."""
+    from transformers import CLIPTokenizer
+
+    # Two merges may make one token: it keeps the number of the first.
+    words = [*dict.fromkeys([*_bytes(), *(b + _LAST for b in _bytes()), *map("".join, merges)])]
+    words += [_NEVER.format(i) for i in range(size - 2 - len(words))]
+    vocabulary = {word: number for number, word in enumerate([*words, START, END])}
+    return CLIPTokenizer(vocabulary, [*merges], model_max_length=context)  # type: ignore[list-item]
+
+
+def _bytes() -> list[str]:
+    """The letter that stands for each byte: those that can be seen for themselves, in order, then
+    the others, as letters from 256 on (as GPT-2 writes them)."""
+    seen = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), 256)]
+    return [*map(chr, seen), *(chr(BYTES + i) for i in range(BYTES - len(seen)))]
