@@ -139,7 +139,7 @@ def square(images: Tensor, side: int) -> Tensor:
     height, width = images.shape[2:]
     shorter = min(height, width)
     if shorter != side:
-        size = [max(side, round(each * side / shorter)) for each in (height, width)]
+        size = [each * side // shorter for each in (height, width)]
         images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1, 1)
     top, left = ((each - side) // 2 for each in images.shape[2:])
     return images[:, :, top : top + side, left : left + side]

@@ -44,12 +44,13 @@ def learnt(texts: Iterable[str], size: int, context: int) -> tuple[Any, int]:
     pattern = _tokenizer([], LEAST, context).backend_tokenizer
     raw = Tokenizer(models.BPE(end_of_word_suffix=_LAST))
     raw.normalizer, raw.pre_tokenizer = pattern.normalizer, pattern.pre_tokenizer
-    # Their own alphabet holds bytes, and those at the end of a word as far as the texts have them.
+    # Pairs that are equally common are merged in the order of their numbers, so those at the end of
+    # a word are given theirs here; the trainer would number them as it meets them, by chance.
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         initial_alphabet=_bytes(),
         end_of_word_suffix=_LAST,
-        special_tokens=[],
+        special_tokens=[each + _LAST for each in _bytes()],
         show_progress=False,
     )
     raw.train_from_iterator(texts, trainer)
