@@ -97,6 +97,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ddpm patches": {"model__patch_size": 2, "model__attention": []},
     "ddpm muon": {"optim__kind": "muon", "optim__weight_decay": 0.01},
     "ddpm dit": {"model": DIT},
+    "clip sigmoid": {"loss": {"kind": "sigmoid"}},
     "ddpm conditional dit": {"model": DIT | {"conditional": True}},
 }
 

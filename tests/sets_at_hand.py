@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import tarfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -56,6 +58,27 @@ def attributes(root: Path, names: Sequence[str]) -> None:
     (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def captions(root: Path, texts: Sequence[str]) -> None:
+    """What metadata.jsonl says of the pictures of a folder: texts in turn, in their order."""
+    files = sorted(path.name for path in root.iterdir())
+    rows = [{"file_name": file, "caption": texts[i % len(texts)]} for i, file in enumerate(files)]
+    (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def shards(root: Path) -> None:
+    """Two shards of coloured pictures with captions."""
+    for number in range(2):
+        with tarfile.open(root / f"{number}.tar", "w") as tar:
+            for i in range(12):
+                buffer = io.BytesIO()
+                Image.fromarray(pixels(40, 30 + i, 3).numpy()).save(buffer, "png")
+                text = f"picture {i} of {number}".encode()
+                for ending, content in (("png", buffer.getvalue()), ("txt", text)):
+                    member = tarfile.TarInfo(f"{number}-{i:02}.{ending}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+
+
 ATTRIBUTES = (
     *("Bald", "Bangs", "Black_Hair", "Blond_Hair", "Brown_Hair", "Bushy_Eyebrows", "Eyeglasses"),
     *("Male", "Mouth_Slightly_Open", "Mustache", "No_Beard", "Pale_Skin", "Smiling", "Young"),
@@ -102,5 +125,6 @@ FILES = {
     "folder": partial(folder, channels=3),
     "mnist": mnist,
     "paired": paired,
+    "shards": shards,
     "unpaired": unpaired,
 }

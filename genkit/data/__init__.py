@@ -34,6 +34,12 @@ ATTRIBUTES = {
     "folder": "name the columns of metadata.jsonl that say yes or no in data.attributes, as in "
     "data.attributes=[Smiling,Eyeglasses]",
 }
+# The same of captions.
+CAPTIONS = {
+    "folder": "write metadata.jsonl beside the images, a line for each of them: "
+    '{"file_name": "a.png", "caption": "..."}',
+    "shards": "write the caption of KEY.png into KEY.txt or as `caption` into KEY.json beside it",
+}
 ANOTHER_KIND = "choose another data.kind"
 
 __all__ = ["Batch", "Loader", "check_needs", "check_size", "open_data", "open_reference"]
@@ -132,7 +138,7 @@ def check_needs(rows: Rows, needs: frozenset[str], family: str) -> None:
     if not missing:
         return
     kind = rows.name.partition(":")[0]
-    known = {"label": LABELS, "attributes": ATTRIBUTES}.get(missing[0], {})
+    known = {"label": LABELS, "attributes": ATTRIBUTES, "caption": CAPTIONS}.get(missing[0], {})
     advice = known.get(kind, ANOTHER_KIND) if len(missing) == 1 else ANOTHER_KIND
     raise DataError(
         f"{rows.name}: family {family!r} needs {', '.join(missing)}, but this data set gives "

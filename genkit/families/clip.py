@@ -303,7 +303,7 @@ class ClipTrainer(Trainer[Config]):
             network,
             self.tokenizer,
             self.normalisation,
-            bias=None if bias is None else float(bias.value),
+            bias=None if bias is None else bias.value.item(),
         )
 
 

@@ -187,7 +187,7 @@ def _samples(file: BinaryIO, path: Path, shard: Path, members: Sequence[tarfile.
 def _said(content: bytes, kind: str, where: str) -> tuple[Label, Caption]:
     """The class and the caption that a .cls, .txt or .json member holds."""
     if kind == ".txt":
-        return None, _text(content, where)
+        return None, _text(content, where) or None
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from genkit.rows.pictures import FileRows
 from genkit.rows.shard_names import find_shards, is_shard
 
 NOTHING: Mapping[str, tuple[Column, Raw]] = {}
+log = logging.getLogger("genkit")
+
 _TEXTS: dict[str, Column] = {"caption": Text(), "file": File()}  # as `genkit sample` writes them
 
 
@@ -101,11 +104,22 @@ def rows_of(
     if labels is not None and classes is not None:
         check_classes(where, labels, classes)
         columns["label"], values["label"] = classes, labels
-    captions = [one.caption for one in listed]
-    if captions and None not in captions:
-        columns["caption"], values["caption"] = Text(), captions
+    if _all_have_captions(listed, where):
+        columns["caption"], values["caption"] = Text(), [one.caption for one in listed]
     entries = [one.entry for one in listed]
     return FileRows(name, entries, columns, values, left_out=left_out)
+
+
+def _all_have_captions(listed: Sequence[Listed], where: str) -> bool:
+    """Whether these pictures have captions; said where some of them have none."""
+    without = [one.entry.where for one in listed if one.caption is None]
+    if 0 < len(without) < len(listed):
+        log.warning(
+            "%s: %d of %d images have no caption, the first is %s; captions are left out, since "
+            "all must have one",
+            *(where, len(without), len(listed), without[0]),
+        )
+    return bool(listed) and not without
 
 
 def _holds_shards(folder: Path) -> bool:

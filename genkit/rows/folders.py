@@ -217,8 +217,7 @@ def _listed(tree: Tree, rows: Sequence[_Row], label: str, names: Sequence[str]) 
     unlisted = [name for name in others if is_picture(name)]
     left_out = LeftOut.of(f"not listed in {METADATA}", unlisted) + no_pictures(others)
     columns = tuple(dict.fromkeys(column for row in rows for column in row.values))
-    listed, note = _captioned(listed, f"{tree.where}/{METADATA}")
-    return _Part(listed, left_out, columns, note)
+    return _Part(listed, left_out, columns)
 
 
 def _one(tree: Tree, row: _Row, label: str) -> Listed:
@@ -233,17 +232,6 @@ def _one(tree: Tree, row: _Row, label: str) -> Listed:
         )
     known = read_label(row.values.get(label), row.where, label)
     return Listed(tree.entry(row.name), known, read_caption(row.values, row.where), row.values)
-
-
-def _captioned(listed: list[Listed], where: str) -> tuple[list[Listed], str]:
-    """The pictures, all with a caption or none; and what is to be said of it."""
-    without = [one.entry.where for one in listed if one.caption is None]
-    if len(without) in (0, len(listed)):
-        return listed, ""
-    return [one._replace(caption=None) for one in listed], (
-        f"{where}: {len(without)} of {len(listed)} images have no caption, the first is "
-        f"{without[0]}; captions are left out, since all must have one"
-    )
 
 
 # -- dataset.json of a zip -------------------------------------------------------------------------

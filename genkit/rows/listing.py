@@ -184,12 +184,17 @@ def read_label(value: Any, where: str, name: str = "label") -> Label:
 def read_caption(row: Mapping[str, Any], where: str) -> Caption:
     """What a row of metadata says of its picture, under `caption` or `text`: one text or several.
 
+    A text of blanks says nothing, and is none.
+
     Raises:
-        DataError: It is something else.
+        DataError: It is something else, or one of several is empty.
     """
     found = row.get("caption", row.get("text"))
-    several = isinstance(found, list) and found and all(isinstance(text, str) for text in found)
-    if found is None or isinstance(found, str) or several:
+    if found is None or isinstance(found, str):
+        return found if found and found.strip() else None
+    if isinstance(found, list) and found and all(isinstance(text, str) for text in found):
+        if not all(text.strip() for text in found):
+            raise DataError(f"{where}: one of its {len(found)} captions is empty; take it out")
         return found
     given = shown(repr(found))
     raise DataError(f"{where}: caption is {given}; expected a text or a list of texts")

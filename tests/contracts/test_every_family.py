@@ -42,6 +42,10 @@ SMALLER = {
     "attgan/folder": ("model.width=4", "model.head_width=8"),
     "attgan/celeba-128": ("adversarial.critic_steps=1",),
     "cyclegan/horse2zebra": ("model.blocks=1",),
+    "clip/vit-b32": (
+        *("data.image_size=64", "model.layers=1", "model.text_layers=1"),
+        *("model.tokenizer=own", "model.vocabulary=600"),  # the published one is no file here
+    ),
 }
 TIMES = ("seconds", "per_s", "wait")  # parts of the names of numbers that no two runs share
 
@@ -270,9 +274,20 @@ def few_rows(path: Path, root: Path) -> list[str]:
                 sets_at_hand.attributes(part, tree["attributes"])
         else:
             sets_at_hand.FILES[kind](root)
+        if kind == "folder" and "caption" in load(path.parent.name).needs(load_config(path)):
+            sets_at_hand.captions(root, ["a star", "two red rings", "a box"])
         return [f"data.root={root}"]
     drawn = "train_count" in type(load_config(path).data).model_fields
     return ["data.train_count=64", "data.test_count=32"] if drawn else []
+
+
+def towers(path: Path, folder: Path) -> list[str]:
+    """Settings by which a config builds on towers that are there, in place of published ones."""
+    if read_tree(path).get("model", {}).get("kind") != "pretrained":
+        return []
+    export = trainer(tiny("clip"), folder / "run").pipeline()
+    save_export(export, folder / "export", provenance={}, config_yaml="")
+    return [f"model.source={folder / 'export'}", "data.image_size=32"]
 
 
 def narrow(path: Path) -> list[str]:
@@ -297,11 +312,12 @@ def test_a_shipped_config_takes_a_step(path, tmp_path):
             "trainer.preview_count=4",
             *(f"preview.{key}={value}" for key, value in cheap.items()),
             *few_rows(path, tmp_path),
+            *towers(path, tmp_path / "towers"),
             *SMALLER.get(f"{path.parent.name}/{path.stem}", ()),
             *narrow(path),
         ],
     )
-    run = trainer(config, tmp_path)  # on the rows that its own reader makes of such files
+    run = trainer(config, tmp_path / "run")  # on the rows that its own reader makes of such files
     run.fit()
     assert checkpoints.steps(run.run_dir / "checkpoints") == [1]
 

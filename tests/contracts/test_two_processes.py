@@ -38,9 +38,11 @@ def test_two_processes_see_what_one_sees_and_end_with_equal_weights(name, tmp_pa
     assert_equal_ranks(two)
 
 
-@pytest.mark.parametrize("name", ["ddpm conditional", "ddpm v", "ddpm muon", "adapter"])
+@pytest.mark.parametrize(
+    "name", ["ddpm conditional", "ddpm v", "ddpm muon", "adapter", "clip", "clip sigmoid"]
+)
 def test_two_processes_learn_and_average_what_one_does(name, tmp_path, monkeypatch):
-    """Hidden labels, spread levels, Muon, summed losses; no batch norm makes the ranks differ."""
+    """Hidden labels, spread levels, Muon, sums, losses over all rows; no batch norm between."""
     (one,) = ranks(tmp_path / "one", tiny(name, data__batch_size=8), 1, monkeypatch)
     two = ranks(tmp_path / "two", tiny(name, data__batch_size=4), 2, monkeypatch)
     assert_equal_ranks(two)
