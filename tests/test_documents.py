@@ -22,7 +22,7 @@ PLACES = [
     *sorted((ROOT / "genkit" / "cli").glob("*.py")),
 ]
 VERBS = (
-    "train|export|sample|translate|edit|again|evaluate|frontier|report|compare|"
+    "train|export|sample|translate|edit|again|classify|search|evaluate|frontier|report|compare|"
     "config [a-z]+|data [a-z]+|import [a-z]+"
 )
 COMMAND = re.compile(rf"genkit ({VERBS}) (?! )((?:\\\n|[^`\n#>])+)")

@@ -170,7 +170,7 @@ class ImageTextPipeline(Pipeline):
             pictures: (N, P), as `pipeline(image=...)` gives them.
             texts: (K, P), as `classes` gives them.
         """
-        logits = float(self.clip.logit_scale.exp()) * (pictures @ texts.T)
+        logits = self.clip.logit_scale.detach().exp().item() * (pictures @ texts.T)
         bias = self.config["logit_bias"]
         return logits.softmax(1) if bias is None else torch.sigmoid(logits + bias)
 

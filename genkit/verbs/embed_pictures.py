@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import zipfile
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,9 +130,10 @@ class _Cache:
 
     def _read(self) -> dict[str, np.ndarray[Any, Any]]:
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            content = io.BytesIO(self.path.read_bytes())
+            with np.load(content, allow_pickle=False) as file:
                 return dict(zip(file["names"].tolist(), file["vectors"], strict=True))
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return {}  # not there yet, or damaged: made anew
 
 
