@@ -1,10 +1,10 @@
 """Runs made to fail on purpose, and what the training doctor says of them.
 
-    python -m benchmarks.failures              # every case, about 25 minutes of one idle core
+    python -m benchmarks.failures              # every case, about 35 minutes of one idle core
     python -m benchmarks.failures --only rate-x-50 no-noise
 
-Each case is `configs/cgan/glyphs.yaml`, shortened, or a small CycleGAN between shaded faces and
-drawings in ink, with one thing broken. The doctor should name that thing, and say nothing of the
+Each case is `configs/cgan/glyphs.yaml`, shortened, a small CycleGAN between shaded faces and
+drawings in ink, or a small CLIP on drawn scenes, with one thing broken. The doctor should name that thing, and say nothing of the
 runs that are sound. What it said: docs/training-doctor.md.
 """
 
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from genkit.data import Loader, open_data
+from genkit.data.scenes.things import COLORS
 from genkit.errors import TrainingError
 from genkit.evaluation.extractors.digits import load_digits
 from genkit.family import load, load_config
@@ -32,6 +33,7 @@ from genkit.rows.batch import Batch, DataInfo
 from genkit.training.trainer import Trainer
 
 CONFIG = Path(__file__).parents[1] / "configs" / "cgan" / "glyphs.yaml"
+COLOURS = {*COLORS, "violet"}  # words for them in captions
 LEVELS = 16  # of half the range of a pixel, that are left where something is hidden in it
 SLEEP = 0.15  # s that the slow loader takes for a batch
 TRANSLATOR: dict[str, Any] = {
@@ -56,6 +58,22 @@ TRANSLATOR: dict[str, Any] = {
     "trainer": {"preview_count": 24},
 }
 
+CONTRAST: dict[str, Any] = {
+    "family": "clip",
+    "data": {"kind": "scenes", "train_count": 8_000, "test_count": 48, "batch_size": 64},
+    "model": {
+        "patch": 8,
+        "width": 64,
+        "layers": 2,
+        "text_width": 64,
+        "text_layers": 2,
+        "embed": 64,
+        "vocabulary": 704,
+    },
+    "optim": {"lr": 1e-3, "warmup_steps": 100},
+}
+BASES: dict[str, Any] = {"gan": CONFIG, "translator": TRANSLATOR, "contrast": CONTRAST}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -64,7 +82,7 @@ class Case:
     settings: tuple[str, ...] = ()
     sabotage: Callable[[Trainer[Any]], None] = lambda trainer: None
     expected: str = "nothing"
-    translator: bool = False
+    base: str = "gan"
 
 
 def no_noise(trainer: Trainer[Any]) -> None:
@@ -160,6 +178,39 @@ def slow_loader(trainer: Trainer[Any]) -> None:
     trainer.loader.steps = late  # type: ignore[method-assign]
 
 
+def strangers(trainer: Trainer[Any]) -> None:
+    """Every picture comes with the caption of another one."""
+    _told(trainer, lambda captions: [*captions[1:], captions[0]])
+
+
+def few_words(trainer: Trainer[Any]) -> None:
+    """Captions are cut to one word, a colour."""
+    _told(trainer, lambda captions: [_colour(each) for each in captions])
+
+
+def _colour(caption: str) -> str:
+    return next(word for word in caption.split() if word.strip(",") in COLOURS).strip(",")
+
+
+def _told(trainer: Trainer[Any], change: Callable[[list[str]], list[str]]) -> None:
+    assert trainer.loader is not None
+    steps = trainer.loader.steps
+
+    def changed(*arguments: int, **share: int) -> Generator[list[Batch], None, None]:
+        for batches in steps(*arguments, **share):
+            yield [{**batch, "caption": change(batch["caption"])} for batch in batches]
+
+    trainer.loader.steps = changed  # type: ignore[method-assign]
+
+
+def flat(trainer: Trainer[Any]) -> None:
+    """Embeddings of pictures lie in two directions."""
+    network: Any = trainer.bare_networks["clip"]
+    mask = torch.zeros(network.config.projection_dim)
+    mask[:2] = 1
+    network.visual_projection.register_forward_hook(lambda _, given, made: made * mask)
+
+
 CASES = {
     "sound": Case(),
     "rate-x-50": Case(("optim.lr=0.025",), expected="learning-rate"),
@@ -172,22 +223,27 @@ CASES = {
         ("adversarial.critic_steps=10", "adversarial.objective=minimax"),
         expected="vanishing-gradients",
     ),
-    "translator-sound": Case(translator=True),
-    "stuck": Case(sabotage=stuck, expected="copied-input", translator=True),
+    "translator-sound": Case(base="translator"),
+    "stuck": Case(sabotage=stuck, expected="copied-input", base="translator"),
     "smuggles": Case(
         ("model.identity_weight=0",),
         sabotage=smuggles,
         expected="hidden-detail",
-        translator=True,
+        base="translator",
     ),
-    "blind": Case(sabotage=blind, expected="dead-direction", translator=True),
+    "blind": Case(sabotage=blind, expected="dead-direction", base="translator"),
     "negative": Case(
         ("model.identity_weight=0",),
         sabotage=negative,
         expected="inverted-colours",
-        translator=True,
+        base="translator",
     ),
-    "uneven": Case(sabotage=uneven, expected="checkerboard", translator=True),
+    "uneven": Case(sabotage=uneven, expected="checkerboard", base="translator"),
+    "contrast-sound": Case(base="contrast"),
+    "strangers": Case(sabotage=strangers, expected="no-contrast", base="contrast"),
+    "clamped": Case(("loss.largest_scale=15",), expected="clamped-temperature", base="contrast"),
+    "flat": Case(sabotage=flat, expected="low-rank", base="contrast"),
+    "few-words": Case(sabotage=few_words, expected="equal-captions", base="contrast"),
 }
 
 
@@ -199,9 +255,8 @@ def run(case: Case, folder: Path, steps: int, width: int) -> str:
         "trainer.log_every=50",
         f"trainer.save_every={steps // 50 * 50 or 50}",
     ]
-    own = [] if case.translator else [f"model.width={width}"]
-    base = TRANSLATOR if case.translator else CONFIG
-    config = load_config(base, [*length, *own, *case.settings])
+    own = [f"model.width={width}"] if case.base == "gan" else []
+    config = load_config(BASES[case.base], [*length, *own, *case.settings])
     source = open_data(config.data, "train")
     digits = load_digits()
     trainer = load(config.family).trainer(
