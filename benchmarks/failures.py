@@ -4,8 +4,8 @@
     python -m benchmarks.failures --only rate-x-50 no-noise
 
 Each case is `configs/cgan/glyphs.yaml`, shortened, a small CycleGAN between shaded faces and
-drawings in ink, or a small CLIP on drawn scenes, with one thing broken. The doctor should name that thing, and say nothing of the
-runs that are sound. What it said: docs/training-doctor.md.
+drawings in ink, or a small CLIP on drawn scenes, with one thing broken. The doctor should name that
+thing, and say nothing of the runs that are sound. What it said: docs/training-doctor.md.
 """
 
 from __future__ import annotations

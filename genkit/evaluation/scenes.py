@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from genkit.data.scenes.captions import everything, with_exchanged_colours
-from genkit.data.scenes.things import COLORS, GROUNDS, OPPOSITE, SHAPES, SIZES, Scene, Thing
+from genkit.data.scenes.captions import Prompt, claims, everything, with_exchanged_colours
+from genkit.data.scenes.things import (
+    COLORS,
+    GROUNDS,
+    OPPOSITE,
+    SHAPES,
+    SIZES,
+    Scene,
+    Thing,
+    relation,
+)
 from genkit.nn.scene_reader import SceneReader, things_in
 from genkit.rows.base import Rows
 
+__all__ = [
+    "CLAIMS",
+    "Prompt",
+    "Scene",
+    "claims",
+    "exchanged",
+    "facts",
+    "is_whole",
+    "judged",
+    "kind_of",
+    "read_scenes",
+    "scenes_of",
+]
+
+CLAIMS = ("count", "shapes", "colours", "pairs", "sizes", "place", "ground")
 _BATCH = 256
 _RADIUS = {"small": 0.16, "big": 0.235}  # the middle of each range
 
@@ -39,6 +64,46 @@ def is_whole(read: Scene, truth: Scene) -> bool:
     where one of two lies from the other.
     """
     return everything(truth).holds(read)
+
+
+def judged(prompt: Prompt, scene: Scene) -> dict[str, bool]:
+    """Which of a caption's claims a scene fulfils, each by itself; those it doesn't make are left
+    out.
+
+    "shapes" and "colours" ask for what is told wherever it is, "pairs" for each thing in its own
+    colour, "sizes" and "place" for such things of these sizes, lying so.
+    """
+    told = [each for each in prompt.things for _ in range(each.count)]
+    shown = scene.things
+    right = {
+        "count": len(shown) == len(told),
+        "shapes": Counter(t.shape for t in told) <= Counter(t.shape for t in shown),
+        "colours": Counter(t.color for t in told) <= Counter(t.color for t in shown),
+        "pairs": Counter((t.color, t.shape) for t in told) <= Counter(t.pair for t in shown),
+    }
+    sized = [(t.shape, t.color, t.size) for t in told if t.size is not None]
+    if sized:
+        right["sizes"] = Counter(sized) <= Counter(t.look for t in shown)
+    if prompt.relation is not None:
+        one, other = prompt.things
+        pairs = [
+            (a, b)
+            for a in shown
+            for b in shown
+            if a.pair == (one.color, one.shape) and b.pair == (other.color, other.shape)
+        ]
+        right["place"] = any(relation(a, b) == prompt.relation for a, b in pairs)
+    if prompt.ground is not None:
+        right["ground"] = scene.ground == prompt.ground
+    return right
+
+
+def kind_of(prompt: Prompt) -> str:
+    """What a caption tells of: "one" thing, "two" or "three" that differ, several "alike"."""
+    several = len(prompt.things)
+    if several == 1:
+        return "one" if prompt.things[0].count == 1 else "alike"
+    return "two" if several == 2 else "three"
 
 
 def scenes_of(rows: Rows) -> list[Scene] | None:

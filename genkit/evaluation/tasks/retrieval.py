@@ -30,14 +30,18 @@ from genkit.images import sheets
 from genkit.rows.base import Rows
 
 MEANING = {
-    "retrieval-1-of-100-by-text": "how often a text finds its picture at first among 100",
-    "retrieval-1-of-100-by-picture": "how often a picture finds its text at first among 100",
-    "retrieval-5-of-100-by-text": "how often its picture is among the five nearest to a text, of "
-    "100",
-    "retrieval-5-of-100-by-picture": "how often its text is among the five nearest to a picture, "
-    "of 100",
-    "retrieval-10-of-100-by-text": "the same among the ten nearest",
-    "retrieval-10-of-100-by-picture": "the same among the ten nearest",
+    "retrieval-1-by-text": "how often a text finds its picture at first, of all",
+    "retrieval-1-of-100-by-text": "how often a text finds its picture at first, of 100",
+    "retrieval-5-by-text": "how often a text finds its picture among the five nearest, of all",
+    "retrieval-5-of-100-by-text": "how often a text finds its picture among the five nearest, of 100",
+    "retrieval-10-by-text": "how often a text finds its picture among the ten nearest, of all",
+    "retrieval-10-of-100-by-text": "how often a text finds its picture among the ten nearest, of 100",
+    "retrieval-1-by-picture": "how often a picture finds its text at first, of all",
+    "retrieval-1-of-100-by-picture": "how often a picture finds its text at first, of 100",
+    "retrieval-5-by-picture": "how often a picture finds its text among the five nearest, of all",
+    "retrieval-5-of-100-by-picture": "how often a picture finds its text among the five nearest, of 100",
+    "retrieval-10-by-picture": "how often a picture finds its text among the ten nearest, of all",
+    "retrieval-10-of-100-by-picture": "how often a picture finds its text among the ten nearest, of 100",
     "binding": "how often a picture of two things is nearer to its text than to the same text with "
     "both colours exchanged: a half by chance",
 }

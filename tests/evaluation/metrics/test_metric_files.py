@@ -9,7 +9,7 @@ import torch
 from genkit.errors import EvaluationError
 from genkit.evaluation import Found, Metric, evaluate, metrics, paired, perceptual
 from genkit.evaluation.changes import attributes, counterparts, cycle, regions, structure
-from genkit.evaluation.tasks import classification
+from genkit.evaluation.tasks import classification, retrieval
 from genkit.random import generator
 from genkit.rows.base import image_rows
 
@@ -37,7 +37,7 @@ def test_metrics_are_found_in_their_order_and_every_name_is_unlike_the_others():
 
 
 def test_the_words_for_a_report_are_those_of_the_metrics_and_need_no_torch():
-    words = paired.MEANING | perceptual.MEANING | classification.MEANING
+    words = paired.MEANING | perceptual.MEANING | classification.MEANING | retrieval.MEANING
     for measure in (attributes, counterparts, cycle, regions, structure):
         words |= measure.MEANING
     for metric in metrics.every():
