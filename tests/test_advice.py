@@ -9,6 +9,7 @@ from advice import (
     cases_attributes,
     cases_changes,
     cases_config,
+    cases_image_text,
     cases_pictures,
     cases_pipelines,
     cases_python,
@@ -33,6 +34,7 @@ CASES = [
     *cases_pictures.CASES,
     *cases_translation.CASES,
     *cases_changes.CASES,
+    *cases_image_text.CASES,
 ]
 
 

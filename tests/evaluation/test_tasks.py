@@ -101,7 +101,7 @@ def test_what_a_task_does_not_find_is_said():
     with pytest.raises(EvaluationError, match="no column 'target' to compare with"):
         tasks.find("translation").measure(Darker(), pictures(), Asked())
     with pytest.raises(
-        EvaluationError, match=r"no such task; there are: .*reconstruction, samples"
+        EvaluationError, match=r"no such task; there are: .*reconstruction, retrieval, samples"
     ):
         tasks.find("sampels")
     with pytest.raises(EvaluationError, match=r"expected a genkit\.evaluation\.Task"):
