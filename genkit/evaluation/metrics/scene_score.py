@@ -35,7 +35,20 @@ MEANING = {
     "scene-score-alike": "all claims, of captions that tell of several things that are alike",
     "scene-score-three": "all claims, of captions that tell of three things that differ",
 }
-TITLE = {"scene-score": "Shows what is told"}
+TITLE = {
+    "scene-score": "Shows what is told",
+    "scene-score-count": "Number of things",
+    "scene-score-shapes": "Shapes",
+    "scene-score-colours": "Colours",
+    "scene-score-pairs": "Colours with their shapes",
+    "scene-score-sizes": "Sizes",
+    "scene-score-place": "Where things lie",
+    "scene-score-ground": "Ground",
+    "scene-score-one": "Shows one thing as told",
+    "scene-score-two": "Shows two things as told",
+    "scene-score-alike": "Shows things alike as told",
+    "scene-score-three": "Shows three things as told",
+}
 _FEW = 5  # captions with a kind of claim below which it has no value of its own
 _BATCH = 256
 

@@ -45,7 +45,21 @@ MEANING = {
     "binding": "how often a picture of two things is nearer to its text than to the same text with "
     "both colours exchanged: a half by chance",
 }
-TITLE = {"binding": "Colours with their things"}
+TITLE = {
+    "retrieval-1-by-text": "Picture found at first",
+    "retrieval-1-of-100-by-text": "Picture found at first, of 100",
+    "retrieval-5-by-text": "Picture found among five",
+    "retrieval-5-of-100-by-text": "Picture found among five, of 100",
+    "retrieval-10-by-text": "Picture found among ten",
+    "retrieval-10-of-100-by-text": "Picture found among ten, of 100",
+    "retrieval-1-by-picture": "Text found at first",
+    "retrieval-1-of-100-by-picture": "Text found at first, of 100",
+    "retrieval-5-by-picture": "Text found among five",
+    "retrieval-5-of-100-by-picture": "Text found among five, of 100",
+    "retrieval-10-by-picture": "Text found among ten",
+    "retrieval-10-of-100-by-picture": "Text found among ten, of 100",
+    "binding": "Colours with their things",
+}
 AMONG, MOST = 100, (1, 5, 10)
 UNSEEN = "unseen"  # the part of the data with combinations that no training saw
 CHANCE = "of guessing"
