@@ -54,6 +54,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AutoencodingPipeline": "autoencoding",
     "ClassificationPipeline": "classification",
     "Denoising": "denoising",
     "EditingPipeline": "editing",

@@ -18,11 +18,9 @@ ALIKE = 0.5  # share of rows whose text or picture another row of the step has t
 def no_contrast(history: History) -> Iterator[Finding]:
     """Embeddings that tell nothing apart."""
     for name in history.networks("guessing/"):
-        right = history.last(f"accuracy/{name}", LOOKS)
-        chance = history.last(f"guessing/{name}", LOOKS)
-        if right and chance and all(
-            a < GUESSING * b for a, b in zip(right, chance, strict=True)
-        ):  # fmt: skip
+        if _guesses(history, name):
+            right = history.last(f"accuracy/{name}", LOOKS)
+            chance = history.last(f"guessing/{name}", LOOKS)
             yield Finding(
                 "no-contrast",
                 f"{percent(right[-1])} of the pictures find their text, by guessing it is "
@@ -53,7 +51,8 @@ def few_directions(history: History) -> Iterator[Finding]:
     """Embeddings that lie in few directions."""
     for name in history.networks("rank/"):
         rank = history.last(f"rank/{name}", LOOKS)
-        if rank and max(rank) < FEW_DIRECTIONS:
+        # Where nothing is learnt, that is what is to be said.
+        if rank and max(rank) < FEW_DIRECTIONS and not _guesses(history, name):
             yield Finding(
                 "low-rank",
                 f"embeddings of pictures lie in {percent(rank[-1])} of the directions there are: "
@@ -74,6 +73,14 @@ def equal_captions(history: History) -> Iterator[Finding]:
                 "they count as belonging together, so little is left to tell apart. Write captions "
                 "that say more than a class, give each picture several, or lower data.batch_size",
             )
+
+
+def _guesses(history: History, name: str) -> bool:
+    """Whether pictures find their texts hardly more often than by guessing."""
+    right = history.last(f"accuracy/{name}", LOOKS)
+    chance = history.last(f"guessing/{name}", LOOKS)
+    pairs = zip(right, chance, strict=False)
+    return bool(right and chance) and all(a < GUESSING * b for a, b in pairs)
 
 
 RULES: tuple[Callable[[History], Iterator[Finding]], ...] = (

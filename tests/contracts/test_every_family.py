@@ -81,6 +81,9 @@ def test_one_step_moves_every_trained_weight_and_leaves_no_gradient(name, tmp_pa
         # Nor does a difference of logits of what all of them share: AttGAN's critic ends so.
         if name == "attgan" and network == "critic":
             still.remove("to_logit.2.bias")
+        # Within its margins a hinge pulls real and generated logits equally far: no bias moves.
+        if name == "autoencoder" and network == "critic":
+            still.remove("body.5.bias")
         still = [name for name in still if name not in unfelt(run.bare_networks[network])]
         assert not still, f"{network}: {len(still)} of {len(weights)} never moved: {still[:5]}"
     for network in run.bare_networks.values():

@@ -57,3 +57,7 @@ def test_where_guessing_finds_much_twice_of_it_is_asked_for():
 
 def test_the_largest_value_is_that_of_the_run():
     assert names({"scale/clip": 99.9}, settings={"loss.largest_scale": 200.0}) == []
+
+
+def test_of_a_run_that_learns_nothing_it_is_said_that_it_learns_nothing():
+    assert names({"accuracy/clip": 0.01, "rank/clip": 0.02}) == ["no-contrast"]
