@@ -42,6 +42,8 @@ SMALLER = {
     "attgan/folder": ("model.width=4", "model.head_width=8"),
     "attgan/celeba-128": ("adversarial.critic_steps=1",),
     "cyclegan/horse2zebra": ("model.blocks=1",),
+    "autoencoder/folder": ("losses.perceptual=edges", "model.widths=[32,32]"),
+    "autoencoder/kl-f8": ("losses.perceptual=edges", "model.widths=[32,32,32,32]"),
     "clip/vit-b32": (
         *("data.image_size=64", "model.layers=1", "model.text_layers=1"),
         *("model.tokenizer=own", "model.vocabulary=600"),  # the published one is no file here
