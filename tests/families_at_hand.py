@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from genkit.data import Loader, check_needs, open_data
+from genkit.errors import DataError
 from genkit.family import load, names, resolve
 from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.batch import DataInfo
@@ -136,10 +137,17 @@ def trainer(config: RunConfig, folder: Path, **options: Any) -> Trainer[Any]:
     check_needs(rows, family.needs(config), config.family)
     info = DataInfo.of(rows)
     run = family.trainer(
-        config, info, folder, examples=lambda: open_data(config.data, "test"), **options
+        config, info, folder, examples=lambda: _to_show(config, rows), **options
     )
     run.loader = Loader(run.rows(rows), config.data, config.trainer.seed)
     return run
+
+
+def _to_show(config: RunConfig, rows: Rows) -> Rows:
+    try:
+        return open_data(config.data, "test")
+    except DataError:  # a set that is not divided, of which a run shows what it learns from
+        return rows
 
 
 def state(trainer: Trainer[Any]) -> dict[str, torch.Tensor]:

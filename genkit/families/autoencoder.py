@@ -198,7 +198,8 @@ class AutoencoderTrainer(Trainer[Config]):
         assert self.loader is not None
         network: Any = self.averaged_network("vae").eval()
         steps = self.loader.steps(rank=self.rank, processes=self.processes)
-        count = -(-MEASURED // (self.config.data.batch_size * self.processes))
+        pictures = min(MEASURED, self.data.count)
+        count = -(-pictures // (self.config.data.batch_size * self.processes))
         found = []
         with closing(steps):
             for (batch,) in islice(steps, count):
