@@ -148,6 +148,20 @@ def _translator(name: str, work: str, fp32_bar: float, bf16_bar: float, **same: 
     )
 
 
+def _contrast(laps: int) -> Comparison:
+    same = {"laps": laps}
+    fp32 = same | {"settings": {"trainer": {"precision": "fp32"}}}
+    return Comparison(
+        "clip",
+        "CLIP step, 32 px in patches of 4, width 128, 4 layers each, batch 64",
+        Arm("transformers' loop, fp32", "contrast.plain", same),
+        (
+            Arm("genkit, fp32", "contrast.trained_clip", fp32, bar=1.0),
+            Arm("genkit, default", "contrast.trained_clip", same, bar=1.0, needs_bf16=True),
+        ),
+    )
+
+
 def _attention(name: str, precision: str, heads: int, tokens: int, width: int) -> Comparison:
     same = {"shape": [32, heads, tokens, width], "precision": precision}
     return Comparison(
@@ -234,6 +248,7 @@ COMPARISONS = (
     _translator("cyclegan-64", "CycleGAN step, ResNet-9, 64 px, batch 1", 1.05, 1.5, laps=8),
     _translator("cyclegan-128", "the same, 128 px", 1.0, 1.65, laps=4),
     _translator("attgan-64", "AttGAN step, one update each, 64 px, batch 32", 1.05, 1.45, laps=4),
+    _contrast(laps=8),
     _attention("narrow", "bf16", 16, 256, 8),
     _attention("narrow-fp32", "fp32", 16, 256, 8),
     _attention("14-px", "bf16", 4, 196, 32),

@@ -159,7 +159,7 @@ def trained_cycle(
         "model": {"width": width, "blocks": blocks, "critic_width": width, "pool": POOL},
     }
     sides = [image_rows(f"random {i}", random_images(size, IMAGES).flip(i)) for i in (0, 3)]
-    return _trained(tree, unpaired(sides[0], sides[1]), warmup, laps, settings)
+    return trained(tree, unpaired(sides[0], sides[1]), warmup, laps, settings)
 
 
 # -- AttGAN ----------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def trained_editor(
         "attributes": Flags(tuple(f"a{i}" for i in range(ATTRIBUTES))),
     }
     values = {"image": random_images(size, IMAGES), "attributes": _flags(IMAGES)}
-    return _trained(tree, MemoryRows("random", columns, values), warmup, laps, settings)
+    return trained(tree, MemoryRows("random", columns, values), warmup, laps, settings)
 
 
 def _flags(count: int) -> Tensor:
@@ -283,13 +283,14 @@ def _flags(count: int) -> Tensor:
 # -- both ------------------------------------------------------------------------------------------
 
 
-def _trained(
+def trained(
     tree: dict[str, Any],
     rows: Rows,
     warmup: int,
     laps: int,
     settings: Mapping[str, Mapping[str, Any]] | None,
 ) -> Measured:
+    """What an arm of genkit's measures: the steps of a run on rows in memory."""
     keep_freed_memory()
     device = this_device()
     timed = Laps(device, warmup=warmup, count=laps)

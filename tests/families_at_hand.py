@@ -136,9 +136,7 @@ def trainer(config: RunConfig, folder: Path, **options: Any) -> Trainer[Any]:
     family, rows = load(config.family), open_data(config.data, "train")
     check_needs(rows, family.needs(config), config.family)
     info = DataInfo.of(rows)
-    run = family.trainer(
-        config, info, folder, examples=lambda: _to_show(config, rows), **options
-    )
+    run = family.trainer(config, info, folder, examples=lambda: _to_show(config, rows), **options)
     run.loader = Loader(run.rows(rows), config.data, config.trainer.seed)
     return run
 

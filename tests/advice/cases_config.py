@@ -22,6 +22,12 @@ _LEFT = "the last timestep keeps"
 _FLAT = "leave no step of trainer.steps="
 
 CASES = [
+    _set("losses.perceptual=lpips needs", "autoencoder",
+         "data.image_size=12 losses.perceptual=lpips", "losses.perceptual=edges"),
+    _set("critic_layers={} needs pictures", "autoencoder", "model.critic_layers=3",
+         "losses.critic_weight=0"),
+    _set("critic_layers={} needs pictures", "autoencoder", "model.critic_layers=3",
+         then="model.critic_layers=1", says="lower it"),
     _set("auxiliary_weight needs", "cgan", "model.auxiliary_weight=2", r"conditioning=\w+",
          **MODEL),
     *_each("a gradient penalty needs", "dcgan", "adversarial.r1_weight=1", r"critic_norm=layer",

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from genkit.cli import app
 from genkit.family import load
 
-FAMILIES = ("attgan", "clip", "cyclegan", "dcgan", "cgan", "ddpm")
+FAMILIES = ("attgan", "autoencoder", "clip", "cyclegan", "dcgan", "cgan", "ddpm")
 SHORT = "trainer.steps=2"
 
 
