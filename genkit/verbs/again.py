@@ -74,6 +74,11 @@ class Again:
             return "every pixel is the same as before"
         if self.difference is None:
             return "pixels differ from those of the record, whose picture isn't there to compare"
+        if self.difference == 0:
+            return (
+                "every pixel is that of the picture beside the record, whose pixels_sha256 says "
+                "otherwise: the record was changed"
+            )
         return (
             f"pixels differ by {self.difference} of 255 at most; another machine or version adds "
             "up in another order"

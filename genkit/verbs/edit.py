@@ -98,7 +98,9 @@ def edit(request: Request, bar: Bar | None = None) -> list[Outcome]:
     if request.grid is not None:
         from genkit.verbs.edit_grid import attribute_grid, command_of
 
-        outcomes.append(attribute_grid(editor, found, request.grid, command_of(request)))
+        failed = {name: why for outcome in outcomes for name, why in outcome.failed.items()}
+        command = command_of(request)
+        outcomes.append(attribute_grid(editor, found, request.grid, command, failed))
     return outcomes
 
 
@@ -123,6 +125,9 @@ def _tasks(editor: Editor) -> list[Task]:
             "--model-size: is of --set; strips and sheets show what the model made anyway; leave "
             "it out"
         )
+    twice = next((name for name in request.sweep if request.sweep.count(name) > 1), None)
+    if twice is not None:
+        raise PipelineError(f"--sweep {shown(twice)}: stands twice; give each once")
     made = []
     if request.set:
         made.append(editor.task({**editor.switched, "model_size": request.model_size}))

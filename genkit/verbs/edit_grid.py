@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -63,7 +64,13 @@ def command_of(request: Request) -> str:
     )
 
 
-def attribute_grid(editor: Editor, found: Found, path: Path, command: str) -> Outcome:
+def attribute_grid(
+    editor: Editor,
+    found: Found,
+    path: Path,
+    command: str,
+    failed: Mapping[str, str] = MappingProxyType({}),
+) -> Outcome:
     """Write the sheet: pictures below each other, attributes side by side; beside it a record.
 
     Above each is which attribute it shows: +NAME where it was switched on, -NAME off. Guesses and
@@ -74,6 +81,7 @@ def attribute_grid(editor: Editor, found: Found, path: Path, command: str) -> Ou
         found: The pictures; the first 32 are shown.
         path: A .png file.
         command: What makes the sheet.
+        failed: Pictures of which it was said already that they can't be read, and why.
     """
     outcome = Outcome(path, found.left_out)
     if len(found.sources) > MOST:
@@ -81,6 +89,9 @@ def attribute_grid(editor: Editor, found: Found, path: Path, command: str) -> Ou
     lines: list[Line] = []
     facts: list[dict[str, Any]] = []
     for source in found.sources[:MOST]:
+        if source.where in failed:
+            outcome.failed[source.where] = failed[source.where]
+            continue
         try:
             content = source.read()
             seen, lost = editor.read(content, source.where)

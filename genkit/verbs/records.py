@@ -119,6 +119,12 @@ def is_there(picture: Path, identity: Callable[[], Record]) -> bool:
     there = [path for path in (picture, beside(picture)) if path.exists()]
     if not there:
         return False
+    if not beside(picture).exists():
+        raise OutputError(
+            f"--out: {shown(picture)} is there without its record "
+            f"{shown(beside(picture).name)}, so nothing says how it was made; name another folder, "
+            "or delete it"
+        )
     wanted = identity()
     try:
         record = json.loads(beside(picture).read_text(encoding="utf-8"))

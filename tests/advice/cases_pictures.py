@@ -41,6 +41,12 @@ def _changed(world: World) -> None:
     shutil.copy("seven.png", "changed/seven-a2b.png")
 
 
+def _without_record(world: World) -> None:
+    _translated(world)
+    shutil.copytree("translated", "bare", dirs_exist_ok=True)
+    Path("bare/seven-a2b.json").unlink()
+
+
 def _other_model(world: World) -> None:
     _translated(world)
     _model(world, "others-model")
@@ -237,6 +243,11 @@ CASES = [
          then="--picture seven.png", before=_gone, says="say where it is by --picture"),
     Call("this sheet shows {} pictures", _sheet_of_two, _put_back),
     Call("--model-size gives what the model made itself", _larger, _itself),
+    Case("verbs/edit.py: --sweep {}: stands twice",
+         "edit faces seven.png --sweep Bald --sweep Bald --out {new}", then="--sweep Bald",
+         before=_editor, leaves="--sweep"),
+    Case("is there without its record", f"{_TRANSLATE[:-5]}bare", then="--out {new}",
+         before=_without_record, leaves="--out", says="name another folder"),
     Case("--model-size: is of --set", "edit faces seven.png --sweep Bald --model-size --out {new}",
          leaves="--model-size", before=_editor, says="leave it out"),
     Case("--set switches it too", "edit faces seven.png --set Bald=1 --sweep Bald --out {new}",

@@ -286,6 +286,22 @@ def test_a_sheet_says_what_is_not_kept_and_why_a_picture_is_left_out(run, model,
     assert not (tmp_path / "none.png").exists()
 
 
+def test_a_broken_picture_is_named_once_for_edits_and_sheet(run, model, tmp_path):
+    saved(tmp_path / "me.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    words = ("me.png", "broken.png", "--set", "Bald=1", "--grid", "sheet.png", "--out", "out")
+    status, said = run("edit", model, *words)
+    assert status == 1
+    assert said.count("broken.png: left out") == 1
+    assert "broken.png" in json.loads((tmp_path / "sheet.json").read_text())["failed"]
+
+
+def test_an_attribute_is_swept_once(run, model, tmp_path):
+    saved(tmp_path / "me.png")
+    status, said = run("edit", model, "me.png", "--sweep", "Bald", "--sweep", "Bald", "--out", "o")
+    assert (status, "--sweep Bald: stands twice" in said) == (2, True)
+
+
 def test_what_the_model_made_itself_is_of_its_own_size(run, model, tmp_path):
     saved(tmp_path / "me.png", photo(40, 24))
     said = run("edit", model, "me.png", "--set", "Bald=1", "--out", "out")[1]

@@ -273,6 +273,10 @@ def test_nothing_is_written_over_what_was_made_otherwise(run, model, tmp_path):
     status, said = run("translate", model, "photo.png", "--out", "out")
     assert status == 2
     assert "made of something else" in said
+    (tmp_path / "out/photo-horse2zebra.json").unlink()
+    status, said = run("translate", model, "photo.png", "--out", "out")
+    assert status == 2
+    assert "is there without its record photo-horse2zebra.json" in said
 
 
 def test_results_do_not_go_among_what_is_read(run, model, tmp_path):
@@ -535,7 +539,7 @@ def test_what_differs_is_said_with_how_much(run, model, tmp_path):
     path.write_text(path.read_text().replace('"pixels_sha256": "', '"pixels_sha256": "0'))
     status, said = run("again", path)
     assert status == 1
-    assert "differ by 0 of 255" in said
+    assert "whose pixels_sha256 says otherwise: the record was changed" in said
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 9}'])

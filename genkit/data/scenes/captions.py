@@ -239,10 +239,23 @@ def claims(text: str) -> Prompt:
     body = _PREFIX.sub("", body)
     for pattern in (_FRONTED, _RELATED):
         if (found := pattern.match(body)) is not None:
-            things = (_read(found["one"], text), _read(found["other"], text))
+            things = _different([found["one"], found["other"]], text)
             return Prompt(things, _RELATION_OF[found["where"]], ground)
-    parts = re.split(r",? and |, ", body)
-    return Prompt(tuple(_read(part, text) for part in parts), None, ground)
+    return Prompt(_different(re.split(r",? and |, ", body), text), None, ground)
+
+
+def _different(parts: Sequence[str], text: str) -> tuple[Told, ...]:
+    """What parts of a caption tell of; things of one shape and colour are told of together."""
+    things = tuple(_read(part, text) for part in parts)
+    looks = [(each.shape, each.color) for each in things]
+    twice = next((look for look in looks if looks.count(look) > 1), None)
+    if twice is not None:
+        many = _PLURALS.get(twice[0], f"{twice[0]}s")
+        raise DataError(
+            f"{shown(text)}: tells twice of things of one look, and no scene has such that differ "
+            f"in size alone; write 'two {twice[1]} {many}'"
+        )
+    return things
 
 
 def _read(words: str, text: str) -> Told:

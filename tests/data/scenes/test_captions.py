@@ -31,7 +31,10 @@ def test_a_caption_with_one_word_exchanged_does_not_hold():
             for i, word in enumerate(words):
                 if word in WRONG:
                     other = " ".join([*words[:i], WRONG[word], *words[i + 1 :]])
-                    assert not claims(other).holds(each), (other, each)
+                    try:
+                        assert not claims(other).holds(each), (other, each)
+                    except DataError as error:  # of three things two may now be of one look
+                        assert "tells twice" in str(error)
                     tried += 1
     assert tried > 500
 
@@ -72,6 +75,14 @@ def test_captions_are_keyed_and_differ():
 )  # fmt: skip
 def test_words_are_read_as_they_are_meant(text, told):
     assert claims(text) == told
+
+
+@pytest.mark.parametrize(
+    "text", ["a red star and a red star", "a small red star left of a big red star on grey"]
+)
+def test_things_of_one_look_are_told_of_together(text):
+    with pytest.raises(DataError, match="write 'two red stars'"):
+        claims(text)
 
 
 @pytest.mark.parametrize("text", ["a red dog", "a star", "", "a red star left of", "red star"])
