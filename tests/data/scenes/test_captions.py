@@ -31,12 +31,16 @@ def test_a_caption_with_one_word_exchanged_does_not_hold():
             for i, word in enumerate(words):
                 if word in WRONG:
                     other = " ".join([*words[:i], WRONG[word], *words[i + 1 :]])
-                    try:
-                        assert not claims(other).holds(each), (other, each)
-                    except DataError as error:  # of three things two may now be of one look
-                        assert "tells twice" in str(error)
+                    assert not _holds(other, each), (other, each)
                     tried += 1
     assert tried > 500
+
+
+def _holds(text, scene):
+    try:
+        return claims(text).holds(scene)
+    except DataError:  # of three things two are now of one look
+        return False
 
 
 def test_the_first_caption_tells_everything_and_others_leave_something_out():
