@@ -143,6 +143,8 @@ def _table(found: Inspection) -> Table:
         table.add_row("attributes", ", ".join(shown(share, 60) for share in shares))
     if found.empty:
         table.add_row("without image", _some(found.empty))
+    if found.captions:
+        table.add_row("captions", _captions(found))
     if found.columns:
         table.add_row("metadata.jsonl", _some(found.columns))
     doubles = sum(len(names) - 1 for names in found.duplicates)
@@ -157,6 +159,16 @@ def _counts(counts: Mapping[str, int]) -> str:
     shown = [f"{name}: {count:,}" for name, count in ranked[:_SHOWN]]
     more = [f"and {len(ranked) - _SHOWN} more"] if len(ranked) > _SHOWN else []
     return ", ".join(shown + more)
+
+
+def _captions(found: Inspection) -> str:
+    """How many there are, how long, and which picture is the first that has none."""
+    said = found.captions
+    least, middle, most = said["words"]
+    words = f"{said['texts']:,} of {least} to {most} words, half of them up to {middle}"
+    if said["without"]:
+        words += f"; {said['without']:,} images have none, the first is {said['first_without']}"
+    return shown(words, 300)
 
 
 def _classes(found: Inspection) -> str:

@@ -28,6 +28,7 @@ from genkit.rows.entries import Entry, file_entry
 from genkit.rows.files import list_path, open_path
 from genkit.rows.folders import LABEL
 from genkit.rows.left_out import NONE, LeftOut
+from genkit.rows.listing import Listed
 
 _BLOCK = 256
 _MOST_EMPTY = 1_000  # classes without an image that are named
@@ -49,6 +50,7 @@ class Inspection:
     attributes: dict[str, int] = field(default_factory=dict)  # of how many images each holds
     empty: list[str] = field(default_factory=list)  # classes without an image
     columns: list[str] = field(default_factory=list)  # of metadata.jsonl
+    captions: dict[str, Any] = field(default_factory=dict)  # how many, and how long; {} = none
     duplicates: list[list[str]] = field(default_factory=list)  # same pixels
     broken: list[str] = field(default_factory=list)  # one message per file
     deep: list[str] = field(default_factory=list)  # of more than 8 bits, and what of it is lost
@@ -92,6 +94,7 @@ def inspect(path: Path, label: str | None = LABEL) -> Inspection:
     found.parts = {name: len(part) for name, part in listing.parts.items() if name}
     found.left_out = listing.without(None, shown(path))
     found.columns = list(listing.columns)
+    _add_captions(found, listed)
     _add_looks(found, [one.entry for one in listed])
     for part in listing.parts:
         _add_classes(found, *listing.classes(listing.part(part, shown(path)), shown(path)))
@@ -137,6 +140,22 @@ def _add_looks(found: Inspection, entries: Sequence[Entry]) -> None:
         same[look.pixels].append(entry.name)
         found.deep += [look.deep] if look.deep else []
     found.duplicates = [names for names in same.values() if len(names) > 1]
+
+
+def _add_captions(found: Inspection, listed: Sequence[Listed]) -> None:
+    """How many captions there are, how many words they have, and which pictures have none."""
+    said = [[one.caption] if isinstance(one.caption, str) else one.caption for one in listed]
+    texts = [text for several in said for text in several or ()]
+    if not texts:
+        return
+    words = sorted(len(text.split()) for text in texts)
+    without = [one.entry.name for one in listed if one.caption is None]
+    found.captions = {
+        "texts": len(texts),
+        "words": [words[0], words[len(words) // 2], words[-1]],
+        "without": len(without),
+        "first_without": without[0] if without else None,
+    }
 
 
 def _add_classes(found: Inspection, labels: Tensor | None, column: Class | None) -> None:

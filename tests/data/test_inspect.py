@@ -154,3 +154,19 @@ def test_the_pack_verb_prints_the_shards(tmp_path):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0
     assert result.output.split() == [str(tmp_path / "out" / f"train-0000{i}.tar") for i in (0, 1)]
+
+
+def test_captions_are_counted_with_their_words_and_what_has_none_is_named(tmp_path):
+    for i in range(3):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    rows = [
+        {"file_name": "0.png", "caption": ["a red star", "star"]},
+        {"file_name": "1.png", "caption": "a big blue ring on grey"},
+        {"file_name": "2.png", "caption": " "},
+    ]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = inspect(tmp_path).captions
+    assert (found["texts"], found["words"], found["without"]) == (3, [1, 3, 6], 1)
+    assert found["first_without"].endswith("2.png")
+    said = CliRunner().invoke(app, ["check", str(tmp_path)]).stdout
+    assert "3 of 1 to 6 words, half of them up to 3; 1 images have none" in " ".join(said.split())
