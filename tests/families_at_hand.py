@@ -103,7 +103,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-NEEDS_A_RUN = {"distill"}  # has no tiny run of its own: it builds on the export of another
+NEEDS_A_RUN = {"distill", "latent_diffusion"}  # they build on exports of others
 
 
 def families() -> list[str]:

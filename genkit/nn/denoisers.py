@@ -68,8 +68,8 @@ def make_unet(
         up_block_types=tuple(up),
         layers_per_block=layers,
         attention_head_dim=head_dim,
-        norm_num_groups=_groups(channels),
-        attn_norm_num_groups=_groups(channels),
+        norm_num_groups=groups(channels),
+        attn_norm_num_groups=groups(channels),
         norm_eps=1e-6,
         dropout=dropout,
         downsample_padding=0,
@@ -78,7 +78,7 @@ def make_unet(
         resnet_time_scale_shift="scale_shift" if scale_shift else "default",
         num_class_embeds=None if num_classes is None else num_classes + 1,
     )
-    _quiet_ends(unet)
+    quiet_ends(unet)
     quicken(unet)
     return unet
 
@@ -99,9 +99,9 @@ def unet_problem(
             f"channels={list(channels)} halve {side} px {halvings} times, which must leave "
             f"a whole number of px from {_SMALLEST_SIDE} on; give fewer channels or another size"
         )
-    if wrong := [c for c in channels if c % _groups(channels)]:
+    if wrong := [c for c in channels if c % groups(channels)]:
         return (
-            f"channels: {wrong[0]} is no multiple of {_groups(channels)}, the groups of group norm"
+            f"channels: {wrong[0]} is no multiple of {groups(channels)}, the groups of group norm"
         )
     sides = [side >> i for i in range(len(channels))]
     if missing := [each for each in attention if each not in sides]:
@@ -113,7 +113,7 @@ def unet_problem(
     return None
 
 
-def _groups(channels: Sequence[int]) -> int:
+def groups(channels: Sequence[int]) -> int:
     """Groups of every group norm: 32 as in the paper, fewer for very narrow networks."""
     return max(1, min(32, min(channels) // 4))
 
@@ -211,7 +211,7 @@ def hidden_matrices(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter
     )
 
 
-def _quiet_ends(unet: Any) -> None:
+def quiet_ends(unet: Any) -> None:
     """Residual branches and the output begin near zero, so that the network begins as its skips.
 
     Ho et al. 2020 make these layers' first weights 1e-5 of what others have; with a hundredth each

@@ -62,6 +62,7 @@ _MODULES = {
     "NoiseToImage": "noise",
     "Pipeline": "base",
     "Sampling": "sampling",
+    "TextToImage": "text_to_image",
     "TranslationPipeline": "translation",
     "finish_samples": "samples",
     "latents": "noise",

@@ -158,7 +158,7 @@ class Denoising(FromNoise):
         made = found.make(self.scheduler)
         stepping.check_options(made, found, self.shape[0], self.channels_out)
         stepping.warn_of_overshoot(self.scheduler, found)
-        return replace(found, precision=_precision(found.precision, self.denoiser))
+        return replace(found, precision=precision_of(found.precision, self.denoiser))
 
     def describe(self, options: Sampling, taken: Collection[str]) -> Mapping[str, Any]:
         """The sampling options that were used, defaults included."""
@@ -236,7 +236,7 @@ class _Network:
             return denoisers.denoise(self.forward, x, times, labels, self.patch_size).float()
 
 
-def _precision(asked: Precision, network: Any) -> Precision:
+def precision_of(asked: Precision, network: Any) -> Precision:
     """The precision of a network's pass: bf16 where it gains, if that was left open."""
     device = next(network.parameters()).device
     if asked == "bf16":

@@ -100,6 +100,12 @@ SOLVERS: dict[str, Solver] = {
         "order 2, two evaluations a step",
         evaluations=2,
     ),
+    "flow_dpmsolver++": Solver(
+        "DPMSolverMultistepScheduler",
+        "flow",
+        "order 2: Lu 2022",
+        options={"use_flow_sigmas": True, "prediction_type": "flow_prediction"},
+    ),
 }
 DEFAULTS: dict[Kind, str] = {
     "timesteps": "dpmsolver++",
@@ -138,7 +144,8 @@ def kind_of(scheduler: Any) -> Kind:
     name = type(scheduler).__name__
     if name.startswith("EDM"):
         return "edm"
-    return "flow" if name.startswith("FlowMatch") else "timesteps"
+    is_flow = name.startswith("FlowMatch") or scheduler.config.get("use_flow_sigmas")
+    return "flow" if is_flow else "timesteps"
 
 
 def names_for(scheduler: Any) -> list[str]:
@@ -167,6 +174,9 @@ def make(name: str, exported: Any, options: Mapping[str, Any]) -> Any:
     accepted = _options(solver.module, solver.name)
     _check_options(name, options, accepted)
     config = {k: v for k, v in exported.config.items() if k in _SCHEDULE and k in accepted}
+    if solver.kind == "flow":  # which one class calls otherwise than the others
+        shift = exported.config.get("shift", exported.config.get("flow_shift", 1.0))
+        config["shift" if "shift" in accepted else "flow_shift"] = shift
     if config.get("beta_schedule") == "sigmoid":
         # Of all these classes DDPM's alone has the formula; every one takes a table.
         config["trained_betas"] = exported.betas.tolist()
