@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,12 +11,13 @@ import typer
 
 from genkit.cli.diffusion import Options
 from genkit.cli.drawing import say_loading
-from genkit.errors import PipelineError
+from genkit.errors import PipelineError, shown
 
 if TYPE_CHECKING:
     from genkit.verbs.sample import Request
 
 _DIFFUSION, _PICTURES, _EDITING = "Diffusion models", "Pictures", "Editing a picture (diffusion)"
+_TEXT = "Text to image"
 
 
 def _option(kind: str, what: str, panel: str | None = None, **rest: Any) -> Any:
@@ -54,6 +56,16 @@ Given = Annotated[
         "Pictures to make others of, one of each and named like it; also COLUMN=FOLDER or "
         "COLUMN=TEXT; repeatable.",
     ),
+]
+Prompt = Annotated[
+    list[str] | None,
+    _option("TEXT", "What the pictures show; repeatable: one picture of each, in turn.", _TEXT),
+]
+Prompts = Annotated[
+    Path | None, _option("FILE.txt", "The same from a file, one in each line.", _TEXT)
+]
+Negative = Annotated[
+    str | None, _option("TEXT", "What they don't: guidance leads away from it.", _TEXT)
 ]
 Device = Annotated[str | None, _option("NAME", "E.g. cpu, cuda:1; default a GPU if there is one.")]
 Grid = Annotated[Path | None, _option("FILE.png", "A sheet, a named row per class.", _PICTURES)]
@@ -129,6 +141,9 @@ def sample(
     seed: Annotated[int, typer.Option(help="Names the noise of every image.")] = 0,
     labels: Labels = None,
     given: Given = None,
+    prompt: Prompt = None,
+    prompts: Prompts = None,
+    negative: Negative = None,
     out: Out = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images made at a time.")] = 64,
     processes: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
@@ -173,6 +188,7 @@ def sample(
       [cyan]genkit sample runs/ddpm --option use_karras_sigmas=true --trajectory way.png[/]
       [cyan]genkit sample runs/ddpm --init seven.png --strength 0.6 --out variants.png[/]
       [cyan]genkit sample runs/ddpm --given photos --strength 0.4 --out changed[/]
+      [cyan]genkit sample runs/scenes --prompt "a red star" --guidance 4 --count 8 --out stars[/]
       [cyan]genkit sample runs/ddpm --inpaint seven.png --mask white-is-new.png --out variants[/]
 
     On several GPUs: [cyan]accelerate launch sample/run.py RUN --count 50000[/]
@@ -199,6 +215,8 @@ def sample(
         pictures={name: path for name, path in named.items() if path is not None},
         options=options,
         labels=labels,
+        prompts=_prompts(prompt or (), prompts),
+        negative=negative,
         edit=Edit(init, inpaint, mask, strength),
         compile=compile,
     )
@@ -220,6 +238,23 @@ def work(request: Request) -> dict[str, Any]:
     from genkit.verbs.sample import sample
 
     return sample(request, bar)
+
+
+def _prompts(words: Sequence[str], file: Path | None) -> tuple[str, ...]:
+    """The prompts that are given, those of a file behind them."""
+    if file is None:
+        return tuple(words)
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineError(
+            f"--prompts {shown(file)}: can't be read as text ({error}); give a file in UTF-8 with "
+            "one prompt in each line"
+        ) from None
+    found = [line.strip() for line in lines if line.strip()]
+    if not found:
+        raise PipelineError(f"--prompts {shown(file)}: no prompt in it; write one in each line")
+    return (*words, *found)
 
 
 def _describe(source: str, *, as_json: bool) -> None:

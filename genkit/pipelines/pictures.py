@@ -32,12 +32,12 @@ def save_grid(
     batch_size: int = 64,
     **asked: Any,
 ) -> Path:
-    """The path of a sheet of samples: one row per class, named, or 8 rows without classes.
+    """The path of a sheet of samples: one row per class or text, named, or 8 rows without.
 
     Args:
         pipeline: A `Pipeline` whose images come from noise.
         path: A .png file.
-        rows: Rows of an unconditional sheet (8), or classes to show (all of them).
+        rows: Rows of an unconditional sheet (8), or classes or texts to show (all of them).
         columns: Images per row; 10 with classes, else 8.
         seed: As in a call of the pipeline.
         batch_size: Images made at a time.
@@ -45,16 +45,20 @@ def save_grid(
     """
     path = _checked(path, (".png",))
     asked, cycle = _classes(pipeline, asked)
-    rows = rows or (8 if cycle is None else len(cycle))
+    said = asked.pop("caption", None)
+    texts = [said] if isinstance(said, str) else said
+    kinds = cycle or texts
+    rows = rows or (8 if kinds is None else len(kinds))
     columns = columns or (8 if cycle is None else 10)
     if rows < 1 or columns < 1:
         raise PipelineError(f"{path}: a grid of {rows} x {columns}; both must be at least 1")
-    # Each row is one class; the noise goes on from row to row, so no two images share it.
-    classes = cycle and [cycle[r % len(cycle)] for r in range(rows) for _ in range(columns)]
-    drawing = {"seed": seed, "label": classes, "batch_size": batch_size}
+    # Each row is one class or text; the noise goes on from row to row, so no two images share it.
+    each: Any = kinds and [kinds[r % len(kinds)] for r in range(rows) for _ in range(columns)]
+    classes, captions = (None, each) if cycle is None else (each, None)
+    drawing = {"seed": seed, "label": classes, "caption": captions, "batch_size": batch_size}
     parts = pipeline.stream(range(rows * columns), **drawing, **asked)
     images = torch.cat([made["image"] for _, made in parts])
-    names = None if classes is None else _words(pipeline, classes)
+    names = captions if classes is None else _words(pipeline, classes)
     title = f"seed {seed}, images 0 to {len(images) - 1}"
     return _save(path, [_sheet(sheets.lines_of(images, columns, names), title)])
 

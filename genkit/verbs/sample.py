@@ -103,6 +103,8 @@ class Request:
         pictures: Sheets and walks by kind: "grid", "interpolation", "trajectory".
         options: Keywords of the pipeline's call.
         labels: Classes as a person lists them; None = all, or what `options` say.
+        prompts: Texts to make pictures of, in turn.
+        negative: What they don't show.
         edit: A picture to begin with.
         compile: Whether to sample through `torch.compile`.
     """
@@ -117,6 +119,8 @@ class Request:
     pictures: Mapping[str, Path] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     labels: str | None = None
+    prompts: Sequence[str] = ()
+    negative: str | None = None
     edit: Edit = field(default_factory=Edit)
     compile: bool = False
 
@@ -130,15 +134,22 @@ class Request:
         """Where samples or variants go; None if only pictures are asked for."""
         if self.pictures and self.count is None and self.out is None and not self.given:
             return None
-        name = "variants.png" if self.edit.is_asked else "made" if self.given else "samples.npz"
-        folder = "variants.png" if self.edit.is_asked else "made" if self.given else "samples"
-        return self.out or default_out(self.source, name, folder)
+        if self.out is not None:
+            return self.out
+        if self.edit.is_asked:
+            return default_out(self.source, "variants.png", "variants.png")
+        if self.given or self.prompts:
+            name = "made" if self.given else "prompted"
+            return default_out(self.source, name, name)
+        return default_out(self.source, "samples.npz", "samples")
 
     @property
     def usual_count(self) -> int:
         """Rows to make where neither a count nor anything to make them of is given."""
         if self.edit.is_asked:
             return VARIANTS
+        if self.prompts:
+            return len(self.prompts)
         return COUNT if self.out is not None or is_run(Path(self.source)) else FEW
 
 
@@ -178,6 +189,7 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
     asked = {**request.options, **request.edit.asked(pipeline)}
     if request.labels is not None:
         asked["label"] = labels_of(pipeline, request.labels)
+    asked |= _texts(pipeline, request)
     given = rows_given(pipeline, request.given) if request.given else None
     result = {"source": request.source, "seed": request.seed, "labels": asked.get("label")}
     if target is not None and not request.is_sheet:
@@ -199,6 +211,27 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
         how = {"seed": request.seed} if name == "trajectory" else drawing
         result[name] = str(_SAVE[name](pipeline, path, **how, **asked))
     return result
+
+
+def _texts(pipeline: Any, request: Request) -> dict[str, Any]:
+    """Prompts as keywords of the pipeline's call.
+
+    Raises:
+        PipelineError: It takes no texts, or takes some and none are given.
+    """
+    reads = any("caption" in taken for taken in pipeline.takes)
+    if (request.prompts or request.negative) and not reads:
+        raise PipelineError(
+            f"--prompt: a {type(pipeline).__name__} takes no texts; leave it out, or name a model "
+            "that does"
+        )
+    told = any(word.startswith("caption=") for word in request.given)
+    if reads and not (request.prompts or told):
+        raise PipelineError(
+            "this model makes pictures of texts: say what by --prompt TEXT or --prompts FILE.txt"
+        )
+    texts = {} if not request.prompts else {"caption": list(request.prompts)}
+    return texts if request.negative is None else texts | {"negative": request.negative}
 
 
 def _refuse_without_pictures(pipeline: Any, source: str) -> None:

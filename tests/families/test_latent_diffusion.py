@@ -9,8 +9,10 @@ from itertools import islice
 import pytest
 import torch
 from families_at_hand import assert_same_state, state, tiny, trainer
+from typer.testing import CliRunner
 
 from genkit import random
+from genkit.cli import app
 from genkit.errors import CheckpointError, ConfigError, PipelineError
 from genkit.family import resolve
 from genkit.nn.text_unets import encoded_text, make_text_unet
@@ -287,6 +289,44 @@ def test_networks_that_do_not_fit_latents_are_refused(parts, tmp_path):
         run_of(parts, tmp_path, model__attention=[4])
     with pytest.raises(ConfigError, match=r"model.heads=3 does not divide the 16 channels"):
         run_of(parts, tmp_path, model__heads=3)
+
+
+# -- prompts of a person ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def export(parts, tmp_path_factory):
+    place = tmp_path_factory.mktemp("ldm")
+    run = run_of(parts, place / "run")
+    return str(save_export(run.pipeline(), place / "export", provenance={}, config_yaml=""))
+
+
+def sampled(*words):
+    result = CliRunner().invoke(app, ["sample", *map(str, words), "--steps", "2"])
+    return result.exit_code, result.output
+
+
+def test_prompts_become_pictures_with_their_captions(export, tmp_path):
+    (tmp_path / "more.txt").write_text("a blue ring\n\n  two pink moons\n")
+    words = (export, "--prompt", "a red star", "--prompts", tmp_path / "more.txt")
+    sheet, out = tmp_path / "sheet.png", tmp_path / "out"
+    status, said = sampled(*words, "--negative", "a heart", "--out", out, "--grid", sheet)
+    assert status == 0, said
+    rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+    assert [row["caption"] for row in rows] == ["a red star", "a blue ring", "two pink moons"]
+    assert {row["negative"] for row in rows} == {"a heart"}
+    assert sheet.stat().st_size > 0
+
+
+def test_prompts_that_say_nothing_are_refused(export, parts, tmp_path):
+    status, said = sampled(export, "--out", tmp_path / "a")
+    assert (status, "say what by --prompt" in said) == (2, True)
+    (tmp_path / "empty.txt").write_text("\n \n")
+    assert "no prompt in it" in sampled(export, "--prompts", tmp_path / "empty.txt")[1]
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    assert "give a file in UTF-8" in sampled(export, "--prompts", tmp_path / "latin.txt")[1]
+    status, said = sampled(parts["autoencoder"], "--prompt", "a", "--out", tmp_path / "b")
+    assert (status, "takes no texts" in said) == (2, True)
 
 
 # -- from the command line's side ------------------------------------------------------------------
