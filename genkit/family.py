@@ -91,23 +91,28 @@ def load(name: str) -> Family:
     return family
 
 
-def load_config(config: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(
+    config: Path | str | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    where: str | None = None,
+) -> RunConfig:
     """The config of a run: YAML, overrides, defaults of its family, everything checked.
 
     Args:
         config: A YAML file, or settings as nested dicts: `{"family": "dcgan", "data": {...}}`.
         overrides: `section.key=value` settings laid over it.
+        where: What messages call a tree that a file holds; None = it was made in Python.
 
     Raises:
         ConfigError: It names every problem that there is.
     """
-    if isinstance(config, Mapping):
-        tree, where = dict(config), "the settings given"
-    else:
-        tree, where = read_tree(config), shown(config)
-    laid, to_say = laid_over(tree, overrides, lambda laid: _kind_of(laid, where))
-    found = resolve(laid, where)
-    if not isinstance(config, Mapping):
+    of_file = where is not None or not isinstance(config, Mapping)
+    tree = dict(config) if isinstance(config, Mapping) else read_tree(config)
+    named = where or (shown(config) if of_file else "the settings given")
+    laid, to_say = laid_over(tree, overrides, lambda laid: _kind_of(laid, named))
+    found = resolve(laid, named)
+    if of_file:
         found.came_from_file(_strange(code_in(found), overrides))
     for line in to_say:
         log.info(line)

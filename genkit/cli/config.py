@@ -29,7 +29,15 @@ def show(
     """
     from genkit.config import to_yaml
     from genkit.family import load_config
+    from genkit.verbs.stages import is_staged, load_stages
 
+    if is_staged(config):
+        parts = ["stages:"]
+        for stage in load_stages(config, overrides or ()):
+            lines = to_yaml(stage.config).splitlines()
+            parts += [f"  {stage.name}:", *(f"    {line}" if line else "" for line in lines)]
+        typer.echo("\n".join(parts))
+        return
     typer.echo(to_yaml(load_config(config, overrides or ())), nl=False)
 
 
@@ -61,6 +69,7 @@ def check(configs: Annotated[list[Path], typer.Argument(help="YAML files.")]) ->
     from genkit.config import read_tree
     from genkit.errors import ConfigError, shown
     from genkit.family import load_config
+    from genkit.verbs.stages import is_staged, load_stages
 
     problems = []
     for path in configs:
@@ -69,7 +78,10 @@ def check(configs: Annotated[list[Path], typer.Argument(help="YAML files.")]) ->
             if "distributed_type" in tree and "family" not in tree:
                 typer.echo(f"{shown(path)}: how accelerate starts processes, not checked")
                 continue
-            load_config(path)
+            if is_staged(path):
+                load_stages(path)
+            else:
+                load_config(path)
         except ConfigError as error:
             problems.append(str(error))
         else:

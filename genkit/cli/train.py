@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from genkit.errors import ConfigError
+
 
 def train(
     config: Annotated[
@@ -36,7 +38,7 @@ def train(
     ] = False,
     processes: Annotated[int, typer.Option(min=1, help="CPU processes on this machine.")] = 1,
 ) -> None:
-    """Train a model and export it.
+    """Train a model and export it; of a file with stages several, each built on those before.
 
     Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 let it write a checkpoint after the step and stop. Exit
     status: 0 done, 75 stopped before its last step (`--resume` goes on), 2 refused, 130 ended at
@@ -46,13 +48,24 @@ def train(
       [cyan]genkit train configs/cgan/glyphs.yaml[/]
       [cyan]genkit train configs/dcgan/mnist.yaml trainer.steps=2000 optim.lr=1e-4 --out runs/a[/]
       [cyan]genkit train runs/a --resume[/]
+      [cyan]genkit train configs/text-to-image/scenes.yaml diffusion.trainer.steps=2000[/]
       [cyan]genkit train configs/dcgan/mnist.yaml --overfit-batch trainer.steps=1000[/]
 
     On several GPUs: [cyan]accelerate launch train/run.py configs/dcgan/cifar10.yaml[/]
     """
     from genkit import launch
+    from genkit.verbs.stages import is_staged, train_stages
     from genkit.verbs.train import train as run_verb
 
+    if is_staged(config):
+        if init is not None or overfit_batch:
+            raise ConfigError(
+                "--init and --overfit-batch are of one run, and this file has several; leave them "
+                "out, or name the config of one"
+            )
+        folder = train_stages(config, overrides or (), out=out, resume=resume, processes=processes)
+        typer.echo(folder)
+        return
     folder = run_verb(
         config,
         overrides or (),
