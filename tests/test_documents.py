@@ -12,6 +12,7 @@ from genkit.evaluation import metrics
 from genkit.evaluation.protocols import PRESETS
 from genkit.family import load_config
 from genkit.pipelines.schedulers import SOLVERS
+from genkit.verbs.stages import is_staged, load_stages
 
 ROOT = Path(__file__).parent.parent
 PLACES = [
@@ -61,4 +62,6 @@ def test_a_command_parses_and_its_config_loads(command: str) -> None:
     if verb == "evaluate":
         assert {*(given["metric"] or ())} <= {metric.name for metric in metrics.every()}
     if "config" in given and not given.get("resume"):  # a run that goes on has its own config
-        load_config(ROOT / given["config"], given["overrides"] or ())
+        config = ROOT / given["config"]
+        load = load_stages if is_staged(config) else load_config
+        load(config, given["overrides"] or ())

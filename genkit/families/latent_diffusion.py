@@ -124,7 +124,8 @@ class Config(RunConfig):
         steps = noise.steps if isinstance(noise, Timesteps) else 0
         try:
             found = settle(given, noise.kind, steps, 1)
-            complete(given, scheduler_of(noise), 1)
+            if found.scheduler != settle({}, noise.kind, steps, None).scheduler:
+                complete(given, scheduler_of(noise), 1)  # which asks diffusers
         except PipelineError as error:
             raise ValueError(f"preview.{error}") from None
         chosen = {"scheduler": found.scheduler, "steps": found.steps}

@@ -9,28 +9,34 @@ Legend: B batch, C channels, H W size in px, Z latent channels, h w size of a la
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 
 _LEAST, _MOST = -30.0, 20.0  # of the log variance
 
 
-_Base: Any = AutoencoderKL  # whose types say less than there is
+@cache
+def _kind() -> Any:
+    """The class, made when it is first used, so that configs are read without diffusers."""
+    from diffusers import AutoencoderKL
 
+    base: Any = AutoencoderKL  # whose types say less than there is
 
-class Autoencoder(_Base):  # type: ignore[misc]
-    """An `AutoencoderKL` whose forward pass is given its noise and gives what a loss needs."""
+    class Autoencoder(base):  # type: ignore[misc]
+        """An `AutoencoderKL` whose forward pass is given its noise and gives what a loss needs."""
 
-    def forward(self, images: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures (B, C, H, W) in [-1, 1] and noise (B, Z, h, w) N(0, 1): the reconstructions, and
-        means and log variances (B, Z, h, w) of the latents."""
-        mean, log_variance = self.quant_conv(self.encoder(images)).chunk(2, dim=1)
-        log_variance = log_variance.clamp(_LEAST, _MOST)
-        latents = mean + (0.5 * log_variance).exp() * eps
-        return self.decoder(self.post_quant_conv(latents)), mean, log_variance
+        def forward(self, images: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            """Pictures (B, C, H, W) in [-1, 1] and noise (B, Z, h, w) N(0, 1): the reconstructions,
+            and means and log variances (B, Z, h, w) of the latents."""
+            mean, log_variance = self.quant_conv(self.encoder(images)).chunk(2, dim=1)
+            log_variance = log_variance.clamp(_LEAST, _MOST)
+            latents = mean + (0.5 * log_variance).exp() * eps
+            return self.decoder(self.post_quant_conv(latents)), mean, log_variance
+
+    return Autoencoder
 
 
 def make_autoencoder(
@@ -43,7 +49,8 @@ def make_autoencoder(
     groups: int = 32,
     side: int = 32,
 ) -> Any:
-    """An autoencoder with first weights.
+    """An autoencoder with first weights: called with pictures and noise, it gives what comes back
+    and the means and log variances of the latents.
 
     Args:
         channels: C.
@@ -54,7 +61,7 @@ def make_autoencoder(
         groups: Of the group norms; every width is a multiple of it.
         side: Of training pictures in px, which the export states.
     """
-    return Autoencoder(
+    return _kind()(
         in_channels=channels,
         out_channels=channels,
         down_block_types=("DownEncoderBlock2D",) * len(widths),
@@ -86,6 +93,8 @@ def normalised(network: Any, mean: Tensor, deviation: Tensor) -> Any:
         mean: (Z,) of its latents.
         deviation: (Z,) of its latents, above 0.
     """
+    from diffusers import AutoencoderKL
+
     config = {key: value for key, value in network.config.items() if not key.startswith("_")}
     plain: Any = AutoencoderKL(**config)
     plain.load_state_dict(network.state_dict())

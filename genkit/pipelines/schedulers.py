@@ -134,6 +134,8 @@ _TRAINED = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
     *("prediction_type", "rescale_betas_zero_snr", "sigma_data", "use_flow_sigmas"),
 )
+# Other spacings of noise levels than that of timesteps.
+_SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 # How the image that a network predicts is held to the range of images.
 _QUANTILE = ("dynamic_thresholding_ratio", "sample_max_value")
 _CLIPPING = ("clip_sample", "clip_sample_range", "thresholding", *_QUANTILE)
@@ -200,6 +202,11 @@ def _check_options(name: str, options: Mapping[str, Any], accepted: tuple[str, .
         if option not in accepted:
             raise PipelineError(
                 f"scheduler {name}: no option {option!r}; {nearest(option, accepted)}"
+            )
+        if option in _SPACINGS and SOLVERS[name].kind == "flow":
+            raise PipelineError(
+                f"scheduler {name}: {option} spaces the noise levels of timesteps, and a flow has "
+                "its own; leave it out"
             )
         if option in _TRAINED:
             raise PipelineError(

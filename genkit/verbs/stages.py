@@ -22,9 +22,7 @@ from genkit import launch, run_folder
 from genkit.config import read_tree, to_tree
 from genkit.errors import ConfigError, Unfinished, shown
 from genkit.family import load_config
-from genkit.pipelines.loading import is_run
 from genkit.training.config import RunConfig
-from genkit.verbs.train import train
 
 log = logging.getLogger("genkit")
 
@@ -101,6 +99,8 @@ def train_stages(
     Raises:
         Unfinished: A signal stopped one of them.
     """
+    from genkit.verbs.train import train  # which looking at configs does not need
+
     if launch.ranks().is_launched:
         raise ConfigError(
             f"{shown(path)}: has several runs, and a launcher's processes train one; launch the "
@@ -114,8 +114,8 @@ def train_stages(
             continue
         log.info("stage %s, %d of %d: %s", stage.name, number, len(stages), shown(stage.out))
         try:
-            train(stage.config, out=stage.out, resume=resume and is_run(stage.out),
-                  processes=processes)  # fmt: skip
+            begun = (stage.out / "config.yaml").is_file()
+            train(stage.config, out=stage.out, resume=resume and begun, processes=processes)
         except Unfinished as stopped:
             raise Unfinished(
                 f"{stopped}; the stages behind it too: genkit train {shown(path)} --out "
@@ -131,7 +131,7 @@ def to_plain(stages: Sequence[Stage]) -> dict[str, Any]:
 
 def _is_finished(stage: Stage) -> bool:
     """Whether its run has come to the end with these settings and is exported."""
-    if not (stage.out / "export").is_dir() or not is_run(stage.out):
+    if not (stage.out / "export").is_dir() or not (stage.out / "config.yaml").is_file():
         return False
     if run_folder.read_record(stage.out).get("finished") is None:
         return False

@@ -85,7 +85,67 @@ def _evaluated(world: World, command: str) -> str:
     return world.named(command.removeprefix("genkit ").replace("RUN", "{clip}"))
 
 
+def _stages(world: World) -> None:
+    """A file of three stages, and what came of it: a model of texts."""
+    data = {"kind": "scenes", "image_size": 32, "train_count": 32, "test_count": 16}
+    data["batch_size"] = 8
+    length = {"steps": 2, "log_every": 1, "save_every": 2, "preview_every": 9, "preview_count": 2}
+    vae = yaml.safe_load(Path("autoencoder.yaml").read_text()) | {"data": data, "trainer": length}
+    words = yaml.safe_load(Path("clip.yaml").read_text()) | {"trainer": length}
+    built_on = {"autoencoder": "stage:autoencoder", "text": "stage:clip"}
+    model = built_on | {"widths": [8, 16], "heads": 2, "attention": [16]}
+    last = {"family": "latent_diffusion", "data": data, "model": model, "trainer": length,
+            "optim": {"warmup_steps": 0}, "preview": {"steps": 1}}  # fmt: skip
+    world.write("stages.yaml", {"stages": {"autoencoder": vae, "clip": words, "pictures": last}})
+    if not Path("staged").exists():
+        world.ok("train stages.yaml --out staged")
+    alone = last | {"model": model | {"autoencoder": "staged/autoencoder", "text": "staged/clip"}}
+    world.write("texts.yaml", alone)
+    grey = {"kind": "glyphs", "image_size": 16, "train_count": 32, "test_count": 16}
+    world.write("grey-vae.yaml", vae | {"data": grey | {"batch_size": 8}})
+    Path("empty.txt").write_text("\n")
+    Path("latin.txt").write_bytes(b"t\xe9moin\n")
+    Path("prompts.txt").write_text("a red star\n")
+
+
+def _prompted(key: str, given: str, **more: Any) -> Case:
+    command = f"sample staged/pictures --steps 1 --out {{new}} {given}"
+    return Case(key, command, before=_stages, **more)
+
+
+def _grey(world: World) -> str:
+    """What is said of an autoencoder of grey pictures and scenes in colour."""
+    _stages(world)
+    run = world.new()
+    world.ok(f"train grey-vae.yaml --out {run}")
+    status, text = world.run(f"train texts.yaml model.autoencoder={run} --out {world.new()}")
+    assert status == 2
+    return text
+
+
+def _another_autoencoder(world: World, text: str) -> None:
+    assert "or name another one" in " ".join(text.split())
+    world.ok(f"train texts.yaml model.autoencoder=staged/autoencoder --out {world.new()}")
+
+
 CASES: list[Case | Call] = [
+    _prompted("makes pictures of texts: say what by", "", then="--prompt 'a red star'",
+              says="--prompt TEXT"),
+    _prompted("cli/sample.py: no prompt in it", "--prompts empty.txt", leaves="--prompts",
+              then="--prompts prompts.txt"),
+    _prompted("cli/sample.py: can't be read as text", "--prompts latin.txt", leaves="--prompts",
+              then="--prompts prompts.txt", says="a file in UTF-8"),
+    Case("takes no texts; leave it out", "sample {dcgan} --prompt star --count 2 --out {new}",
+         leaves="--prompt"),
+    Case("are of one run, and this file has several", "train stages.yaml --overfit-batch "
+         "--out {new}", leaves="--overfit-batch", before=_stages),
+    Case("preview.guidance needs a share of hidden captions",
+         "config show texts.yaml model.caption_drop=0", "set (model.caption_drop=0.1)",
+         before=_stages),
+    Case("preview.guidance needs a share of hidden captions",
+         "config show texts.yaml model.caption_drop=0", "or (preview.guidance=1)",
+         before=_stages),
+    Call("model.autoencoder takes pictures of", _grey, _another_autoencoder),
     _set("data.batch_size=1: a picture is compared", "data.batch_size=1",
          then="data.batch_size=2", says="give 2 or more"),
     _set("px are not parted evenly into patches", "model.patch=5", then="data.image_size=40",
@@ -101,7 +161,7 @@ CASES: list[Case | Call] = [
               leaves="--labels", then="--labels star,ring", says="give each once"),
     _classify("has no {} where the label goes", "--labels star,ring --template photo",
               leaves="--template", then="--template 'a {{}}'"),
-    _classify("can't be read as text", "--labels latin.txt", leaves="--labels",
+    _classify("cli/classify.py: can't be read as text", "--labels latin.txt", leaves="--labels",
               then="--labels labels.txt", before=_labels, says="a file in UTF-8"),
     _classify("has no folder of pictures called", "--labels star,ring --calibrate half",
               leaves="--calibrate", then="--calibrate known", before=_known),

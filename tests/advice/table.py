@@ -32,4 +32,6 @@ UNFOLLOWED: dict[str, str] = {
     "this is already one of {} processes": _LAUNCHED,
     "processes were launched but {} take part": _LAUNCHED,
     "`accelerate launch` starts no more on CPUs": _LAUNCHED,
+    "the stages behind it too: genkit train": "comes where a signal stops a run; "
+    "`tests/verbs/test_stages.py` goes on with such stages",
 }

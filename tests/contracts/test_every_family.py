@@ -31,6 +31,7 @@ from genkit.family import load, load_config, names, resolve
 from genkit.nn.spectral import FullPrecision
 from genkit.pipelines import load_pipeline, save_export
 from genkit.training import checkpoints
+from genkit.training.config import RunConfig
 from genkit.verbs.export import export
 
 by_family = pytest.mark.parametrize("name", families())
@@ -286,13 +287,23 @@ def few_rows(path: Path, root: Path) -> list[str]:
     return ["data.train_count=64", "data.test_count=32"] if drawn else []
 
 
-def towers(path: Path, folder: Path) -> list[str]:
-    """Settings by which a config builds on towers that are there, in place of published ones."""
-    if read_tree(path).get("model", {}).get("kind") != "pretrained":
-        return []
-    export = trainer(tiny("clip"), folder / "run").pipeline()
-    save_export(export, folder / "export", provenance={}, config_yaml="")
-    return [f"model.source={folder / 'export'}", "data.image_size=32"]
+def built_on(path: Path, folder: Path) -> list[str]:
+    """Settings by which a config builds on exports that are there, in place of published ones."""
+    model = read_tree(path).get("model", {})
+    if "autoencoder" in model:
+        small = tiny("autoencoder", data={"kind": "scenes", "train_count": 8, "batch_size": 4})
+        vae, words = exported(small, folder / "vae"), exported(tiny("clip"), folder / "clip")
+        sizes = ["data.image_size=32", "model.widths=[8,16]", "model.attention=[16]"]
+        return [f"model.autoencoder={vae}", f"model.text={words}", "model.heads=2", *sizes]
+    if model.get("kind") == "pretrained":
+        return [f"model.source={exported(tiny('clip'), folder)}", "data.image_size=32"]
+    return []
+
+
+def exported(config: RunConfig, folder: Path) -> Path:
+    """The export of a run that has not begun."""
+    pipeline = trainer(config, folder / "run").pipeline()
+    return save_export(pipeline, folder / "export", provenance={}, config_yaml="")
 
 
 def narrow(path: Path) -> list[str]:
@@ -317,7 +328,7 @@ def test_a_shipped_config_takes_a_step(path, tmp_path):
             "trainer.preview_count=4",
             *(f"preview.{key}={value}" for key, value in cheap.items()),
             *few_rows(path, tmp_path),
-            *towers(path, tmp_path / "towers"),
+            *built_on(path, tmp_path / "built-on"),
             *SMALLER.get(f"{path.parent.name}/{path.stem}", ()),
             *narrow(path),
         ],

@@ -37,6 +37,9 @@ DETERMINISTIC = {
     "flow_euler": (1, 20, {}),
     "flow_heun": (2, 20, {}),
 }
+# Diffusers begins this one at sigma .999 and rounds its times down to whole numbers, so it ends at
+# an error of a thousandth however many steps it takes.
+ROUNDED = ("flow_dpmsolver++",)
 # name: (steps, what sets the noise). How far mean and spread may be off is in the test.
 STOCHASTIC = {
     "ddpm": (500, {}),
@@ -97,7 +100,16 @@ def small_unet(**options):
 
 
 def test_every_solver_is_measured_below():
-    assert {*DETERMINISTIC, *STOCHASTIC} == set(SOLVERS)
+    assert {*DETERMINISTIC, *STOCHASTIC, *ROUNDED} == set(SOLVERS)
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_a_solver_whose_times_are_rounded_is_as_near_in_few_steps_as_one_of_order_2(name):
+    pipeline = exact_pipeline(NoiseProcess(prediction="flow"))
+    found = {steps: error(pipeline, name, steps) for steps in (10, 20, 80)}
+    assert found[10] < error(pipeline, "flow_euler", 10) / 2
+    assert found[20] < 0.1 * error(pipeline, "flow_euler", 20)
+    assert found[80] < 0.005
 
 
 @pytest.mark.parametrize(("name", "prediction"), pairs(DETERMINISTIC))
@@ -212,13 +224,20 @@ def processes_of(name):
 def test_every_spacing_of_steps_runs_to_its_end_on_every_schedule(name):
     solver = SOLVERS[name]
     known = schedulers._options(solver.module, solver.name)
-    spacings = [{option: True} for option in SPACINGS if option in known]
+    spaced = solver.kind != "flow"  # whose levels are its own
+    spacings = [{option: True} for option in SPACINGS if option in known and spaced]
     for process in processes_of(name):
         pipeline = exact_pipeline(process, side=2)
         for options in [None, *spacings]:
             for steps in (1, 5, 20):
                 images = pipeline(1, scheduler=name, steps=steps, options=options, output="tensor")
                 assert images.isfinite().all(), (process, options, steps)
+
+
+def test_a_flow_is_not_spaced_as_timesteps_are():
+    pipeline = exact_pipeline(NoiseProcess(prediction="flow"))
+    with pytest.raises(PipelineError, match="a flow has its own; leave it out"):
+        pipeline(1, scheduler="flow_dpmsolver++", options={"use_karras_sigmas": True})
 
 
 @pytest.mark.parametrize("option", ["use_karras_sigmas", "use_exponential_sigmas"])
