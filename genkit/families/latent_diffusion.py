@@ -258,7 +258,10 @@ def scheduler_of(noise: Timesteps | Flow) -> Any:
 
         # The offset says nothing to a flow; without it diffusers warns of old exports.
         return DPMSolverMultistepScheduler(
-            use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=1.0, steps_offset=1
+            use_flow_sigmas=True,
+            prediction_type="flow_prediction",
+            flow_shift=noise.shift,
+            steps_offset=1,
         )
     trained = noise.process().scheduler()
     trained.register_to_config(clip_sample=False)

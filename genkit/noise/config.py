@@ -167,11 +167,13 @@ class Flow(_Evenly):
 
     kind = "flow"
     prediction: Literal["flow"] = "flow"  # what the network says: noise minus image
+    shift: Positive = 1.0  # towards more noise, for pictures of many pixels; 3 at 1024 px
 
     def process(self) -> NoiseProcess:
         """The process of these settings."""
         return NoiseProcess(
             prediction=self.prediction,
+            shift=self.shift,
             weighting=self.weighting,
             gamma=self.gamma,
             draws=self.draws,

@@ -82,9 +82,15 @@ def log_normal_level(u: Tensor, mean: float, std: float, data_std: float) -> Lev
     return Level(_spread(ones), _spread(sigma), (log_sigma / 4).float(), data_std)
 
 
-def flow_level(u: Tensor) -> Level:
-    """sigma = u, alpha = 1 - sigma: Liu et al. 2022 (arXiv:2209.03003), eq. 1."""
-    sigma = u.double().clamp(min=1e-6)
+def flow_level(u: Tensor, shift: float = 1.0) -> Level:
+    """sigma = u, alpha = 1 - sigma: Liu et al. 2022 (arXiv:2209.03003), eq. 1.
+
+    With a shift s it is s u / (1 + (s - 1) u): Esser et al. 2024 (arXiv:2403.03206), eq. 23,
+    where s is the square root of how many times as many pixels a picture has as one that needs no
+    shift: it takes more noise to hide it.
+    """
+    u = u.double()
+    sigma = (shift * u / (1 + (shift - 1) * u)).clamp(min=1e-6)
     return Level(_spread(1 - sigma), _spread(sigma), (FLOW_TIME * sigma).float())
 
 

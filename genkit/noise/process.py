@@ -53,6 +53,7 @@ class NoiseProcess:
         draw_mean: Mean of ln(sigma) (edm), or of the logit of sigma (flow) or of t / T.
         draw_std: Its standard deviation.
         data_std: Of the images; used by edm, and by the edm weighting.
+        shift: Of a flow, towards more noise; 1 = none.
         learned_variance: Whether the network has C more channels, for variances.
         large_variance: Whether ancestral sampling adds noise of variance beta, not the posterior's:
             Ho et al. 2020, section 3.2.
@@ -70,6 +71,7 @@ class NoiseProcess:
     draw_mean: float = -1.2
     draw_std: float = 1.2
     data_std: float = 0.5
+    shift: float = 1.0
     learned_variance: bool = False
     large_variance: bool = False
 
@@ -89,7 +91,7 @@ class NoiseProcess:
                 data_std=self.data_std,
             )
         if self.prediction == "flow":
-            return levels.flow_level
+            return partial(levels.flow_level, shift=self.shift)
         return partial(_timestep_level, self)
 
     @cached_property
@@ -139,7 +141,7 @@ class NoiseProcess:
         if self.prediction == "edm":
             return EDMDPMSolverMultistepScheduler(sigma_data=self.data_std)
         if self.prediction == "flow":
-            return FlowMatchEulerDiscreteScheduler()
+            return FlowMatchEulerDiscreteScheduler(shift=self.shift)
         fixed = "fixed_large" if self.large_variance else "fixed_small"
         return DDPMScheduler(
             num_train_timesteps=self.steps,

@@ -195,6 +195,7 @@ def test_as_many_captions_are_hidden_as_asked_and_by_what_a_sampler_uses(parts, 
 
 RECIPES = {
     "flow": {},
+    "flow shifted": {"noise": {"prediction": "flow", "shift": 2.0}},
     "epsilon": {"noise": {"prediction": "epsilon", "schedule": "scaled-linear",
                           "beta_start": 0.00085, "beta_end": 0.012}},
     "v": {"noise": {"prediction": "v", "schedule": "cosine"}},
@@ -211,7 +212,7 @@ def test_plain_diffusers_makes_the_same_pictures(parts, tmp_path, recipe):
     save_export(run.pipeline(), tmp_path / "export", provenance={}, config_yaml="")
     ours = load_pipeline(tmp_path / "export")
     assert isinstance(ours, TextToImage)
-    scheduler = "flow_dpmsolver++" if recipe == "flow" else "dpmsolver++"
+    scheduler = "flow_dpmsolver++" if recipe.startswith("flow") else "dpmsolver++"
     found = ours(
         2, seed=3, caption=TEXTS, guidance=3, steps=6, scheduler=scheduler, output="tensor"
     )

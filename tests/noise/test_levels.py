@@ -85,3 +85,10 @@ def test_the_ends_of_u_give_finite_levels():
     ):
         assert all(math.isfinite(x) and x > 0 for x in level.sigma.flatten().tolist())
         assert level.time.isfinite().all()
+
+
+def test_a_shift_leads_to_more_noise_and_keeps_the_ends():
+    u = torch.tensor([0.0, 0.25, 0.5, 1.0])
+    shifted = levels.flow_level(u, shift=3.0).sigma.flatten()
+    torch.testing.assert_close(shifted, torch.tensor([1e-6, 0.5, 0.75, 1.0]))
+    assert torch.equal(levels.flow_level(u, 1.0).sigma, levels.flow_level(u).sigma)

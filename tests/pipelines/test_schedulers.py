@@ -234,6 +234,13 @@ def test_every_spacing_of_steps_runs_to_its_end_on_every_schedule(name):
                 assert images.isfinite().all(), (process, options, steps)
 
 
+@pytest.mark.parametrize("name", ["flow_euler", "flow_heun", "flow_dpmsolver++"])
+def test_a_shifted_flow_leads_to_the_data_too(name):
+    pipeline = exact_pipeline(NoiseProcess(prediction="flow", shift=2.0))
+    assert error(pipeline, name, 40) < 0.6 * error(pipeline, name, 20)
+    assert error(pipeline, name, 40) < 0.04
+
+
 def test_a_flow_is_not_spaced_as_timesteps_are():
     pipeline = exact_pipeline(NoiseProcess(prediction="flow"))
     with pytest.raises(PipelineError, match="a flow has its own; leave it out"):
