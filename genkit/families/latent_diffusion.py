@@ -80,7 +80,7 @@ class Optim(OptimConfig):
     warmup_steps: Annotated[int, Field(ge=0)] = 500  # linear rise from 0
 
 
-class TrainerSettings(TrainerConfig):
+class LatentTrainerConfig(TrainerConfig):
     """Length and cadence."""
 
     grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
@@ -96,7 +96,7 @@ class Config(RunConfig):
     noise: Annotated[Timesteps | FlowByDefault, ByKind("flow", "prediction")] = FlowByDefault()
     preview: MayChange[PreviewConfig] = PreviewConfig()
     optim: Optim = Optim()
-    trainer: TrainerSettings = TrainerSettings()
+    trainer: LatentTrainerConfig = LatentTrainerConfig()
 
     @model_validator(mode="after")
     def _pictures_stay(self) -> Config:

@@ -79,7 +79,7 @@ def test_the_schema_of_a_family_is_json_schema_that_refuses_unknown_keys(
     assert schema["additionalProperties"] is False
     assert {"family", "data", "optim", "trainer", "model"} <= schema["properties"].keys()
     assert resolves(schema, schema)
-    steps = schema["$defs"]["DDPMTrainerConfig" if name == "ddpm" else "TrainerConfig"]
+    (steps,) = (d for key, d in schema["$defs"].items() if key.endswith("TrainerConfig"))
     assert steps["properties"]["keep_last"]["description"] == "checkpoints kept"
 
 
