@@ -8,6 +8,7 @@ Legend: N pictures, C channels, H W height and width in px.
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from genkit.images import to_pil
 
 _GAP = 2  # px between pictures, before they are enlarged
 _LEAST, _MOST = 11, 40  # px of letters: a quarter of a picture's height within these
+_LETTERS_OF_A_LINE = 24  # of a sentence
 _LONGEST = 14  # times the height of the letters: as wide as a name may be
 _INK: dict[str, int | tuple[int, ...]] = {
     "L": 60,
@@ -96,6 +98,11 @@ def sheet(
     if title:
         drawer.write(whole, (drawer.gap, drawer.gap), title, whole.width - drawer.gap)
     return whole
+
+
+def in_lines(text: str) -> str:
+    """A sentence as a name of several lines, so that all of it fits beside pictures."""
+    return textwrap.fill(text, _LETTERS_OF_A_LINE)
 
 
 def word_for(number: int, names: Sequence[str] | None) -> str:

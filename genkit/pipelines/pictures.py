@@ -58,7 +58,8 @@ def save_grid(
     drawing = {"seed": seed, "label": classes, "caption": captions, "batch_size": batch_size}
     parts = pipeline.stream(range(rows * columns), **drawing, **asked)
     images = torch.cat([made["image"] for _, made in parts])
-    names = captions if classes is None else _words(pipeline, classes)
+    told = captions and [sheets.in_lines(text) for text in captions]
+    names = told if classes is None else _words(pipeline, classes)
     title = f"seed {seed}, images 0 to {len(images) - 1}"
     return _save(path, [_sheet(sheets.lines_of(images, columns, names), title)])
 

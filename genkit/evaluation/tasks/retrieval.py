@@ -161,7 +161,7 @@ def _nearest(rows: Rows, said: Sequence[str], cosines: Tensor) -> list[Shown]:
         return []
     scale = max(1, _SIDE // found[0].shape[-2])  # type: ignore[union-attr]
     named = zip(found, said, strict=False)
-    lines = [sheets.Line(images, text) for images, text in named]  # type: ignore[arg-type]
+    lines = [sheets.Line(images, sheets.in_lines(text)) for images, text in named]  # type: ignore[arg-type]
     title = "Texts, and the pictures nearest to them"
     return [Shown("nearest", title, sheets.sheet(lines, scale=scale, letters=_LETTERS))]
 
