@@ -95,10 +95,10 @@ def bar_of(word: str) -> Any:
 
 
 def _words(given: str) -> list[str]:
-    if not given.endswith(".txt"):
+    if not (given.lower().endswith(".txt") or Path(given).is_file()):
         return given.split(",")
     try:
-        lines = Path(given).read_text(encoding="utf-8").splitlines()
+        lines = Path(given).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(
             f"--labels {shown(given)}: can't be read as text ({error}); give a file in UTF-8 with "

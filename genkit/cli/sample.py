@@ -245,7 +245,7 @@ def _prompts(words: Sequence[str], file: Path | None) -> tuple[str, ...]:
     if file is None:
         return tuple(words)
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(
             f"--prompts {shown(file)}: can't be read as text ({error}); give a file in UTF-8 with "

@@ -16,6 +16,7 @@ Legend: B batch, C channels, Z latent channels, h w size of a latent.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
@@ -41,6 +42,8 @@ from genkit.training.config import OptimConfig, RunConfig
 from genkit.training.optimizers import adam
 from genkit.training.previews import Sheet
 from genkit.training.trainer import Metrics, Trainer
+
+log = logging.getLogger("genkit")
 
 Weight = Annotated[float, Field(ge=0)]
 MEAN, DEVIATION, BALANCE = "latent_mean", "latent_deviation", "balance"  # what a run remembers
@@ -155,6 +158,9 @@ class AutoencoderTrainer(Trainer[Config]):
                 channels, model.critic_width, model.critic_layers, model.critic_norm
             )
             networks["critic"] = self.adversary.constrain(critic)
+        elif config.losses.critic_weight and self.accelerator.is_main_process:
+            text = "no critic: losses.critic_start=%d lies behind the last step, %d"
+            log.info(text, config.losses.critic_start, config.trainer.steps)
         trained = {name: adam(network, config.optim) for name, network in networks.items()}
         if config.losses.perceptual == "lpips":
             networks["lpips"] = lpips.load("vgg").network
@@ -183,14 +189,17 @@ class AutoencoderTrainer(Trainer[Config]):
         return metrics | (self.adversary.numbers() if self.judges else {})
 
     def train_step(self, micro_batches: list[Batch]) -> Metrics:
-        """A step; before a checkpoint or an evaluation the averaged network's latents are
-        measured."""
+        """A step; before an evaluation the averaged network's latents are measured."""
         metrics = super().train_step(micro_batches)
-        trainer, every = self.config.trainer, self.config.evaluation.every
-        ends = self.steps_done == trainer.steps or self.steps_done % trainer.save_every == 0
-        if ends or (every is not None and self.steps_done % every == 0):
+        every = self.config.evaluation.every
+        if every is not None and self.steps_done % every == 0:
             self._measure_latents()
         return metrics
+
+    def save(self) -> None:
+        """Write a checkpoint of this step, the averaged network's latents measured."""
+        self._measure_latents()
+        super().save()
 
     @torch.no_grad()
     def _measure_latents(self) -> None:

@@ -32,7 +32,6 @@ from genkit.losses import image_text as losses
 from genkit.nn import image_text as towers
 from genkit.nn import tokens
 from genkit.nn.pretrained import clip as published
-from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
 from genkit.rows.captions import captions_of
 from genkit.training.config import OptimConfig, RunConfig
@@ -42,7 +41,7 @@ from genkit.training.trainer import Metrics, Trainer
 
 log = logging.getLogger("genkit")
 
-TOKENIZER = "tokenizer"  # of what a run remembers
+TOKENIZER, NORMALISATION = "tokenizer", "normalisation"  # what a run remembers
 FIRST_BIAS, FIRST_SIGMOID_SCALE = -10.0, 10.0  # of the sigmoid loss: arXiv:2303.15343, section 3.1
 
 
@@ -147,18 +146,22 @@ class ClipTrainer(Trainer[Config]):
         """The towers, and of the sigmoid loss its bias; the tokenizer is remembered."""
         model = self.config.model
         if isinstance(model, NewTowers):
-            network, tokenizer, self.normalisation = self._new(model)
+            network, tokenizer, normalisation = self._new(model)
         else:
             start = pipelines.open_image_text(model.source)
             network, tokenizer = start.clip.train().requires_grad_(True), start.tokenizer
-            self.normalisation = start.normalisation
+            normalisation = start.normalisation
+            if self.config.loss.kind == "sigmoid":
+                towers.set_scale(network, FIRST_SIGMOID_SCALE)
             self._check_side(network)
             for part in (network.vision_model, network.visual_projection):
                 part.requires_grad_(not model.lock_pictures)
         self.context: int = network.config.text_config.max_position_embeddings
         none = torch.zeros(0, dtype=torch.uint8)  # until a checkpoint puts another in its place
         self.memory[TOKENIZER] = none if tokenizer is None else tokens.packed(tokenizer)
-        self._unpacked: tuple[Tensor, Any] = none, None
+        self.memory[NORMALISATION] = torch.tensor(normalisation, dtype=torch.float64)
+        self._unpacked: tuple[Tensor | None, Any] = None, None
+        self._normalised: tuple[Tensor | None, towers.Normalisation] = None, normalisation
         networks: dict[str, nn.Module] = {"clip": network}
         if self.config.loss.kind == "sigmoid":
             networks["bias"] = Bias()
@@ -223,8 +226,21 @@ class ClipTrainer(Trainer[Config]):
             self._unpacked = held, tokens.unpacked(held)
         return self._unpacked[1]
 
-    def rows(self, rows: Rows) -> Rows:
-        """As they are; captions that the tower takes no whole are counted."""
+    @property
+    def normalisation(self) -> towers.Normalisation:
+        """Of the channels of pictures: that of the settings, or what came with the towers."""
+        held = self.memory[NORMALISATION]
+        if self._normalised[0] is not held:
+            mean, deviation = held.tolist()
+            self._normalised = held, towers.Normalisation(tuple(mean), tuple(deviation))
+        return self._normalised[1]
+
+    def wrap(self) -> None:
+        """Before the first step: captions that the tower takes no whole are counted."""
+        super().wrap()
+        rows = self.data.rows
+        if rows is None:
+            return
         texts = captions_of(rows)
         cut = tokens.too_long(self.tokenizer, texts, self.context)
         if cut and self.accelerator.is_main_process:
@@ -233,14 +249,14 @@ class ClipTrainer(Trainer[Config]):
                 "what is behind is not read",
                 *(shown(rows.name), cut, len(texts), self.context),
             )
-        return rows
 
     def start_from(self, pipeline: Any) -> list[str]:
         """Weights, tokenizer and normalisation of an export, which belong together."""
         theirs = getattr(pipeline, "tokenizer", None)
         if theirs is not None and len(theirs) == len(self.tokenizer):
             self.memory[TOKENIZER] = tokens.packed(theirs)
-            self.normalisation = pipeline.normalisation
+            told = torch.tensor(pipeline.normalisation, dtype=torch.float64)
+            self.memory[NORMALISATION] = told.to(self.device)
         return super().start_from(pipeline)
 
     # -- steps -------------------------------------------------------------------------------------
@@ -267,7 +283,10 @@ class ClipTrainer(Trainer[Config]):
 
     def keys(self, batch: Batch) -> Tensor:
         """Numbers that equal texts and equal pictures share, (B, 2) int64."""
-        texts = torch.tensor([_number(ids) for ids in batch["tokens"].tolist()], device=self.device)
+        end = self.tokenizer.eos_token_id
+        texts = torch.tensor(
+            [_number(ids, end) for ids in batch["tokens"].tolist()], device=self.device
+        )
         return torch.stack([texts, batch["index"]], 1)
 
     def compare(self, pictures: Tensor, texts: Tensor, keys: Tensor) -> Tensor:
@@ -307,9 +326,9 @@ class ClipTrainer(Trainer[Config]):
         )
 
 
-def _number(ids: Sequence[int]) -> int:
-    """A number for a text's tokens, equal for equal ones however far they are filled up."""
-    words = ids[: ids.index(ids[-1])]  # the last one is the end, or fills up with it
+def _number(ids: Sequence[int], end: int) -> int:
+    """A number for a text's tokens up to the end, whatever fills them up."""
+    words = ids[: ids.index(end)]
     digest = hashlib.blake2b(repr(words).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
@@ -319,8 +338,9 @@ def _rank(embeddings: Tensor) -> Tensor:
     singular values (Roy & Vetterli 2007), as a share of min(N, P)."""
     rows, columns = embeddings.shape
     products = embeddings @ embeddings.T if rows < columns else embeddings.T @ embeddings
-    values = torch.linalg.eigvalsh(products).clamp(min=0).sqrt()
-    return torch.exp(torch.special.entr(values / values.sum()).sum()) / min(rows, columns)
+    values = torch.linalg.eigvalsh(products.nan_to_num(0.0, 0.0, 0.0)).clamp(min=0).sqrt()
+    found = torch.exp(torch.special.entr(values / values.sum()).sum()) / min(rows, columns)
+    return torch.where(products.isfinite().all(), found, torch.nan)  # which the loss says too
 
 
 def needs(config: Config) -> frozenset[str]:

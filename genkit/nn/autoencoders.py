@@ -98,8 +98,10 @@ def normalised(network: Any, mean: Tensor, deviation: Tensor) -> Any:
     config = {key: value for key, value in network.config.items() if not key.startswith("_")}
     plain: Any = AutoencoderKL(**config)
     plain.load_state_dict(network.state_dict())
+    plain = plain.to(network.device)
     count = len(mean)
     into, out = plain.quant_conv, plain.post_quant_conv
+    mean, deviation = mean.to(into.weight), deviation.to(into.weight)
     scale = torch.cat([1 / deviation, torch.ones_like(deviation)]).to(into.weight)
     into.weight.mul_(scale[:, None, None, None])
     into.bias[:count] = (into.bias[:count] - mean) / deviation

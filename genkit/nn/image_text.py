@@ -138,6 +138,11 @@ def square(images: Tensor, side: int) -> Tensor:
     """
     height, width = images.shape[2:]
     shorter = min(height, width)
+    # Of a long thin picture only the middle is enlarged, and what interpolation looks at beside it.
+    if max(height, width) > 4 * shorter:
+        top, left = ((each - min(each, 4 * shorter)) // 2 for each in (height, width))
+        images = images[:, :, top : top + 4 * shorter, left : left + 4 * shorter]
+        height, width = images.shape[2:]
     if shorter != side:
         size = [each * side // shorter for each in (height, width)]
         images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1, 1)

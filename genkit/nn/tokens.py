@@ -25,6 +25,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 PUBLISHED = 49_408  # tokens of CLIP's own vocabulary
 LEAST = 2 * BYTES + 2  # tokens of a vocabulary without a single merge
 _LAST = "</w>"  # marks a token that ends a word
+_CHUNK = 10_000  # texts counted at a time
 _NEVER = "<|unused{}|>"  # holds a number that no merge took
 
 
@@ -76,8 +77,12 @@ def tokens(tokenizer: Any, texts: Sequence[str], context: int) -> Tensor:
 
 def too_long(tokenizer: Any, texts: Sequence[str], context: int) -> int:
     """How many texts have more tokens than `context`."""
-    lengths = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-    return sum(len(each) > context for each in lengths)
+    found = 0
+    for start in range(0, len(texts), _CHUNK):
+        part = list(texts[start : start + _CHUNK])
+        lengths = tokenizer(part, truncation=False, verbose=False)["input_ids"]
+        found += sum(len(each) > context for each in lengths)
+    return found
 
 
 def packed(tokenizer: Any) -> Tensor:

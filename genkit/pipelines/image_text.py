@@ -146,6 +146,10 @@ class ImageTextPipeline(Pipeline):
         ]
         return torch.cat([torch.as_tensor(each) for each in found])
 
+    def too_long(self, texts: Sequence[str]) -> int:
+        """How many texts have more tokens than are read; the rest of those is passed over."""
+        return tokens.too_long(self.tokenizer, texts, self.context)
+
     def classes(self, names: Sequence[str], templates: Sequence[str] = ("{}",)) -> Tensor:
         """A vector of length 1 for each class, (K, P): the mean over templates of its texts.
 
@@ -182,7 +186,10 @@ class ImageTextPipeline(Pipeline):
             "Texts": f"{self.context} tokens of a vocabulary of {len(self.tokenizer):,}",
             "Embedding": self.clip.config.projection_dim,
         }
-        return Card(call, "zero-shot-image-classification", facts, _PLAIN)
+        bias = self.config["logit_bias"]
+        shares = ".softmax(1)" if bias is None else f".add({bias}).sigmoid()"
+        plain = _PLAIN.replace(".softmax(1)", shares)
+        return Card(call, "zero-shot-image-classification", facts, plain)
 
 
 _PLAIN = """\

@@ -36,7 +36,9 @@ def clamped_temperature(history: History) -> Iterator[Finding]:
     most = history.settings.get("loss.largest_scale")
     for name in history.networks("scale/") if most else ():
         scale = history.last(f"scale/{name}", LOOKS)
-        if scale and min(scale) > CLAMPED * float(most):  # type: ignore[arg-type]
+        limit = CLAMPED * float(most)  # type: ignore[arg-type]
+        began = history.first(f"scale/{name}")  # published towers begin there
+        if scale and min(scale) > limit > began:
             yield Finding(
                 "clamped-temperature",
                 f"the inverse temperature stands at its largest value, loss.largest_scale={most}: "

@@ -53,6 +53,10 @@ class History:
         """The largest value that a number has had."""
         return max(value for _, value in self._series[name])
 
+    def first(self, name: str) -> float:
+        """The first value that a number had."""
+        return self._series[name][0][1]
+
     def networks(self, prefix: str) -> list[str]:
         """What follows the prefix in the names of numbers."""
         return [name.removeprefix(prefix) for name in self._series if name.startswith(prefix)]

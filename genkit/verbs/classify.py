@@ -115,6 +115,12 @@ def classify(request: Request, bar: Bar | None = None) -> Classified:
             raise PipelineError(f"--template {shown(repr(each))}: has no {{}} where the label goes")
     found = find_pictures(request.images)
     pipeline = open_image_text(request.model, device=usable_device(request.device))
+    if cut := pipeline.too_long(
+        [each.replace("{}", word) for word in labels for each in templates]
+    ):
+        log.warning(
+            "--labels: %d texts are longer than the %d tokens that are read", cut, pipeline.context
+        )
     with pipeline.generating():
         classes = pipeline.classes(labels, templates)
         embedded = embed_pictures(pipeline, found, bar)
@@ -148,12 +154,25 @@ def _calibrated(
 
     One number for all, that of the least cross entropy (Guo et al. 2017, arXiv:1706.04599).
     """
+    if pipeline.config["logit_bias"] is not None:
+        raise PipelineError(
+            "--calibrate: this model judges each label alone (loss.kind=sigmoid), and a "
+            "temperature is fitted to shares that add up to 1; leave it out"
+        )
     embedded, truth = _labelled(pipeline, folder, labels)
     cosines = (embedded.vectors @ classes.T).double()
-    losses = torch.stack([F.cross_entropy(scale * cosines, truth) for scale in _SCALES])
-    scale = float(_SCALES[losses.argmin()])
+    scale = _fitted(cosines, truth)
+    if bool((cosines.argmax(1) == truth).all()):
+        raise DataError(
+            f"--calibrate {shown(folder)}: all {len(truth)} pictures are named rightly, so nothing "
+            "says how sure to be; give harder pictures, or leave it out"
+        )
     before = pipeline.shares(embedded.vectors, classes).double()
-    after = (scale * cosines).softmax(1)
+    # Each half by the temperature of the other, so that the error is that of new pictures.
+    after = torch.empty_like(cosines)
+    for half in (0, 1):
+        other = _fitted(cosines[1 - half :: 2], truth[1 - half :: 2])
+        after[half::2] = (other * cosines[half::2]).softmax(1)
     how = {
         "pictures": len(truth),
         "accuracy": round((cosines.argmax(1) == truth).double().mean().item(), 4),
@@ -166,6 +185,12 @@ def _calibrated(
         *(shown(folder), how["pictures"], 100 * how["accuracy"], how["error_before"], how["error"]),
     )
     return scale, how
+
+
+def _fitted(cosines: Tensor, truth: Tensor) -> float:
+    """The inverse temperature of the least cross entropy."""
+    losses = torch.stack([F.cross_entropy(scale * cosines, truth) for scale in _SCALES])
+    return float(_SCALES[losses.argmin()])
 
 
 def _labelled(

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.files import alone_in, cache_folder, write_whole
-from genkit.images import REMEDY
+from genkit.images import REMEDY, to_float
 from genkit.images.originals import read_original
+from genkit.nn.image_text import square
 from genkit.pipelines.samples import weights_sha256
 from genkit.verbs.change_pictures import Bar
 from genkit.verbs.own_pictures import Found, Source
@@ -59,7 +60,7 @@ def embed_pictures(pipeline: Any, found: Found, bar: Bar | None = None) -> Embed
         found: The pictures.
         bar: Makes something that is told how far the work is.
     """
-    cache = _Cache(weights_sha256(pipeline))
+    cache = _Cache(f"{weights_sha256(pipeline)} {pipeline.normalisation}")
     rows: dict[int, np.ndarray[Any, Any]] = {}
     waiting: list[tuple[int, str, Tensor]] = []  # place, SHA-256 of the file, pixels
     failed: dict[str, str] = {}
@@ -80,7 +81,9 @@ def embed_pictures(pipeline: Any, found: Found, bar: Bar | None = None) -> Embed
                 if (known := cache.get(digest)) is not None:
                     rows[place] = known
                 else:
+                    # As the model sees it: 64 photographs at their own size would be gigabytes.
                     pixels = read_original(content, source.where, 3).pixels
+                    pixels = (square(to_float(pixels[None]), pipeline.side)[0] + 1) / 2
                     waiting.append((place, digest, pixels))
             except DataError as error:
                 why = str(error).removesuffix(f"; {REMEDY}").removeprefix(f"{source.where}: ")
@@ -102,8 +105,9 @@ def embed_pictures(pipeline: Any, found: Found, bar: Bar | None = None) -> Embed
 class _Cache:
     """Vectors by the SHA-256 of files, of one model."""
 
-    def __init__(self, weights: str) -> None:
-        self.path = cache_folder() / "embedded" / f"{VERSION}-{weights[:32]}.npz"
+    def __init__(self, model: str) -> None:
+        digest = hashlib.sha256(model.encode()).hexdigest()
+        self.path = cache_folder() / "embedded" / f"{VERSION}-{digest[:32]}.npz"
         self.hits, self._new = 0, dict[str, np.ndarray[Any, Any]]()
         self._known = self._read()
 

@@ -323,9 +323,13 @@ def _shape_of_rows(rows: Rows) -> tuple[int, tuple[int, int]]:
 
 def _shape_of_pipeline(pipeline: Any) -> tuple[int, tuple[int, int]]:
     from genkit.evaluation.task import picture_of
+    from genkit.rows.columns import Image
 
-    column = pipeline.gives[picture_of(pipeline.gives)]
-    return column.channels or 3, column.size or (32, 32)
+    given = [pipeline.gives, *pipeline.takes]  # what makes no pictures looks at some
+    columns = next(each for each in given if any(isinstance(c, Image) for c in each.values()))
+    column: Any = columns[picture_of(columns)]
+    side = getattr(pipeline, "side", 32)
+    return column.channels or 3, column.size or (side, side)
 
 
 def _save_pictures(found: Evaluation, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genkit.errors import PipelineError
+from genkit.errors import PipelineError, shown
 from genkit.files import check_output, write_whole
 from genkit.images import png_of, sheets
 from genkit.images.originals import read_original
@@ -21,6 +22,8 @@ from genkit.verbs.change_pictures import Bar
 from genkit.verbs.embed_pictures import embed_pictures
 from genkit.verbs.own_pictures import Found, Source, find_pictures
 from genkit.verbs.sample import usable_device
+
+log = logging.getLogger("genkit")
 
 _SIDE = 128  # px of a picture on the sheet
 
@@ -88,12 +91,21 @@ def search(request: Request, bar: Bar | None = None) -> Hits:
     """
     if not request.query.strip():
         raise PipelineError("QUERY: an empty text finds nothing; say what to look for")
+    place = Path(request.query)
+    if place.is_dir() or (is_picture(request.query) and not place.is_file()):
+        what = "a folder" if place.is_dir() else "no picture that is there"
+        raise PipelineError(
+            f"QUERY {shown(request.query)}: is {what}; the text or picture to look for comes "
+            "first, and then where to look"
+        )
     found = find_pictures(request.images)
     if request.grid is not None:
         read = [source.file for source in found.sources]
         check_output(request.grid, "--grid", inputs=read)
     pipeline = open_image_text(request.model, device=usable_device(request.device))
     with pipeline.generating():
+        if not place.is_file() and pipeline.too_long([request.query]):
+            log.warning("QUERY: longer than the %d tokens that are read", pipeline.context)
         wanted = _query(pipeline, request.query)
         embedded = embed_pictures(pipeline, found, bar)
     cosines = embedded.vectors @ wanted

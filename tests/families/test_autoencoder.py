@@ -90,11 +90,10 @@ def test_the_critic_begins_at_its_step_and_its_weight_is_that_of_the_step_before
     run = run_of(tmp_path, losses__critic_start=2, trainer__steps=8)
     before = {k: v.clone() for k, v in run.bare_networks["critic"].state_dict().items()}
     steps = run.loader.steps()
-    for step in range(2):
+    for _ in range(2):
         found = run.train_step(next(steps))
         assert "loss/critic" not in found
         assert run.memory["balance"] == 0
-        assert step < 2
     assert all(
         torch.equal(before[k], v) for k, v in run.bare_networks["critic"].state_dict().items()
     )
@@ -152,3 +151,11 @@ def test_a_run_is_measured_by_what_comes_back(tmp_path):
     found = {value.name: value.value for value in evaluate_samples(run).metrics}
     assert {"psnr", "ssim"} <= found.keys()
     assert any((run / "previews").glob("*-before-and-after.png"))
+
+
+def test_latents_are_measured_whenever_a_checkpoint_is_written(tmp_path):
+    run = run_of(tmp_path, trainer__save_every=100)
+    run.train_step(next(run.loader.steps()))
+    assert (run.memory["latent_deviation"] == 1).all()
+    run.save()  # as where a signal stops it
+    assert not (run.memory["latent_deviation"] == 1).any()

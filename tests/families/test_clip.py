@@ -19,7 +19,6 @@ from genkit.pipelines import load_pipeline, save_export
 from genkit.rows.base import MemoryRows
 from genkit.rows.captions import captions_of
 from genkit.rows.columns import Image, Text
-from genkit.training.trainer import Trainer
 from genkit.verbs.evaluate import evaluate_samples
 from genkit.verbs.train import train
 
@@ -133,6 +132,7 @@ def test_long_captions_are_counted_and_keep_their_end(tmp_path, caplog):
     captioned(tmp_path / "set", ["a star", "ring " * 60, "a box", "a disc"] * 2)
     with caplog.at_level(logging.WARNING, "genkit"):
         run = trainer(of_folder(tmp_path / "set", model__context=8), tmp_path / "run")
+        run.wrap()
     assert "2 of 8 captions have more than the 8 tokens" in caplog.text
     (ids,) = tokens(run.tokenizer, ["ring " * 60], run.context).tolist()
     assert len(ids) == 8
@@ -206,7 +206,8 @@ def test_pretrained_towers_bring_weights_tokenizer_and_normalisation(towers, tmp
     assert run.tokenizer.get_vocab() == start.tokenizer.get_vocab()
     assert run.normalisation == start.normalisation
     run.fit()
-    assert isinstance(run, Trainer)
+    after = run.bare_networks["clip"].state_dict()
+    assert not torch.equal(after["visual_projection.weight"], start.clip.visual_projection.weight)
 
 
 def test_a_locked_tower_of_pictures_stays(towers, tmp_path):
@@ -253,3 +254,22 @@ def test_the_tokenizer_is_resumed_and_exported_with_its_run(tmp_path):
     again.memory["tokenizer"] = torch.zeros(0, dtype=torch.uint8)
     again.resume()
     assert again.tokenizer.get_vocab() == run.tokenizer.get_vocab()
+
+
+def test_the_normalisation_of_an_init_is_resumed_and_exported(towers, tmp_path):
+    start = load_pipeline(towers)
+    start.image_processor.image_mean = [0.1, 0.2, 0.3]
+    run = trainer(tiny("clip"), tmp_path / "run")
+    run.start_from(start)
+    assert run.normalisation.mean == pytest.approx((0.1, 0.2, 0.3))
+    run.fit()
+    again = trainer(tiny("clip"), tmp_path / "run")
+    again.resume()
+    assert again.pipeline().normalisation.mean == pytest.approx((0.1, 0.2, 0.3))
+
+
+def test_a_run_is_measured_on_a_set_that_is_named(tmp_path):
+    captioned(tmp_path / "set", ["a star", "a ring", "a disc", "a heart"] * 2, 32)
+    run = train(tiny("clip", trainer__steps=2), out=tmp_path / "run")
+    found = evaluate_samples(run, reference=str(tmp_path / "set"))
+    assert "retrieval-1-by-text" in {value.name for value in found.metrics}

@@ -16,10 +16,10 @@ from genkit.cli import app
 from genkit.data.readers.scenes import ScenesData
 from genkit.errors import DataError, OutputError, PipelineError
 from genkit.images import to_pil
-from genkit.pipelines import open_image_text, save_export
+from genkit.pipelines import ImageTextPipeline, open_image_text, save_export
 from genkit.verbs import classify, search
 from genkit.verbs.classify import calibration_error
-from genkit.verbs.embed_pictures import embed_pictures
+from genkit.verbs.embed_pictures import Embedded, embed_pictures
 from genkit.verbs.own_pictures import find_pictures
 
 
@@ -105,6 +105,17 @@ def test_the_fitted_temperature_makes_shares_say_how_often_they_are_right(photos
     torch.testing.assert_close(found.shares, expected, atol=2e-3, rtol=0)
 
 
+def test_where_every_picture_is_named_rightly_nothing_says_how_sure_to_be(
+    photos, model, monkeypatch
+):
+    vectors = torch.eye(16)[torch.arange(24) % 2]
+    known = Embedded([], vectors), torch.arange(24) % 2
+    monkeypatch.setattr(classify, "_labelled", lambda *asked: known)
+    monkeypatch.setattr(ImageTextPipeline, "classes", lambda *asked: torch.eye(2, 16))
+    with pytest.raises(DataError, match="all 24 pictures are named rightly"):
+        classified(photos, model, calibrate=photos)
+
+
 def test_a_folder_to_calibrate_by_has_one_for_each_label(photos, model, tmp_path):
     (tmp_path / "red star").mkdir()
     with pytest.raises(DataError, match="no folder of pictures called 'blue ring'"):
@@ -172,6 +183,18 @@ def test_a_sheet_shows_what_was_found_and_goes_over_no_picture(photos, model, tm
         assert sheet.width > 5 * 128
     with pytest.raises(OutputError, match=r"0\.png"):
         found(photos, model, grid=photos / "0.png")
+
+
+def test_a_query_that_is_a_place_is_refused(photos, model):
+    with pytest.raises(PipelineError, match="is no picture that is there"):
+        found(photos, model, "nofile.png")
+    with pytest.raises(PipelineError, match="is a folder; the text or picture"):
+        found(photos, model, str(photos))
+
+
+def test_a_text_that_is_read_in_part_is_said_to_be(photos, model, caplog):
+    found(photos, model, "red " * 60)
+    assert "longer than the 32 tokens" in caplog.text
 
 
 def test_an_empty_query_is_refused(photos, model):

@@ -143,7 +143,8 @@ def _retrieval(queries: Tensor, candidates: Tensor, groups: Tensor, by: str) -> 
             share = found_among(better, wrong, most, AMONG)
             yield _share(f"retrieval-{most}-of-{AMONG}-{by}", share, most / AMONG)
         share = found_among(better, wrong, most)
-        yield _share(f"retrieval-{most}-{by}", share, min(1.0, most / len(groups)))
+        chance = (most / (wrong + 1)).clamp(max=1).mean().item()
+        yield _share(f"retrieval-{most}-{by}", share, chance)
 
 
 def _share(name: str, right: Tensor, chance: float) -> Found:
