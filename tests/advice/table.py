@@ -32,6 +32,12 @@ UNFOLLOWED: dict[str, str] = {
     "this is already one of {} processes": _LAUNCHED,
     "processes were launched but {} take part": _LAUNCHED,
     "`accelerate launch` starts no more on CPUs": _LAUNCHED,
+    "no critic: losses.critic_start=": _NO_REMEDY,
+    "verbs/classify.py: texts are longer than the": _NO_REMEDY,
+    "this model judges each label alone": "needs a run of the sigmoid loss; without --calibrate "
+    "all other cases of classify run",
+    "pictures are named rightly, so nothing": "needs a model that never errs; "
+    "`tests/verbs/test_image_text.py` meets it",
     "the stages behind it too: genkit train": "comes where a signal stops a run; "
     "`tests/verbs/test_stages.py` goes on with such stages",
 }

@@ -135,7 +135,8 @@ def test_every_value_has_an_interval_and_the_floor_of_guessing(rows):
     found = find("retrieval").measure(Knows(rows), rows, Asked(pictures=False))
     by_name = {value.name: value for value in found.metrics}
     assert by_name["retrieval-5-of-100-by-text"].floor == pytest.approx(0.05)
-    assert by_name["retrieval-10-by-text"].floor == pytest.approx(10 / 300)
+    # Rows of which the same is said are no wrong answers, so guessing finds a little more.
+    assert 10 / 300 <= by_name["retrieval-10-by-text"].floor < 10.5 / 300
     assert by_name["binding"].floor == 0.5
     assert all(value.low is not None and math.isfinite(value.low) for value in found.metrics)
 
