@@ -35,10 +35,9 @@ from genkit.pipelines import (
 from genkit.pipelines.loading import is_run
 from genkit.pipelines.samples import begin_samples, labels_of, missing_samples, present_samples
 from genkit.provenance import hardware
-from genkit.rows.columns import Image, Text
-from genkit.rows.combine import fitted
-from genkit.rows.files import open_path
-from genkit.rows.given import Cycled, Field, cycle
+from genkit.rows.columns import Image
+from genkit.rows.given import Cycled
+from genkit.verbs.sample_given import rows_given, texts_given
 from genkit.verbs.sample_outputs import check_outputs, default_out
 
 log = logging.getLogger("genkit")
@@ -189,7 +188,7 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
     asked = {**request.options, **request.edit.asked(pipeline)}
     if request.labels is not None:
         asked["label"] = labels_of(pipeline, request.labels)
-    asked |= _texts(pipeline, request)
+    asked |= texts_given(pipeline, request.prompts, request.negative, request.given)
     given = rows_given(pipeline, request.given) if request.given else None
     result = {"source": request.source, "seed": request.seed, "labels": asked.get("label")}
     if target is not None and not request.is_sheet:
@@ -213,27 +212,6 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
     return result
 
 
-def _texts(pipeline: Any, request: Request) -> dict[str, Any]:
-    """Prompts as keywords of the pipeline's call.
-
-    Raises:
-        PipelineError: It takes no texts, or takes some and none are given.
-    """
-    reads = any("caption" in taken for taken in pipeline.takes)
-    if (request.prompts or request.negative) and not reads:
-        raise PipelineError(
-            f"--prompt: a {type(pipeline).__name__} takes no texts; leave it out, or name a model "
-            "that does"
-        )
-    told = any(word.startswith("caption=") for word in request.given)
-    if reads and not (request.prompts or told):
-        raise PipelineError(
-            "this model makes pictures of texts: say what by --prompt TEXT or --prompts FILE.txt"
-        )
-    texts = {} if not request.prompts else {"caption": list(request.prompts)}
-    return texts if request.negative is None else texts | {"negative": request.negative}
-
-
 def _refuse_without_pictures(pipeline: Any, source: str) -> None:
     """Raise where a pipeline makes no pictures, such as one that names what is on them."""
     gives = getattr(pipeline, "gives", {"image": Image()})
@@ -255,34 +233,6 @@ def _lag(source: str) -> str | None:
     return lag
 
 
-def rows_given(pipeline: Any, words: Sequence[str]) -> Cycled:
-    """Rows that a pipeline is given, as a person names them.
-
-    Pictures are brought to the size that the pipeline takes, and keep their own where it takes any.
-
-    Args:
-        pipeline: A `Pipeline`.
-        words: Each FOLDER or COLUMN=FOLDER of pictures, as `open_path` opens it, or COLUMN=TEXT.
-
-    Raises:
-        PipelineError: The pipeline takes no such column.
-        DataError: There are no pictures.
-    """
-    fields: dict[str, Field] = {}
-    for word in words:
-        name, path = _column(pipeline, word)
-        column = next((taken[name] for taken in pipeline.takes if name in taken), None)
-        if isinstance(column, Text):
-            fields[name] = (cycle("given", {name: column}, **{name: path}), name)
-            continue
-        rows = open_path(path)
-        if isinstance(column, Image) and column.size is not None:
-            rows = fitted(rows, column.size, column.channels or 3)
-        beside = {key: (rows, key) for key in rows.columns if key not in ("image", *fields)}
-        fields |= {name: (rows, "image"), **beside}
-    return Cycled("given", fields)
-
-
 def usable_device(asked: str | None) -> str:
     """The device asked for if it works; by default this rank's GPU, or the CPU."""
     if asked is None:
@@ -295,26 +245,6 @@ def usable_device(asked: str | None) -> str:
             "`genkit machine` lists the devices"
         ) from None
     return asked
-
-
-def _column(pipeline: Any, word: str) -> tuple[str, str]:
-    """The column that is given, and by what."""
-    name, equals, value = word.partition("=")
-    known = {name: column for taken in pipeline.takes for name, column in taken.items()}
-    if equals and name in known:
-        return name, value
-    if equals and name.isidentifier() and not Path(word).exists():
-        raise PipelineError(
-            f"--given {word}: this pipeline takes no {name!r}; it takes "
-            f"{', '.join(known) or 'nothing'}"
-        )
-    pictures = [name for name, column in known.items() if isinstance(column, Image)]
-    if not pictures:
-        return "image", word
-    if "image" in pictures:
-        return "image", word
-    log.info("the pictures of %s are given as %r, which this pipeline takes", word, pictures[0])
-    return pictures[0], word
 
 
 def _write(
