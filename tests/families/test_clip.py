@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from sets_at_hand import captions, pixels
 
 from genkit.errors import ConfigError, DataError, PipelineError
+from genkit.evaluation.tasks import find
 from genkit.family import load_config, resolve
 from genkit.nn.tokens import PUBLISHED, tokens
 from genkit.pipelines import load_pipeline, save_export
@@ -273,3 +274,18 @@ def test_a_run_is_measured_on_a_set_that_is_named(tmp_path):
     run = train(tiny("clip", trainer__steps=2), out=tmp_path / "run")
     found = evaluate_samples(run, reference=str(tmp_path / "set"))
     assert "retrieval-1-by-text" in {value.name for value in found.metrics}
+
+
+@pytest.mark.parametrize("best_by", ["retrieval-1-by-text", "frechet"])
+def test_the_best_weights_of_a_small_set_are_chosen(tmp_path, best_by):
+    for part in ("train", "test"):  # too few pictures for a hundred to be drawn of
+        captioned(tmp_path / "set" / part, ["a star", "a ring", "a disc", "a heart"] * 2)
+    evaluation = {"every": 2, "best_by": best_by}
+    run = train(of_folder(tmp_path / "set", evaluation=evaluation), out=tmp_path / "run")
+    best = json.loads((run / "best.json").read_text())
+    assert best["metric"] == "retrieval-1-by-text"
+
+
+def test_the_shipped_configs_choose_by_what_is_measured():
+    chosen = load_config("configs/clip/folder.yaml").evaluation.best_by
+    assert chosen in find("retrieval").values(None)

@@ -176,8 +176,10 @@ def _passed_over(asked: Asked) -> str:
 
 
 def values(extractor: Any) -> list[str]:
-    """What the best weights can be chosen by."""
-    return [f"retrieval-1-of-{AMONG}-by-text", f"retrieval-1-of-{AMONG}-by-picture", "binding"]
+    """What the best weights can be chosen by; the first is measured of any set."""
+    by = ("by-text", "by-picture")
+    return [*(f"retrieval-1-{way}" for way in by), *(f"retrieval-1-of-{AMONG}-{way}" for way in by),
+            "binding"]  # fmt: skip
 
 
 TASK = Task(measure, values, by_extractor=False, parts=(UNSEEN,))
