@@ -68,7 +68,8 @@ def _doctor(key: str, changes: dict[str, float], *advised: str) -> Call:
     """What the training doctor says of rows with these numbers, and the settings that it names."""
 
     def says(world: World) -> str:
-        rows = [{"step": GRACE + i, **_SOUND, **changes} for i in range(1, LOOKS + 1)]
+        ill = ({"step": GRACE + i, **_SOUND, **changes} for i in range(1, LOOKS + 1))
+        rows = [{"step": 1, **_SOUND}, *ill]
         settings = flatten(yaml.safe_load(world.ok("config show clip.yaml")))
         return diagnose(History(rows, settings))[0].text
 
