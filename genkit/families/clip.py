@@ -5,6 +5,9 @@ picture is to find its text among all, and each text its picture. With `loss.kin
 is judged alone (SigLIP, Zhai et al. 2023, arXiv:2303.15343). `model.kind=pretrained` goes on from
 published towers; with `lock_pictures` only the texts learn (Zhai et al. 2022, arXiv:2111.07991).
 
+Where the data have foils, captions that are nearly right, pictures are to tell them from their own
+(Yuksekgonul et al. 2023, arXiv:2210.01936).
+
 Deviations: rows whose texts or pictures are equal count as belonging together, instead of as wrong
 answers; the temperature is no less than 1; exports hold the averaged weights.
 
@@ -14,7 +17,6 @@ Legend: B batch, N rows of a step, P embedding, L tokens.
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
 import math
 from collections.abc import Sequence
@@ -268,31 +270,37 @@ class ClipTrainer(Trainer[Config]):
         if "bias" in self.bare_networks:
             shared += self.bare_networks["bias"].parameters()
         for batch in micro_batches:
-            batch["tokens"] = tokens.tokens(self.tokenizer, batch["caption"], self.context)
+            texts = batch["caption"]
+            if "foil" in batch:  # behind the captions; where there is none, the caption once more
+                pairs = zip(batch["foil"], texts, strict=True)
+                texts = texts + [foil or text for foil, text in pairs]
+            batch["tokens"] = tokens.tokens(self.tokenizer, texts, self.context)
         comparison = Comparison(self, self.embed, self.keys, self.compare, shared)
         loss = comparison.phase([*self.bare_networks], micro_batches)
         with torch.no_grad():
             network.logit_scale.clamp_(0, math.log(self.config.loss.largest_scale))
         return {"loss/clip": loss, **self.seen}
 
-    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Pictures and texts as vectors (B, P) of length 1."""
+    def embed(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Pictures, texts and foils, where there are any, as vectors (B, P) of length 1."""
         pixels = self.normalisation(batch["image"])
         found = self.networks["clip"](batch["tokens"].to(self.device), pixels)
-        return found.image_embeds, found.text_embeds
+        return found.image_embeds, *found.text_embeds.split(len(pixels))
 
     def keys(self, batch: Batch) -> Tensor:
-        """Numbers that equal texts and equal pictures share, (B, 2) int64."""
+        """Numbers that equal pictures, equal texts and foils share, (B, 2) or (B, 3) int64."""
         end = self.tokenizer.eos_token_id
         texts = torch.tensor(
-            [_number(ids, end) for ids in batch["tokens"].tolist()], device=self.device
+            [tokens.number(ids, end) for ids in batch["tokens"].tolist()], device=self.device
         )
-        return torch.stack([texts, batch["index"]], 1)
+        return torch.stack([batch["index"], *texts.split(len(batch["index"]))], 1)
 
-    def compare(self, pictures: Tensor, texts: Tensor, keys: Tensor) -> Tensor:
-        """The loss over all rows of a step, (N, P) each."""
+    def compare(self, pictures: Tensor, texts: Tensor, *more: Tensor) -> Tensor:
+        """The loss over all rows of a step, (N, P) each: pictures, texts, foils; keys."""
         network: Any = self.bare_networks["clip"]
-        same, cosines = losses.belonging(*keys.T), pictures @ texts.T
+        *foils, keys = more
+        indices, told, *wrong = keys.T
+        same, cosines = losses.belonging(told, indices), pictures @ texts.T
         scale = network.logit_scale.exp()
         others = same.float().sum(1)
         first = cosines.argmax(1, keepdim=True)
@@ -301,8 +309,14 @@ class ClipTrainer(Trainer[Config]):
             "guessing/clip": others.mean() / len(same),
             "equal/clip": (others > 1).float().mean(),
             "scale/clip": scale.detach(),
-            "rank/clip": _rank(pictures.detach()),
+            "rank/clip": losses.effective_rank(pictures.detach()),
         }
+        if foils:
+            there = wrong[0] != told
+            same = losses.belonging(told, indices, wrong[0][there])
+            nearer = (pictures * foils[0]).sum(1) >= cosines.diagonal()
+            self.seen["foiled/clip"] = (nearer & there).sum() / there.sum().clamp(min=1)
+            cosines = torch.cat([cosines, pictures @ foils[0][there].T], 1)
         if self.config.loss.kind == "contrastive":
             return losses.contrastive(cosines, same, scale)
         bias: Any = self.bare_networks["bias"]
@@ -324,23 +338,6 @@ class ClipTrainer(Trainer[Config]):
             self.normalisation,
             bias=None if bias is None else bias.value.item(),
         )
-
-
-def _number(ids: Sequence[int], end: int) -> int:
-    """A number for a text's tokens up to the end, whatever fills them up."""
-    words = ids[: ids.index(end)]
-    digest = hashlib.blake2b(repr(words).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
-
-
-def _rank(embeddings: Tensor) -> Tensor:
-    """In how many directions embeddings (N, P) lie: exp of the entropy of the shares of their
-    singular values (Roy & Vetterli 2007), as a share of min(N, P)."""
-    rows, columns = embeddings.shape
-    products = embeddings @ embeddings.T if rows < columns else embeddings.T @ embeddings
-    values = torch.linalg.eigvalsh(products.nan_to_num(0.0, 0.0, 0.0)).clamp(min=0).sqrt()
-    found = torch.exp(torch.special.entr(values / values.sum()).sum()) / min(rows, columns)
-    return torch.where(products.isfinite().all(), found, torch.nan)  # which the loss says too
 
 
 def needs(config: Config) -> frozenset[str]:

@@ -1,10 +1,12 @@
 """Pictures and texts that belong together: the losses of CLIP and SigLIP.
 
 Both are given the cosines of all pictures with all texts of a step and which of them belong
-together: a picture and its own text, and whatever equals either.
+together: a picture and its own text, and whatever equals either. Behind the N texts there may be
+foils, texts of no picture that are nearly those of one: wrong answers that pictures are asked about
+and that ask for none (Yuksekgonul et al. 2023, arXiv:2210.01936, section 4).
 
-Legend: N pairs of a step, s scale (the inverse temperature), b bias, x_i of a picture and y_j of a
-text, both of length 1.
+Legend: N pairs of a step, M >= N texts and foils, s scale (the inverse temperature), b bias, x_i of
+a picture and y_j of a text, both of length 1.
 """
 
 from __future__ import annotations
@@ -22,17 +24,17 @@ def contrastive(cosines: Tensor, same: Tensor, scale: Tensor) -> Tensor:
     another's is no wrong answer.
 
     Args:
-        cosines: (N, N), <x_i, y_j>.
-        same: (N, N) bool, symmetric, true on the diagonal.
+        cosines: (N, M), <x_i, y_j>.
+        same: (N, M) bool, true where i = j, its first N columns symmetric.
         scale: (), s.
 
     Returns:
-        (). Embeddings that tell nothing apart have ln N.
+        (). Embeddings that tell nothing apart have ln N, or (ln N + ln M) / 2 with foils.
     """
-    logits = scale * cosines
-    target = same.to(logits) / same.sum(1, keepdim=True)
-    by_picture = F.cross_entropy(logits, target)
-    return (by_picture + F.cross_entropy(logits.T, target)) / 2
+    logits, pairs = scale * cosines, len(cosines)
+    by_picture = F.cross_entropy(logits, _shared(same).to(logits))
+    by_text = F.cross_entropy(logits[:, :pairs].T, _shared(same[:, :pairs]).to(logits))
+    return (by_picture + by_text) / 2
 
 
 def sigmoid(cosines: Tensor, same: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
@@ -41,8 +43,8 @@ def sigmoid(cosines: Tensor, same: Tensor, scale: Tensor, bias: Tensor) -> Tenso
     Zhai et al. 2023 (arXiv:2303.15343), eq. 1 and algorithm 1.
 
     Args:
-        cosines: (N, N), <x_i, y_j>.
-        same: (N, N) bool.
+        cosines: (N, M), <x_i, y_j>.
+        same: (N, M) bool.
         scale: (), s.
         bias: (), b.
     """
@@ -50,11 +52,28 @@ def sigmoid(cosines: Tensor, same: Tensor, scale: Tensor, bias: Tensor) -> Tenso
     return -F.logsigmoid(signs * (scale * cosines + bias)).sum(1).mean()
 
 
-def belonging(texts: Tensor, pictures: Tensor) -> Tensor:
-    """(N, N) bool: which rows have the same text or the same picture.
+def belonging(texts: Tensor, pictures: Tensor, foils: Tensor | None = None) -> Tensor:
+    """(N, M) bool: which rows have the same text or the same picture, and which text a foil is.
 
     Args:
         texts: (N,) int64, equal for equal texts.
         pictures: (N,) int64, equal for equal pictures.
+        foils: (M - N,) int64, equal to a text where that is the same; None = there are none.
     """
-    return (texts[:, None] == texts) | (pictures[:, None] == pictures)
+    same = (texts[:, None] == texts) | (pictures[:, None] == pictures)
+    return same if foils is None else torch.cat([same, texts[:, None] == foils], 1)
+
+
+def effective_rank(embeddings: Tensor) -> Tensor:
+    """In how many directions embeddings (N, P) lie, as a share of min(N, P): exp of the entropy of
+    the shares of their singular values (Roy & Vetterli 2007)."""
+    rows, columns = embeddings.shape
+    products = embeddings @ embeddings.T if rows < columns else embeddings.T @ embeddings
+    values = torch.linalg.eigvalsh(products.nan_to_num(0.0, 0.0, 0.0)).clamp(min=0).sqrt()
+    found = torch.exp(torch.special.entr(values / values.sum()).sum()) / min(rows, columns)
+    return torch.where(products.isfinite().all(), found, torch.nan)  # which the loss says too
+
+
+def _shared(same: Tensor) -> Tensor:
+    """What belongs to a row, as shares of it."""
+    return same / same.sum(1, keepdim=True)

@@ -10,6 +10,7 @@ Legend: B texts, L tokens of the longest of them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -73,6 +74,13 @@ def tokens(tokenizer: Any, texts: Sequence[str], context: int) -> Tensor:
     )
     ids: Tensor = found["input_ids"]
     return ids
+
+
+def number(ids: Sequence[int], end: int) -> int:
+    """A number in int64 for a text's tokens up to the end, whatever fills them up."""
+    words = ids[: ids.index(end)]
+    digest = hashlib.blake2b(repr(words).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
 
 
 def too_long(tokenizer: Any, texts: Sequence[str], context: int) -> int:

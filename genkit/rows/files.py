@@ -20,7 +20,7 @@ from genkit.rows.columns import Column, File, Raw, Text
 from genkit.rows.entries import DAMAGE, refuse_escape
 from genkit.rows.folders import LABEL, from_here, has_pictures, list_folder, list_zip
 from genkit.rows.left_out import NONE, LeftOut
-from genkit.rows.listing import Listed, Listing
+from genkit.rows.listing import Caption, Listed, Listing, read_foils
 from genkit.rows.pictures import FileRows
 from genkit.rows.shard_names import find_shards, is_shard
 
@@ -106,8 +106,17 @@ def rows_of(
         columns["label"], values["label"] = classes, labels
     if _all_have_captions(listed, where):
         columns["caption"], values["caption"] = Text(), [one.caption for one in listed]
+        foils = [read_foils(one) for one in listed]
+        if any(foils):
+            pairs = zip(listed, foils, strict=True)
+            columns["foil"], values["foil"] = Text(), [foil or _none(one) for one, foil in pairs]
     entries = [one.entry for one in listed]
     return FileRows(name, entries, columns, values, left_out=left_out)
+
+
+def _none(one: Listed) -> Caption:
+    """No foil for any caption of a picture."""
+    return [""] * len(one.caption) if isinstance(one.caption, list) else ""
 
 
 def _all_have_captions(listed: Sequence[Listed], where: str) -> bool:

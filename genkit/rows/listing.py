@@ -200,6 +200,28 @@ def read_caption(row: Mapping[str, Any], where: str) -> Caption:
     raise DataError(f"{where}: caption is {given}; expected a text or a list of texts")
 
 
+def read_foils(one: Listed) -> Caption:
+    """What a row of metadata has under `foil`: for each caption one that is nearly right and wrong
+    all the same, "" where there is none; None without any.
+
+    Raises:
+        DataError: It is something else, or of another number than the captions.
+    """
+    found = None if one.row is None else one.row.get("foil")
+    if found is None:
+        return None
+    several = isinstance(one.caption, list)
+    texts = found if several and isinstance(found, list) else [found]
+    wanted = len(one.caption) if several and one.caption is not None else 1
+    if len(texts) != wanted or not all(isinstance(text, str) for text in texts):
+        raise DataError(
+            f"{one.entry.where}: foil is {shown(repr(found))}; expected {wanted} text"
+            f"{'s in a list' if several else ''}, one for each caption"
+        )
+    found_texts: Caption = found
+    return found_texts
+
+
 def _number(
     one: Listed, numbers: Mapping[str, int], words: Collection[str], where: str
 ) -> int | None:

@@ -88,6 +88,24 @@ def test_metadata_is_read_where_it_lies_and_left_alone_when_asked(tmp_path):
     assert may_change(run, "data.label")
 
 
+def test_metadata_may_have_a_foil_for_each_caption(tmp_path):
+    for i in range(3):
+        write(tmp_path / f"{i}.png", "lime")
+    rows = [
+        {"file_name": "0.png", "caption": ["a dog", "one dog"], "foil": ["a cat", ""]},
+        {"file_name": "1.png", "caption": "a cat"},
+        {"file_name": "2.png", "caption": "a cow", "foil": "a hen"},
+    ]
+    write_metadata(tmp_path, rows)
+    source = open_data(config(tmp_path))
+    found = source.read(range(3), ("caption", "foil"))
+    assert found["foil"] == [["a cat", ""], "", "a hen"]
+    rows[0]["foil"] = "a cat"
+    write_metadata(tmp_path, rows)
+    with pytest.raises(DataError, match=r"0\.png: foil is 'a cat'; expected 2 texts in a list"):
+        open_data(config(tmp_path))
+
+
 def test_whole_numbers_in_metadata_are_class_numbers(tmp_path):
     write_metadata(tmp_path, [{"file_name": "0.png", "y": 2}, {"file_name": "1.png", "y": 0}])
     write(tmp_path / "0.png")

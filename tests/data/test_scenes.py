@@ -53,6 +53,31 @@ def test_parts_differ_and_the_unseen_one_alone_has_held_out_pairs():
     assert told["train"] != told["test"]
 
 
+def test_foils_are_wrong_by_colours_or_by_place_and_name_no_held_out_pair():
+    data = ScenesData(**{**SMALL, "train_count": 400}, foils=True)
+    rows = open_data(data).read(range(400), ("caption", "foil"))
+    kinds = set()
+    for said, foils in zip(rows["caption"], rows["foil"], strict=True):
+        assert len(foils) == len(said)
+        for text, foil in zip(said, foils, strict=True):
+            right = claims(text)
+            assert (len(right.things) == 2) >= bool(foil)
+            if not foil:
+                continue
+            wrong = claims(foil)
+            assert not {(t.color, t.shape) for t in wrong.things} & UNSEEN
+            moved = wrong.relation != right.relation
+            colors = [t.color for t in right.things]
+            assert [t.color for t in wrong.things] == (colors if moved else colors[::-1])
+            assert wrong != right
+            assert " a orange" not in foil
+            kinds.add(moved)
+    assert kinds == {True, False}
+    assert (
+        sum(bool(foil) for foils in rows["foil"] for foil in foils) > 600
+    )  # of 2,000; two in five scenes are of two
+
+
 def test_a_reference_names_the_pairs_that_occur():
     rows = open_reference("scenes:all:test")
     shown = rows.read(range(2_000), ("scene",))["scene"]

@@ -50,6 +50,25 @@ def test_equal_captions_share_the_target():
     assert best.item() == pytest.approx(2 / 3 * math.log(2))
 
 
+def test_foils_are_wrong_answers_that_ask_for_none():
+    # Two pictures, two texts, one foil: by picture three answers, by text two.
+    cosines, same = torch.zeros(2, 3), torch.eye(2, 3, dtype=torch.bool)
+    level = contrastive(cosines, same, scale(4.0)).item()
+    assert level == pytest.approx((math.log(3) + math.log(2)) / 2)
+    cosines[0, 2] = 1.0  # a picture that the foil is near to
+    worse = (math.log(2 + math.exp(4)) + math.log(3)) / 2
+    assert contrastive(cosines, same, scale(4.0)).item() == pytest.approx((worse + math.log(2)) / 2)
+    found = sigmoid(cosines, same, scale(10.0), torch.tensor(0.0))
+    expected = (5 * math.log(2) + math.log(1 + math.exp(10))) / 2
+    assert found.item() == pytest.approx(expected)
+
+
+def test_a_foil_that_is_the_text_of_another_picture_is_right_for_that_one():
+    texts, pictures, foils = torch.tensor([1, 2]), torch.tensor([7, 8]), torch.tensor([2, 3])
+    expected = torch.tensor([[1, 0, 0, 0], [0, 1, 1, 0]], dtype=torch.bool)
+    assert torch.equal(belonging(texts, pictures, foils), expected)
+
+
 def test_sigmoid_is_the_mean_over_pictures_of_the_sum_over_texts():
     cosines, same = torch.tensor([[0.9, -0.2], [0.1, 0.8]]), torch.eye(2, dtype=torch.bool)
     found = sigmoid(cosines, same, scale(10.0), torch.tensor(-10.0))

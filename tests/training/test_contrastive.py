@@ -19,14 +19,16 @@ def far(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     return max(((a[key] - b[key]).double().norm() / whole).item() for key in a)
 
 
+@pytest.mark.parametrize("foils", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_four_micro_batches_give_the_gradient_of_the_big_batch(kind, tmp_path):
+def test_four_micro_batches_give_the_gradient_of_the_big_batch(kind, foils, tmp_path):
     sizes = {"one": (16, 1), "four": (4, 4)}
     loss, gradients = {}, {}
     for side, (rows, parts) in sizes.items():
         config = tiny(
             "clip",
             data__batch_size=rows,
+            data__foils=foils,
             loss__kind=kind,
             trainer__grad_accumulation=parts,
             trainer__precision="fp32",
@@ -40,7 +42,7 @@ def test_four_micro_batches_give_the_gradient_of_the_big_batch(kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("parts", [1, 2])
 def test_two_processes_give_the_loss_and_the_gradient_of_one(kind, parts, tmp_path, monkeypatch):
-    changes = {"loss__kind": kind, "trainer__precision": "fp32"}
+    changes = {"loss__kind": kind, "trainer__precision": "fp32", "data__foils": True}
     one = trainer(tiny("clip", data__batch_size=16, **changes), tmp_path / "one")
     loss, gradients = one_step(one)
     accumulated = {"trainer__grad_accumulation": parts}

@@ -38,6 +38,7 @@ class ScenesData(DataSection):
     test_count: Count = 2_000
     seed: int = 0
     captions: Annotated[int, Field(ge=1, le=16)] = 5  # of each scene; the first tells everything
+    foils: bool = False  # beside each caption one that is wrong by two words, for clip
     pairs: Literal["seen", "all"] = "seen"  # of colour and shape; all: held-out ones are learnt too
     channels: Literal[3] = 3
 
@@ -66,7 +67,7 @@ class ScenesData(DataSection):
 
     def open(self, split: str) -> MemoryRows:
         """One part: pictures and captions, and but for training what is shown, as JSON."""
-        from genkit.data.scenes.captions import captions
+        from genkit.data.scenes.captions import captions, foils
         from genkit.data.scenes.things import scene
 
         check_split("scenes", split, self.splits)
@@ -92,6 +93,10 @@ class ScenesData(DataSection):
         said = [captions(each, self.seed, split, i, self.captions) for i, each in enumerate(scenes)]
         columns: dict[str, Column] = {"image": Image(self.size, 3), "caption": Text()}
         values: dict[str, Raw] = {"image": torch.from_numpy(stored["image"]), "caption": said}
+        if self.foils:
+            numbered = enumerate(zip(scenes, said, strict=True))
+            columns["foil"] = Text()
+            values["foil"] = [foils(each, c, self.seed, split, i) for i, (each, c) in numbered]
         if split != "train":
             columns["scene"] = Text()
             values["scene"] = [json.dumps(each.to_tree()) for each in scenes]

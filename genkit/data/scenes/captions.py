@@ -6,6 +6,8 @@
 
 A caption tells shape and colour of every thing, and some of the rest: sizes, where one of two lies
 from the other, the ground. Several captions of a scene differ in words, order and what they tell.
+A *foil* is a caption that is wrong by as little as can be: of two things the colours have changed
+places, or one lies on the other side.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from genkit.data.scenes.things import (
     RELATIONS,
     SHAPES,
     SIZES,
+    UNSEEN,
     Color,
     Ground,
     Relation,
@@ -125,6 +128,29 @@ def captions(scene: Scene, seed: int, part: str, index: int, count: int) -> list
     """So many captions of a scene, the first of which tells all there is to tell."""
     drawn = Random(random.key(seed, f"captions/{part}", index))
     return [_caption(scene, drawn, everything=number == 0) for number in range(count)]
+
+
+def foils(scene: Scene, said: Sequence[str], seed: int, part: str, index: int) -> list[str]:
+    """A foil of each caption of a scene; "" where there is none.
+
+    None names a held-out pair of colour and shape, as no caption that is learnt from does.
+    """
+    drawn = Random(random.key(seed, f"foils/{part}", index))
+    return [_foil(scene, text, drawn) for text in said]
+
+
+def _foil(scene: Scene, text: str, drawn: Random) -> str:
+    first = drawn.random() < 0.5  # the colours, where both can change
+    if scene.kind != "two":
+        return ""
+    one, other = scene.things
+    pairs = {(one.color, other.shape), (other.color, one.shape)}
+    related, found = claims(text).relation is not None, []
+    if one.color != other.color and (related or one.shape != other.shape) and not pairs & UNSEEN:
+        found.append(with_exchanged_colours(text))
+    if related:
+        found.append(with_opposite_relation(text))
+    return "" if not found else found[0 if first else -1]
 
 
 def _caption(scene: Scene, drawn: Random, *, everything: bool) -> str:
@@ -289,4 +315,20 @@ def with_exchanged_colours(text: str) -> str:
         )
     one, other = found
     between = text[one.end() : other.start()]
-    return f"{text[: one.start()]}{other[0]}{between}{one[0]}{text[other.end() :]}"
+    changed = f"{text[: one.start()]}{other[0]}{between}{one[0]}{text[other.end() :]}"
+    return re.sub(r"\ban? (?=(.))", lambda a: "an " if a[1] in "aeiou" else "a ", changed)
+
+
+def with_opposite_relation(text: str) -> str:
+    """A caption of two things, the first of which lies on the other side of the second.
+
+    Raises:
+        DataError: It doesn't tell where one lies from the other.
+    """
+    found = re.search(rf"\b(?:{_any(_RELATION_OF)})\b", text)
+    if found is None:
+        raise DataError(f"{shown(text)}: doesn't tell where one thing lies from another")
+    told = found[0]
+    words = _SYNONYMS[OPPOSITE[_RELATION_OF[told]]]
+    other = words[_SYNONYMS[_RELATION_OF[told]].index(told)]
+    return f"{text[: found.start()]}{other}{text[found.end() :]}"
