@@ -103,7 +103,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-NEEDS_A_RUN = {"distill", "latent_diffusion"}  # they build on exports of others
+NEEDS_A_RUN = {"distill", "latent_diffusion", "stable_diffusion"}  # they build on exports of others
 
 
 def families() -> list[str]:

@@ -24,7 +24,7 @@ PLACES = [
 ]
 VERBS = (
     "train|export|sample|translate|edit|again|classify|search|evaluate|frontier|report|compare|"
-    "config [a-z]+|data [a-z]+|import [a-z]+"
+    "config [a-z]+|data [a-z]+|import [a-z]+|lora [a-z]+"
 )
 COMMAND = re.compile(rf"genkit ({VERBS}) (?! )((?:\\\n|[^`\n#>])+)")
 CONFIGS = ("configs/cgan/glyphs.yaml", "configs/dcgan/glyphs.yaml")  # for the word CONFIG

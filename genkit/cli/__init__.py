@@ -27,6 +27,7 @@ from genkit.cli.families import families
 from genkit.cli.frontier import frontier
 from genkit.cli.imports import app as imports
 from genkit.cli.kept import Kept
+from genkit.cli.lora import app as lora
 from genkit.cli.machine import doctor, machine
 from genkit.cli.report import report
 from genkit.cli.sample import sample
@@ -104,6 +105,7 @@ app.command()(families)
 app.add_typer(config, name="config")
 app.add_typer(data, name="data")
 app.add_typer(imports, name="import")
+app.add_typer(lora, name="lora")
 app.command()(machine)
 app.command(hidden=True)(doctor)
 

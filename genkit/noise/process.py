@@ -8,7 +8,7 @@ Legend: B batch, C channels, T timesteps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from genkit.errors import ConfigError
 from genkit.noise import levels, predictions, schedules, variational
 from genkit.noise.levels import Level
 from genkit.noise.predictions import Prediction
@@ -74,6 +75,34 @@ class NoiseProcess:
     shift: float = 1.0
     learned_variance: bool = False
     large_variance: bool = False
+
+    @classmethod
+    def of_scheduler(cls, config: Mapping[str, Any], **training: Any) -> NoiseProcess:
+        """The process that a diffusers scheduler runs backwards.
+
+        Args:
+            config: The scheduler's.
+            training: What it doesn't say: weighting, draws and the like.
+
+        Raises:
+            ConfigError: It has betas of its own, or a schedule or prediction that is unknown.
+        """
+        kind = config.get("prediction_type", "epsilon")
+        if kind == "flow_prediction" or ("prediction_type" not in config and "shift" in config):
+            shift = config.get("flow_shift", config.get("shift", 1.0))
+            return cls(prediction="flow", shift=shift, **training)
+        schedule = _named(_DIFFUSERS_SCHEDULES, config.get("beta_schedule"), "schedule")
+        if config.get("trained_betas") is not None:
+            raise ConfigError("the scheduler has betas of its own, which no schedule here gives")
+        return cls(
+            prediction=_named(_DIFFUSERS_PREDICTIONS, kind, "prediction"),
+            schedule=schedule,
+            steps=config["num_train_timesteps"],
+            beta_start=config["beta_start"],
+            beta_end=config["beta_end"],
+            zero_terminal_snr=bool(config.get("rescale_betas_zero_snr")),
+            **training,
+        )
 
     @cached_property
     def betas(self) -> Tensor:
@@ -154,6 +183,16 @@ class NoiseProcess:
             # "leading", the default, never visits the last timestep, where sampling begins.
             timestep_spacing="trailing",
         )
+
+
+def _named(names: Mapping[str, str], theirs: Any, what: str) -> Any:
+    """Our name for a choice of diffusers'."""
+    for ours, name in names.items():
+        if name == theirs:
+            return ours
+    raise ConfigError(
+        f"the scheduler's {what} is {theirs!r}; known are {', '.join(names.values())}"
+    )
 
 
 def _timestep_level(process: NoiseProcess, u: Tensor) -> Level:

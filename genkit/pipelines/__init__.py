@@ -64,6 +64,7 @@ _MODULES = {
     "Sampling": "sampling",
     "TextToImage": "text_to_image",
     "TranslationPipeline": "translation",
+    "base_of": "adapted",
     "finish_samples": "samples",
     "latents": "noise",
     "load_component": "loading",

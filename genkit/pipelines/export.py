@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from genkit.errors import PipelineError, shown
 from genkit.files import alone_in
+from genkit.pipelines.adapter_file import FILE
 from genkit.pipelines.card import model_card
 from genkit.pipelines.export_files import INDEX, component_names, one_line, without_bars
 from genkit.pipelines.loading import hub_errors
@@ -120,7 +121,7 @@ def push(folder: Path | str, hub_id: str, *, private: bool = False) -> str:
         upload_folder(
             repo_id=hub_id,
             folder_path=folder,
-            allow_patterns=[INDEX, CARD, PICTURE, *own],
+            allow_patterns=[INDEX, CARD, PICTURE, FILE, *own],
             ignore_patterns=others,
         )
     except hub_errors() as error:
@@ -137,7 +138,7 @@ def foreign(folder: Path) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.name in components and path.is_dir() and not path.is_symlink():
             found += [each for each in sorted(path.iterdir()) if not _is_part(each)]
-        elif path.name not in {INDEX, CARD, PICTURE, *components}:
+        elif path.name not in {INDEX, CARD, PICTURE, FILE, *components}:
             found.append(path)
     return found
 

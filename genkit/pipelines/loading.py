@@ -17,6 +17,7 @@ import torch
 
 from genkit.errors import GenkitError, PipelineError
 from genkit.nn.network import complete
+from genkit.pipelines.adapted import open_adapted
 from genkit.pipelines.base import FORMAT_VERSION
 from genkit.pipelines.classes import component_class, home_of, pipeline_class
 from genkit.pipelines.export_files import (
@@ -57,8 +58,10 @@ def load_pipeline(
     folder = find_export(source, revision)
     index = read_json(folder / INDEX)
     _check_format(folder, index)
-    kind = _pipeline_class(folder / INDEX, index)
-    pipeline = _build(folder, kind, index)
+    if isinstance(index.get("base"), str):
+        pipeline = open_adapted(folder, index)
+    else:
+        pipeline = _build(folder, _pipeline_class(folder / INDEX, index), index)
     return pipeline if device is None else pipeline.to(device)
 
 

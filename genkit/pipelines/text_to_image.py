@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +21,7 @@ from genkit.nn.attention import quicken
 from genkit.nn.autoencoders import factor
 from genkit.nn.text_unets import denoise_by_text, encoded_text
 from genkit.pipelines import stepping
+from genkit.pipelines.adapted import Base, save_adapted
 from genkit.pipelines.base import FORMAT_VERSION
 from genkit.pipelines.card import Card
 from genkit.pipelines.denoise import (
@@ -54,11 +56,15 @@ class TextToImage(FromNoise):
         image_encoder: Likewise.
         requires_safety_checker: Likewise.
         format_version: Of the export folder that this pipeline is saved as.
+
+    Attributes:
+        base: The model that its adapter changes; None = there is no adapter.
     """
 
     _optional_components = ["safety_checker", "feature_extractor", "image_encoder"]  # noqa: RUF012
     in_steps: ClassVar[bool] = True
     opens: ClassVar[tuple[str, ...]] = ("StableDiffusionPipeline",)
+    base: Base | None = None
 
     def __init__(
         self,
@@ -201,9 +207,12 @@ class TextToImage(FromNoise):
     def _predictor(self, given: Mapping[str, Any], options: Sampling) -> Predict:
         """The network, guided away from what is not wanted: by default from no text at all."""
 
+        halves = {p.dtype for p in self.unet.parameters()} & {torch.bfloat16, torch.float16}
+        half = next(iter(halves), None)  # the frozen weights below an adapter may be so
+        casts = options.precision == "bf16" or half is not None
+
         def network(x: Tensor, time: Tensor, words: Tensor) -> Tensor:
-            casts = options.precision == "bf16"
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=casts):
+            with torch.autocast(x.device.type, half or torch.bfloat16, enabled=casts):
                 return denoise_by_text(self._forward, x, time.expand(len(x)), words).float()
 
         texts = given["caption"]
@@ -217,7 +226,10 @@ class TextToImage(FromNoise):
     def save_pretrained(  # type: ignore[override]
         self, save_directory: Any, **options: Any
     ) -> None:
-        """As diffusers' `StableDiffusionPipeline`."""
+        """As diffusers' `StableDiffusionPipeline`; with a `base` the adapter alone."""
+        if self.base is not None:
+            save_adapted(self, Path(save_directory))
+            return
         from diffusers import StableDiffusionPipeline
 
         plain: Any = StableDiffusionPipeline(

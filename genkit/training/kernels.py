@@ -39,7 +39,8 @@ def place(
     last = usual if asked == "auto" else asked == "channels_last"
     layout = torch.channels_last if last else torch.preserve_format
     for network in networks.values():
-        network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        # Not `network.to`: diffusers' imports peft and transformers for it, seconds of a start.
+        nn.Module.to(network, device=device, memory_format=layout)  # type: ignore[call-overload]
 
 
 def compile_networks(networks: Mapping[str, nn.Module]) -> None:

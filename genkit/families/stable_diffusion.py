@@ -1,0 +1,273 @@
+"""Stable Diffusion taught one's own pictures: an adapter, or all weights of its U-Net.
+
+It begins with a trained text-to-image model: a folder or Hub id of diffusers'
+`StableDiffusionPipeline`, or a run of family latent_diffusion. What the network predicts, and by
+which schedule, is the model's own. With `model.learn.kind=lora` low-rank adapters learn beside
+weights that stay as they are (Hu et al. 2022, arXiv:2106.09685), and the export is their file
+alone; with `full` all weights of the U-Net learn.
+
+Deviations: pictures are encoded once, so none is mirrored or moved; latents are drawn from their
+distributions at each step; alpha is multiplied into an adapter's file.
+
+Legend: B batch, Z latent channels, L tokens, D width of their embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from genkit import pipelines
+from genkit.config import ByKind, ComponentRef, Fraction, MayChange, Positive, Section
+from genkit.errors import CheckpointError, ConfigError
+from genkit.family import Family
+from genkit.nn import adapters
+from genkit.nn.text_unets import denoise_by_text, encoded_text
+from genkit.noise.config import GAMMA
+from genkit.noise.process import NoiseProcess
+from genkit.noise.weights import Weighting
+from genkit.rows.base import Rows
+from genkit.rows.batch import Batch
+from genkit.rows.captions import captions_of
+from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
+from genkit.training.diffusion import Diffusion
+from genkit.training.latents import Latents
+from genkit.training.optimizers import adam
+from genkit.training.previews import Sheet
+from genkit.training.trainer import Metrics, Trainer
+
+_OF_TEXTS = ("q_proj", "k_proj", "v_proj", "out_proj")  # what an adapter of the tower adapts
+
+
+class Lora(Section):
+    """Adapters learn."""
+
+    kind: Literal["lora"] = "lora"
+    rank: Positive = 16
+    alpha: Annotated[float, Field(gt=0)] | None = None  # the adapter counts alpha / rank; rank
+    dropout: Fraction = 0.0  # share of its inputs that are dropped
+    layers: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")  # ends of their names
+    base: Literal["fp32", "bf16", "fp16"] = "fp32"  # precision of what stays as it is
+    text: bool = False  # the tower of texts has an adapter too
+
+    @model_validator(mode="after")
+    def _alpha_is_known(self) -> Lora:
+        if self.alpha is None:
+            self.settle(alpha=float(self.rank))
+        return self
+
+
+class Full(Section):
+    """All weights of the U-Net learn."""
+
+    kind: Literal["full"] = "full"
+    text: bool = False  # those of the tower of texts too
+
+
+class ModelConfig(Section):
+    """What it begins with, and what of it learns."""
+
+    source: ComponentRef  # run, folder or Hub id of a StableDiffusionPipeline
+    learn: Annotated[Lora | Full, ByKind("lora")] = Lora()
+    checkpointing: MayChange[bool] = False  # forward passes once more instead of kept: less memory
+    caption_drop: Fraction = 0.1  # share of captions hidden, without which there is no guidance
+
+
+class NoiseConfig(Section):
+    """How errors at the levels count; what is predicted the model says."""
+
+    weighting: Weighting = "simple"  # of the errors at the noise levels
+    gamma: Annotated[float, Field(gt=0)] = GAMMA  # of min-snr
+    draws: Literal["uniform", "logit-normal"] = "uniform"  # of the levels in training
+
+    @model_validator(mode="after")
+    def _gamma_is_asked_for(self) -> NoiseConfig:
+        if self.weighting != "min-snr" and self.gamma != GAMMA:
+            raise ValueError(
+                f"gamma says nothing to weighting={self.weighting}; leave it out, or set "
+                "weighting=min-snr"
+            )
+        return self
+
+
+class PreviewConfig(Section):
+    """How the previews are sampled, and the pictures of `evaluation.every`."""
+
+    steps: Positive = 20  # calls of the network, or pairs of calls, for each picture
+    guidance: Annotated[float, Field(ge=0)] = 5.0  # 1 = the caption alone, 0 = without it
+    prompts: tuple[str, ...] = ()  # of the preview; unless given those of the test part
+
+
+class Optim(OptimConfig):
+    """Adam with decoupled decay."""
+
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+
+
+class TuningTrainerConfig(TrainerConfig):
+    """Length and cadence."""
+
+    steps: MayChange[Positive] = 2_000  # of the optimizer
+    grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    ema_decay: Fraction | None = None  # null = keep no average
+    preview_every: MayChange[Positive] = 250  # steps between sheets of samples
+    preview_count: Annotated[int, Field(ge=1, le=10_000)] = 4  # samples on a sheet, at most
+    save_every: MayChange[Positive] = 250  # steps between checkpoints
+
+
+class Config(RunConfig):
+    """A run that teaches Stable Diffusion."""
+
+    data_kind: ClassVar[str] = "folder"
+
+    model: ModelConfig
+    noise: NoiseConfig = NoiseConfig()
+    preview: MayChange[PreviewConfig] = PreviewConfig()
+    optim: Optim = Optim()
+    trainer: TuningTrainerConfig = TuningTrainerConfig()
+
+    @model_validator(mode="after")
+    def _pictures_stay(self) -> Config:
+        for name in ("flip", "shift"):
+            if getattr(self.data, name):
+                raise ValueError(
+                    f"data.{name}: pictures are encoded once, and their latents are neither "
+                    "mirrored nor moved; leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _precisions_fit(self) -> Config:
+        base = getattr(self.model.learn, "base", "fp32")
+        if base != "fp32" and self.trainer.precision != base:
+            raise ValueError(
+                f"model.learn.base={base}: weights of half precision are computed with in it; set "
+                f"trainer.precision={base} too"
+            )
+        return self
+
+    @property
+    def sampling_options(self) -> dict[str, Any]:
+        """Those of `preview`."""
+        return self.preview.model_dump(exclude={"prompts"})
+
+
+class StableDiffusionTrainer(Trainer[Config]):
+    """A trained model, of which a part goes on learning."""
+
+    def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
+        """The model's networks, the U-Net and perhaps the tower of texts with what learns."""
+        model, learn = self.config.model, self.config.model.learn
+        start = pipelines.load_pipeline(model.source)
+        if not isinstance(start, pipelines.TextToImage):
+            raise ConfigError(
+                f"model.source={model.source} is a {type(start).__name__}; name a "
+                "StableDiffusionPipeline, or a run of family latent_diffusion"
+            )
+        if start.base is not None:
+            raise ConfigError(
+                f"model.source={model.source} is an adapter; merge it first: `genkit lora merge "
+                f"{model.source} --out FOLDER`, and name that folder"
+            )
+        self.base = pipelines.base_of(start, model.source)
+        self.tokenizer, self.scheduler = start.tokenizer, start.scheduler
+        noise = self.config.noise.model_dump()
+        self.diffusion = Diffusion(self, NoiseProcess.of_scheduler(start.scheduler.config, **noise))
+        networks = {name: getattr(start, name) for name in ("unet", "vae", "text_encoder")}
+        taught = ("unet", "text_encoder") if learn.text else ("unet",)
+        self.averaged = taught  # type: ignore[misc]
+        for name, network in networks.items():
+            network.requires_grad_(False)
+            if name in taught:
+                self._teach(name, network.train())
+        if model.checkpointing:
+            networks["unet"].enable_gradient_checkpointing()
+        self.latents = Latents(self, networks["vae"])
+        return networks, {name: adam(networks[name], self.config.optim) for name in taught}
+
+    def _teach(self, name: str, network: Any) -> None:
+        """Let a network learn as a whole, or by an adapter."""
+        learn = self.config.model.learn
+        if isinstance(learn, Full):
+            network.requires_grad_(True)
+            return
+        layers = learn.layers if name == "unet" else _OF_TEXTS
+        if name == "unet" and learn.base != "fp32":
+            self.casting.use(learn.base)  # such weights are computed with in nothing else
+            for parameter in network.parameters():
+                parameter.data = parameter.data.to(getattr(torch, _DTYPES[learn.base]))
+        assert learn.alpha is not None
+        try:
+            adapters.adapt(network, learn.rank, learn.alpha, layers, learn.dropout)
+        except CheckpointError as error:
+            raise ConfigError(f"model.learn.layers: {error}") from None
+
+    def rows(self, rows: Rows) -> Rows:
+        """Rows of latents, encoded once and kept."""
+        captions_of(rows)  # which names empty ones
+        return self.latents.rows(rows)
+
+    def step(self, micro_batches: Sequence[Batch]) -> Metrics:
+        """One update of all that learns."""
+        return {"loss/unet": self.phase([*self.optimizers], micro_batches, self.loss)}
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The process's loss on latents, drawn anew, with this step's noise and hidden captions."""
+        words = self.words(batch)
+
+        def network(x: Tensor, time: Tensor) -> Tensor:
+            return denoise_by_text(self.networks["unet"], x, time, words)
+
+        return self.diffusion.loss(batch, self.latents.drawn(batch), network)
+
+    def words(self, batch: Batch) -> Tensor:
+        """The captions of a micro-batch as the U-Net reads them, some hidden: (B, L, D)."""
+        hidden = self.diffusion.hidden(batch, self.config.model.caption_drop)
+        pairs = zip(batch["caption"], hidden.tolist(), strict=True)
+        texts = ["" if hides else text for text, hides in pairs]
+        return encoded_text(self.networks["text_encoder"], self.tokenizer, texts)
+
+    def preview(self) -> list[Sheet]:
+        """Pictures of the prompts, or of the first captions of the test part."""
+        trainer, asked = self.config.trainer, self.config.preview.prompts
+        prompts = list(asked) or self.examples["caption"]
+        images = self.pipeline()(
+            len(prompts),
+            seed=trainer.seed,
+            caption=list(prompts),
+            output="tensor",
+            **self.config.sampling_options,
+        )
+        assert isinstance(images, Tensor)
+        return [Sheet(images * 2 - 1, samples=False)]
+
+    def pipeline(self) -> pipelines.TextToImage:
+        """The model as it is now; with adapters, they alone are its export."""
+        taught = {name: self.averaged_network(name) for name in self.optimizers}
+        networks = {**self.bare_networks, **taught}
+        found = pipelines.TextToImage(
+            networks["vae"],
+            networks["text_encoder"],
+            self.tokenizer,
+            networks["unet"],
+            self.scheduler,
+        )
+        if isinstance(self.config.model.learn, Lora):
+            found.base = self.base
+        return found
+
+
+_DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
+
+
+def needs(config: Config) -> frozenset[str]:
+    """Pictures, and what they show in words."""
+    return frozenset({"image", "caption"})
+
+
+FAMILY = Family(config=Config, trainer=StableDiffusionTrainer, needs=needs, task="prompts")
