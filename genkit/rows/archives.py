@@ -30,6 +30,7 @@ from genkit.rows.listing import (
     read_caption,
     read_json,
     read_label,
+    read_text,
 )
 from genkit.rows.shard_names import SUFFIXES, find_shards, parts_of
 from genkit.rows.tree import is_picture, no_pictures
@@ -187,7 +188,7 @@ def _samples(file: BinaryIO, path: Path, shard: Path, members: Sequence[tarfile.
 def _said(content: bytes, kind: str, where: str) -> tuple[Label, Caption]:
     """The class and the caption that a .cls, .txt or .json member holds."""
     if kind == ".txt":
-        return None, _text(content, where) or None
+        return None, read_text(content, where) or None
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
@@ -200,13 +201,6 @@ def _said(content: bytes, kind: str, where: str) -> tuple[Label, Caption]:
         given = shown(repr(value))
         raise DataError(f"{where}: the class is {given}; expected a whole number from 0")
     return read_label(value, where), None
-
-
-def _text(content: bytes, where: str) -> str:
-    try:
-        return content.decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: the caption is no UTF-8 text ({error})") from None
 
 
 def _unpacked(shard: Path) -> Path:

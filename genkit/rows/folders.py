@@ -1,13 +1,16 @@
-"""Folders and zips of pictures: plain, one sub-folder per class, or listed in `metadata.jsonl`.
+"""Folders and zips of pictures: plain, one sub-folder per class, or listed in `metadata.jsonl` or
+`metadata.csv`. Beside a picture that neither lists, a .txt of its name is its caption.
 
 Sub-folders named as splits are the parts of a set if nothing but such sub-folders lies beside them.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,14 +19,16 @@ from genkit.errors import DataError, shown
 from genkit.images import EXTENSIONS
 from genkit.rows.entries import LARGEST_TABLE, refuse_escape, refuse_large
 from genkit.rows.left_out import NONE, LeftOut
-from genkit.rows.listing import Listed, Listing, read_caption, read_json, read_label
+from genkit.rows.listing import Listed, Listing, read_caption, read_json, read_label, read_text
 from genkit.rows.tree import (
     DATASET,
     METADATA,
+    TABLE,
     Tree,
     folder_tree,
     is_picture,
     no_pictures,
+    table_of,
     walk,
     zip_tree,
 )
@@ -90,7 +95,7 @@ class _Part(NamedTuple):
 
 def _list(tree: Tree, kind: str, label: str | None) -> Listing:
     note = ""
-    if label is not None and METADATA in tree.names:
+    if label is not None and table_of(tree) is not None:
         parts, beside = _from_metadata(tree, label), NONE
     else:
         folders, note = _splits(tree)
@@ -130,31 +135,43 @@ def _splits(tree: Tree) -> tuple[dict[str, str], str]:
 
 
 def _part(tree: Tree, label: str | None) -> _Part:
-    if label is not None and (label != LABEL or METADATA in tree.names):
+    if label is not None and (label != LABEL or table_of(tree) is not None):
         return _listed(tree, _rows(tree, label), label, tree.names)
-    listed = _from_folders(tree)
+    listed, captions = _from_folders(tree)
     if not listed:
         raise DataError(
             f"{tree.where}: no images; looked for .png, .jpg and {len(EXTENSIONS) - 2} other "
             f"endings in it and below; {no_pictures(tree.names).sentence(examples=True)}"
         )
-    return _Part(listed, no_pictures(tree.names))
+    return _Part(listed, no_pictures(name for name in tree.names if name not in captions))
 
 
-def _from_folders(tree: Tree) -> list[Listed]:
+def _from_folders(tree: Tree) -> tuple[list[Listed], set[str]]:
+    """The pictures by the folders that they lie in, and the files of their captions."""
     found = tree.pictures
     loose = sum("/" not in name for name in found)
-    if loose == len(found):
-        return [Listed(tree.entry(name)) for name in found]
-    if loose:
+    if 0 < loose < len(found):
         raise DataError(
             f"{tree.where}: {loose} images lie in it and {len(found) - loose} in sub-folders; move "
             "all into sub-folders, one per class, or all into one plain folder"
         )
-    return [Listed(tree.entry(name), name.partition("/")[0]) for name in found]
+    there, read = {*tree.names}, {}
+    for name in found:
+        beside = f"{posixpath.splitext(name)[0]}.txt"
+        if beside in there:
+            read[name] = beside
+    listed = []
+    for name in found:
+        label = None if loose else name.partition("/")[0]
+        said = None
+        if name in read:
+            text = tree.entry(read[name]).read()
+            said = read_text(text, f"{tree.where}/{shown(read[name])}") or None
+        listed.append(Listed(tree.entry(name), label, said))
+    return listed, {*read.values()}
 
 
-# -- metadata.jsonl --------------------------------------------------------------------------------
+# -- metadata.jsonl and metadata.csv ---------------------------------------------------------------
 
 
 class _Row(NamedTuple):
@@ -164,24 +181,47 @@ class _Row(NamedTuple):
 
 
 def _rows(tree: Tree, label: str) -> list[_Row]:
-    """What metadata.jsonl lists, as Hugging Face imagefolder has it."""
-    path = f"{tree.where}/{METADATA}"
-    if METADATA not in tree.names:
+    """What metadata.jsonl or metadata.csv lists, as Hugging Face imagefolder has it."""
+    table = table_of(tree)
+    path = f"{tree.where}/{table or METADATA}"
+    if table is None:
         raise DataError(
             f"{path}: can't be read (not there), but data.label={shown(label)} asks for one of its "
             "columns; write it, or leave data.label out"
         )
     try:
-        text = tree.entry(METADATA).read().decode("utf-8-sig")
+        text = tree.entry(table).read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: no UTF-8 text ({error}); save it as UTF-8") from None
+    if table == TABLE:
+        return [_checked(row, where) for row, where in _csv_rows(text, path)]
     lines = enumerate(text.split("\n"), 1)
     return [_row(line, f"{path}, line {i}") for i, line in lines if line.strip()]
 
 
 def _row(line: str, where: str) -> _Row:
     row = read_json(line, where, "one object per line")
-    if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+    return _checked(row if isinstance(row, dict) else {}, where)
+
+
+def _csv_rows(text: str, path: str) -> Iterator[tuple[dict[str, str], str]]:
+    """Rows by column, every value a word, and where each stands; empty values are left out."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            if None in row or None in row.values():
+                there = len(reader.fieldnames or ())
+                raise DataError(
+                    f"{where}: expected {there} values; put texts with commas in quotes"
+                )
+            yield {name: value for name, value in row.items() if value != ""}, where
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: no CSV ({error})") from None
+
+
+def _checked(row: Mapping[str, Any], where: str) -> _Row:
+    if not isinstance(row.get("file_name"), str):
         raise DataError(f'{where}: expected an object with "file_name"')
     refuse_escape(row["file_name"], where)
     return _Row(where, posixpath.normpath(row["file_name"]), row)
@@ -215,7 +255,8 @@ def _listed(tree: Tree, rows: Sequence[_Row], label: str, names: Sequence[str]) 
     known = {row.name for row in rows}
     others = [name for name in names if name not in known]
     unlisted = [name for name in others if is_picture(name)]
-    left_out = LeftOut.of(f"not listed in {METADATA}", unlisted) + no_pictures(others)
+    left_out = LeftOut.of(f"not listed in {table_of(tree) or METADATA}", unlisted)
+    left_out += no_pictures(others)
     columns = tuple(dict.fromkeys(column for row in rows for column in row.values))
     return _Part(listed, left_out, columns)
 

@@ -200,6 +200,18 @@ def read_caption(row: Mapping[str, Any], where: str) -> Caption:
     raise DataError(f"{where}: caption is {given}; expected a text or a list of texts")
 
 
+def read_text(content: bytes, where: str) -> str:
+    """The caption that a file of its own holds, without what is blank around it.
+
+    Raises:
+        DataError: It is no UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: the caption is no UTF-8 text ({error})") from None
+
+
 def read_foils(one: Listed) -> Caption:
     """What a row of metadata has under `foil`: for each caption one that is nearly right and wrong
     all the same, "" where there is none; None without any.

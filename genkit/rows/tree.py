@@ -20,14 +20,14 @@ from genkit.images import EXTENSIONS
 from genkit.rows.entries import DAMAGE, Entry, file_entry, zip_entry
 from genkit.rows.left_out import NONE, LeftOut
 
-METADATA = "metadata.jsonl"
+METADATA, TABLE = "metadata.jsonl", "metadata.csv"
 DATASET = "dataset.json"  # of a zip, as StyleGAN and EDM write it
 _NO_PART = ("thumbs.db", "desktop.ini", "samples.json")  # of systems, and of genkit's samples
 # What `genkit evaluate` writes beside samples, which may lie beside images or in a part of a set.
 _RESULTS = ("-evaluation.json", "-pairs.json")
 _NEAREST, _ITS_RESULT = "-nearest.png", "-evaluation.json"
 _OTHER_TABLES = {
-    "metadata.csv": f"metadata.csv ({METADATA} is what is read)",
+    TABLE: f"{TABLE} (where there is a {METADATA}, that is read)",
     "metadata.parquet": f"metadata.parquet ({METADATA} is what is read)",
     METADATA: f"{METADATA} below a class (that of the whole set is read)",
     DATASET: f"{DATASET} (read in a zip, not in a folder)",
@@ -73,6 +73,11 @@ class Tree:
         return [name for name in self.names if is_picture(name)]
 
 
+def table_of(tree: Tree) -> str | None:
+    """The file that lists the pictures of a set, metadata.jsonl before metadata.csv, or None."""
+    return next((table for table in (METADATA, TABLE) if table in tree.names), None)
+
+
 def is_picture(name: str) -> bool:
     """Whether a file is taken for a picture, by its ending."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS
@@ -81,7 +86,8 @@ def is_picture(name: str) -> bool:
 def no_pictures(names: Iterable[str]) -> LeftOut:
     """What is left out of these files since they are no pictures, by ending."""
     others = [name for name in names if not is_picture(name)]
-    others = [n for n in others if n != METADATA and not _is_no_part(_base(n))]
+    table = METADATA if METADATA in others else TABLE
+    others = [n for n in others if n != table and not _is_no_part(_base(n))]
     told = [(_ending(name), name) for name in others]
     common = {ending for ending, _ in Counter(e for e, _ in told).most_common(_KINDS)}
     left = NONE

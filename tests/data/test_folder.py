@@ -88,6 +88,44 @@ def test_metadata_is_read_where_it_lies_and_left_alone_when_asked(tmp_path):
     assert may_change(run, "data.label")
 
 
+def test_metadata_may_be_a_csv_whose_values_are_words(tmp_path):
+    for i in range(3):
+        write(tmp_path / f"{i}.png", "lime")
+    table = 'file_name,label,text\n0.png,7,"a dog, asleep"\n2.png,12,a cow\n'
+    (tmp_path / "metadata.csv").write_text(table, encoding="utf-8-sig")
+    source = open_data(config(tmp_path))
+    assert source.class_names == ("7", "12")
+    assert source.read(range(2), ("caption",))["caption"] == ["a dog, asleep", "a cow"]
+    assert source.left_out.reasons == {"not listed in metadata.csv": 1}
+    write_metadata(tmp_path, [{"file_name": "1.png", "caption": "a cat"}])
+    source = open_data(config(tmp_path))
+    assert source.read([0], ("caption",))["caption"] == ["a cat"]
+    assert any("metadata.csv" in reason for reason in source.left_out.reasons)
+    (tmp_path / "metadata.jsonl").unlink()
+    (tmp_path / "metadata.csv").write_text("file_name,text\n0.png,a dog, asleep\n")
+    with pytest.raises(DataError, match=r"line 2: expected 2 values; put texts with commas in"):
+        open_data(config(tmp_path))
+    (tmp_path / "metadata.csv").write_text("name,text\n0.png,a dog\n")
+    with pytest.raises(DataError, match='line 2: expected an object with "file_name"'):
+        open_data(config(tmp_path))
+
+
+def test_a_text_beside_a_picture_is_its_caption(tmp_path, caplog):
+    for i in range(3):
+        write(tmp_path / f"{i}.png", "lime")
+        (tmp_path / f"{i}.txt").write_text(f" a picture\nnumber {i}\n", encoding="utf-8")
+    (tmp_path / "README.txt").write_text("of a friend")
+    source = open_data(config(tmp_path))
+    assert source.read([1], ("caption",))["caption"] == ["a picture\nnumber 1"]
+    assert source.left_out.reasons == {".txt": 1}
+    (tmp_path / "2.txt").unlink()
+    assert "caption" not in open_data(config(tmp_path)).columns
+    assert "1 of 3 images have no caption, the first is" in caplog.text
+    (tmp_path / "1.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(DataError, match=r"1\.txt: the caption is no UTF-8 text"):
+        open_data(config(tmp_path))
+
+
 def test_metadata_may_have_a_foil_for_each_caption(tmp_path):
     for i in range(3):
         write(tmp_path / f"{i}.png", "lime")

@@ -70,7 +70,7 @@ def test_what_genkit_writes_beside_samples_is_no_part_of_a_set(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("metadata.csv", "metadata.csv (metadata.jsonl is what is read)"),
+        ("a/metadata.csv", "metadata.csv (where there is a metadata.jsonl, that is read)"),
         ("a/metadata.jsonl", "metadata.jsonl below a class (that of the whole set is read)"),
         ("dataset.json", "dataset.json (read in a zip, not in a folder)"),
     ],
