@@ -134,8 +134,8 @@ class Loader:
             )
             corner = onto(self.device, drawn[rows])
         if isinstance(column, Text):
-            choice = torch.rand(total, generator=random.generator(self.seed, f"text/{name}", step))
-            choice = choice[rows]
+            keyed = random.generator(self.seed, f"text/{column.of or name}", step)
+            choice = torch.rand(total, generator=keyed)[rows]
         return Draws(flip, shift, corner, choice)
 
     # -- order -------------------------------------------------------------------------------------

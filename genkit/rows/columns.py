@@ -235,9 +235,14 @@ class Flags(Column):
 
 @dataclass(frozen=True)
 class Text(Column):
-    """Words. Raw a list of B strings, or of lists of several strings each; a batch has one each."""
+    """Words. Raw a list of B strings, or of lists of several strings each; a batch has one each.
+
+    Attributes:
+        of: The texts that it goes with: the first of both are drawn together, and so on.
+    """
 
     kind: ClassVar[str] = "text"
+    of: str = ""
 
     def batch(self, raw: Raw, draws: Draws) -> list[str]:
         """B strings; of several for one row the one that was drawn."""
@@ -262,6 +267,26 @@ class Latent(Column):
 
 
 @dataclass(frozen=True)
+class Mirrored(_Spatial):
+    """What an encoder made of a picture and of its mirror image. Raw (B, 2, *shape) float32, the
+    picture first; a batch has one of the two.
+
+    Attributes:
+        shape: Of one of them.
+    """
+
+    kind: ClassVar[str] = "mirrored-latent"
+    shape: tuple[int, ...]
+
+    def batch(self, raw: Raw, draws: Draws) -> Tensor:
+        """The values (B, *shape) float32, of mirrored rows those of the mirror image."""
+        both = _stacked(raw, self.kind).float()
+        if draws.flip is None:
+            return both[:, 0]
+        return both[torch.arange(len(both), device=both.device), draws.flip.long()]
+
+
+@dataclass(frozen=True)
 class File(Column):
     """Where a row comes from: a list of B paths, as a writer needs them for names, alpha,
     orientation and colour profile. A batch holds the same list.
@@ -275,7 +300,7 @@ class File(Column):
 
 
 KINDS: dict[str, type[Column]] = {
-    c.kind: c for c in (Image, Mask, Points, Class, Flags, Text, Latent, File)
+    c.kind: c for c in (Image, Mask, Points, Class, Flags, Text, Latent, Mirrored, File)
 }
 
 

@@ -109,7 +109,10 @@ def rows_of(
         foils = [read_foils(one) for one in listed]
         if any(foils):
             pairs = zip(listed, foils, strict=True)
-            columns["foil"], values["foil"] = Text(), [foil or _none(one) for one, foil in pairs]
+            columns["foil"], values["foil"] = (
+                Text(of="caption"),
+                [foil or _none(one) for one, foil in pairs],
+            )
     entries = [one.entry for one in listed]
     return FileRows(name, entries, columns, values, left_out=left_out)
 

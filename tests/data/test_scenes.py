@@ -78,6 +78,18 @@ def test_foils_are_wrong_by_colours_or_by_place_and_name_no_held_out_pair():
     )  # of 2,000; two in five scenes are of two
 
 
+def test_a_step_draws_a_caption_and_its_own_foil():
+    data = ScenesData(**SMALL, foils=True, batch_size=8)
+    rows = open_data(data)
+    held = rows.read(range(len(rows)), ("caption", "foil"))
+    seen = 0
+    for (batch,) in islice(Loader(rows, data, 0).steps(), 10):
+        for index, said, foil in zip(batch["index"], batch["caption"], batch["foil"], strict=True):
+            assert foil == held["foil"][index][held["caption"][index].index(said)]
+            seen += bool(foil)
+    assert seen > 10
+
+
 def test_a_reference_names_the_pairs_that_occur():
     rows = open_reference("scenes:all:test")
     shown = rows.read(range(2_000), ("scene",))["scene"]

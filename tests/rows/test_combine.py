@@ -1,13 +1,15 @@
+import logging
+
 import numpy as np
 import pytest
 import torch
 
 from genkit.errors import DataError
-from genkit.images import png_bytes, to_array, to_pil
+from genkit.images import png_bytes, to_array, to_float, to_pil
 from genkit.random import generator
 from genkit.rows.base import MemoryRows, image_rows
-from genkit.rows.cached import cached
-from genkit.rows.columns import Class, Image, Latent, Points
+from genkit.rows.cached import CachedTexts, cached
+from genkit.rows.columns import Class, Draws, Image, Latent, Points
 from genkit.rows.combine import (
     fitted,
     numbered_alike,
@@ -114,6 +116,53 @@ def test_cached_latents_are_encoded_once_and_kept(tmp_path):
     other = cached(rows, encode, identity="another")
     assert other.fingerprint != latents.fingerprint
     assert calls == [2, 2, 1, 5]
+
+
+def test_of_a_set_in_which_one_picture_changed_one_is_encoded(caplog):
+    rows, calls = numbered(5), []
+
+    def encode(images):
+        calls.append(len(images))
+        return images.mean((2, 3))
+
+    with caplog.at_level(logging.INFO, "genkit"):
+        first = cached(rows, encode, identity="mean").read(range(5))["latent"]
+        changed = numbered(5)
+        changed.values["image"] = changed.values["image"].clone()
+        changed.values["image"][3, 0, 0, 0] += 1
+        again = cached(changed, encode, identity="mean").read(range(5))["latent"]
+    assert calls == [5, 1]
+    assert "latents: 5 of 5 to be encoded" in caplog.text
+    assert "latents: 1 of 5 to be encoded, the others are kept" in caplog.text
+    assert [torch.equal(a, b) for a, b in zip(first, again, strict=True)] == [True] * 3 + [
+        False,
+        True,
+    ]
+
+
+def test_latents_of_both_sides_are_mirrored_as_drawn():
+    rows = numbered(2)
+    rows.values["image"] = torch.arange(2 * 3 * 4 * 6, dtype=torch.uint8).view(2, 3, 4, 6)
+    both = cached(rows, lambda images: images, identity="itself", mirrored=True)
+    column, raw = both.columns["latent"], both.read(range(2))["latent"]
+    plain = to_float(rows.values["image"])
+    assert torch.equal(column.batch(raw, Draws()), plain)
+    drawn = column.batch(raw, Draws(flip=torch.tensor([True, False])))
+    assert torch.equal(drawn, torch.stack([plain[0].flip(2), plain[1]]))
+
+
+def test_texts_are_encoded_once_and_kept():
+    calls = []
+
+    def encode(texts):
+        calls.append(list(texts))
+        return torch.tensor([[len(text), 1.0] for text in texts])
+
+    kept = CachedTexts(["a star", "a", "a star"], encode, identity="length")
+    assert kept(["a star", "a", "a star"]).tolist() == [[6, 1], [1, 1], [6, 1]]
+    more = CachedTexts(["a", "a ring!", "a star"], encode, identity="length")
+    assert more(["a ring!", "a"]).tolist() == [[7, 1], [1, 1]]
+    assert calls == [["a", "a star"], ["a ring!"]]
 
 
 def test_points_keep_to_their_own_picture_of_a_pair():

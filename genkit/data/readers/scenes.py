@@ -95,7 +95,7 @@ class ScenesData(DataSection):
         values: dict[str, Raw] = {"image": torch.from_numpy(stored["image"]), "caption": said}
         if self.foils:
             numbered = enumerate(zip(scenes, said, strict=True))
-            columns["foil"] = Text()
+            columns["foil"] = Text(of="caption")
             values["foil"] = [foils(each, c, self.seed, split, i) for i, (each, c) in numbered]
         if split != "train":
             columns["scene"] = Text()
