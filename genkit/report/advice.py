@@ -11,9 +11,14 @@ from genkit.report.record import Record
 from genkit.report.samples import is_begun
 from genkit.report.subjects import quoted
 
-_WITH_TEST_PART = ("glyphs", "stacked", "mnist", "cifar10")  # kinds of data that bring one
+# Kinds of data that bring one.
+_WITH_TEST_PART = ("glyphs", "stacked", "mnist", "cifar10", "faces", "scenes")
 # Pipelines that draw nothing by themselves.
-_CHANGING = ("ClassificationPipeline", "EditingPipeline", "TranslationPipeline")
+_CHANGING = (
+    *("AutoencodingPipeline", "ClassificationPipeline", "EditingPipeline"),
+    *("ImageTextPipeline", "TranslationPipeline"),
+)
+_OF_TEXTS = ("StableDiffusionPipeline", "StableDiffusion3Pipeline")  # which draw what is asked for
 _STEP = re.compile(r"step-(\d+)$")
 _CARD = re.compile(r"^\| Optimizer steps \| (\d+) \|$", re.MULTILINE)
 
@@ -31,11 +36,16 @@ def advice(record: Record) -> list[Advice]:
 
 def changes_pictures(record: Record) -> bool:
     """Whether its model changes or names pictures that it is given, and so draws none itself."""
+    return _pipeline(record) in _CHANGING
+
+
+def _pipeline(record: Record) -> str:
+    """What the pipeline of its export is called; "" without one."""
     try:
         index = json.loads((record.path / "export" / "model_index.json").read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(index, dict) and index.get("_class_name") in _CHANGING
+        return ""
+    return str(index.get("_class_name")) if isinstance(index, dict) else ""
 
 
 def exported(run: Path) -> int | None:
@@ -82,7 +92,8 @@ def _samples(record: Record) -> list[Advice]:
         return [(f"{what}`genkit sample` goes on with them.", [])]
     if record.samples is not None or record.picture("samples-grid.png") is not None:
         return []
-    draw = f"genkit sample {run} --count 2000"
+    asked = "--prompts FILE.txt" if _pipeline(record) in _OF_TEXTS else "--count 2000"
+    draw = f"genkit sample {run} {asked}"
     if (record.path / "export" / "model_index.json").is_file():
         return [("No samples yet. Draw some:", [draw])]
     if trained(record.path):

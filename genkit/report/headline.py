@@ -117,5 +117,7 @@ def real_images(metric: Metric) -> str:
     if metric.floor is None:
         right = aim(metric.name)
         return "" if right is None else f"{right:g} is right"
+    if metric.protocol.get("floor") == "of guessing":
+        return f"guessing: {words.number(metric.floor)}"
     reached, times = words.number(metric.floor), words.against_floor(metric)
     return f"{times} the {reached} of real images" if times else f"real images reach {reached}"

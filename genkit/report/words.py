@@ -134,16 +134,16 @@ def steps_of(finding: Finding) -> str:
 
 
 def _training(record: Record) -> str:
-    facts, family = record.provenance, record.config.get("family", "model")
+    facts, family = record.provenance, str(record.config.get("family", "model"))
+    article = "An" if family[:1] in "aeiou" else "A"
     size = f" with {_parameters(facts)}" if facts.parameters else ""
     images = f" ({many(facts.data.count)} images)" if facts.data.count else ""
     done, planned = _steps(record)
     unfinished = planned is not None and done < planned and facts.finished is None
     how_far = f"{done:,} of {planned:,} steps so far" if unfinished else f"{done:,} steps"
     time = f" in {duration(facts.seconds)}" if facts.seconds else ""
-    return (
-        f"A {family}{size}, trained on {facts.data.name}{images}: {how_far}{time}{_machine(facts)}."
-    )
+    trained = f"{article} {family}{size}, trained on {facts.data.name}{images}"
+    return f"{trained}: {how_far}{time}{_machine(facts)}."
 
 
 def _parameters(facts: Provenance) -> str:
@@ -177,17 +177,22 @@ def _quality(found: Evaluation) -> str:
         for metric in found.metrics
         if metric.value is not None and not metric.part
     ]
-    return f"{start}{'; '.join(filter(None, parts)) or 'no metric could be computed'}."
+    told = "; ".join(filter(None, parts))
+    rest = "the values in the table" if parts else "no metric could be computed"
+    return f"{start}{told or rest}."
 
 
 def _headline(metric: Metric) -> str:
     """A metric in a sentence, beside what real images reach; "" for what the table can say."""
     first, value, floor = metric.name.partition("-")[0], metric.value or 0.0, metric.floor
-    if metric.name.startswith(("fd-infinity", "fd-class", "fid-infinity", "fid-class")):
+    variants = ("fd-infinity", "fd-class", "fid-infinity", "fid-class")
+    if metric.name.startswith(variants) or metric.name.endswith("-unseen"):
         return ""
     if first in ("fd", "fid"):
         times = f", {value / floor:.1f} times the {number(floor)} of real images" if floor else ""
         return f"{metric.name} {number(value)}{times}"
+    if metric.name == "psnr":
+        return f"PSNR {number(value)} dB"
     if metric.name in ("truth-l1", "inside-ratio", "preservation-error"):
         beside = "" if metric.copying is None else f" (copying the input: {number(metric.copying)})"
         return f"{metric.name} {number(value)}{beside}"
@@ -204,6 +209,10 @@ _SENTENCES = {
     "attribute-accuracy": ("of edits show what was asked for", "real images as they are"),
     "accuracy": ("show the class that was asked for", "real images"),
     "recall": ("of real images lie among the samples", "training images"),
+    "retrieval-1-of-100-by-text": ("of texts find their picture among 100", "guessing"),
+    "retrieval-1-of-100-by-picture": ("of pictures find their text among 100", "guessing"),
+    "binding": ("of pictures are nearer to their text than with colours exchanged", "guessing"),
+    "scene-score": ("of pictures show all that is said of them", "drawn scenes"),
     "near-copy-rate": ("are conspicuously near to a training image", "unseen real images"),
 }
 

@@ -31,6 +31,8 @@ def next_command(run: str, pipeline: Pipeline) -> str:
 def how_to_sample(pipeline: Pipeline) -> str:
     """The options of `genkit sample` for a first look at what a pipeline makes."""
     taken = pipeline.takes[0]
+    if needed(taken) == {"caption"}:
+        return '--prompt "TEXT" --grid sheet.png'
     words = {name: "TEXT" if isinstance(taken[name], Text) else "FOLDER" for name in needed(taken)}
     given = [f"--given {name}={word}" for name, word in sorted(words.items())]
     of_pictures = "FOLDER" in words.values()  # which are seen beside what was made of them

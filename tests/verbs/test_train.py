@@ -122,7 +122,7 @@ def test_a_run_that_makes_no_pictures_is_measured_next(tmp_path, caplog):
 
 def test_what_takes_pictures_is_looked_at_by_giving_it_some():
     assert how_to_sample(Inverter()) == "--given source=FOLDER"
-    assert how_to_sample(Painter()) == "--given caption=TEXT --grid sheet.png"
+    assert how_to_sample(Painter()) == '--prompt "TEXT" --grid sheet.png'
 
 
 def test_a_run_can_not_become_shorter_than_it_is(tmp_path):
