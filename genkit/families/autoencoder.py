@@ -171,7 +171,9 @@ class AutoencoderTrainer(Trainer[Config]):
 
     def step(self, micro_batches: Sequence[Batch]) -> Metrics:
         """One update of each network."""
-        self.judges = self.config.has_critic and self.steps_done >= self.config.losses.critic_start
+        # A rehearsal counts the critic from the start: memory has to do for it as well.
+        begun = self.rehearsing or self.steps_done >= self.config.losses.critic_start
+        self.judges = self.config.has_critic and begun
         self.kept: dict[int, tuple[Tensor, ...]] = {}
         self.keeps = len(micro_batches) == 1
         self.pulls: list[Tensor] = []  # gradients at the last layer, of each micro-batch

@@ -259,6 +259,10 @@ class ClipTrainer(Trainer[Config]):
             self.memory[TOKENIZER] = tokens.packed(theirs)
             told = torch.tensor(pipeline.normalisation, dtype=torch.float64)
             self.memory[NORMALISATION] = told.to(self.device)
+        bias = pipeline.config.get("logit_bias")
+        if bias is not None and "bias" in self.bare_networks:
+            nn.init.constant_(self.bare_networks["bias"].value, bias)  # type: ignore[arg-type]
+            return [name for name in super().start_from(pipeline) if name != "bias"]
         return super().start_from(pipeline)
 
     # -- steps -------------------------------------------------------------------------------------

@@ -247,6 +247,16 @@ def test_init_takes_the_tokenizer_with_the_weights(towers, tmp_path):
     assert run.tokenizer.get_vocab() == start.tokenizer.get_vocab()
 
 
+def test_init_takes_the_bias_of_the_sigmoid_loss(tmp_path):
+    sigmoid = tiny("clip", loss__kind="sigmoid")
+    run = trainer(sigmoid, tmp_path / "a")
+    torch.nn.init.constant_(run.bare_networks["bias"].value, -3.25)
+    other = trainer(sigmoid, tmp_path / "b")
+    assert other.start_from(run.pipeline()) == []
+    assert other.bare_networks["bias"].value.item() == -3.25
+    assert other.pipeline().config["logit_bias"] == -3.25
+
+
 def test_the_tokenizer_is_resumed_and_exported_with_its_run(tmp_path):
     captioned(tmp_path / "set", ["a star", "a ring", "a disc", "a heart"] * 2)
     run = trainer(of_folder(tmp_path / "set"), tmp_path / "run")
