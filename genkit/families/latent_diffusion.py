@@ -4,15 +4,19 @@ Rombach et al. 2022 (arXiv:2112.10752), section 3: an autoencoder and a tower of
 trained already and stay as they are, and a U-Net between them that learns to take noise off
 latents, reading the words by cross-attention. Its export is diffusers' `StableDiffusionPipeline`.
 
+With `model.kind=mmdit` that network is the transformer of Esser et al. 2024 (arXiv:2403.03206),
+section 4, in which words and pictures look at each other, and the export a
+`StableDiffusion3Pipeline`.
+
 By default it learns a straight flow (Liu et al. 2022, arXiv:2209.03003) with levels drawn around
 the middle (Esser et al. 2024, arXiv:2403.03206, eq. 19); `noise.prediction=epsilon` with
 `noise.schedule=scaled-linear` is the recipe of 2022.
 
 Deviations: latents are drawn from their distributions at each step, as theirs, but pictures are
 encoded once, so none is mirrored or moved; residual branches and outputs begin near zero; exports
-hold the averaged U-Net.
+hold the averaged network; the transformer reads no tower of T5, but the zeros in its place.
 
-Legend: B batch, Z latent channels, S side of a latent, L tokens, D width of their embeddings.
+Legend: B batch, Z latent channels, S side of a latent.
 """
 
 from __future__ import annotations
@@ -28,10 +32,15 @@ from genkit import pipelines
 from genkit.config import ByKind, ComponentRef, Fraction, MayChange, Positive, Section
 from genkit.errors import ConfigError, PipelineError
 from genkit.family import Family
-from genkit.nn.autoencoders import factor
-from genkit.nn.text_unets import denoise_by_text, encoded_text, make_text_unet, text_unet_problem
+from genkit.nn.autoencoders import factor, pictures_problem
+from genkit.nn.text_transformers import (
+    make_text_transformer,
+    projected_tower,
+    text_transformer_problem,
+)
+from genkit.nn.text_unets import make_text_unet, text_unet_problem
 from genkit.noise.config import Flow, Timesteps
-from genkit.pipelines import schedulers
+from genkit.noise.process import NoiseProcess
 from genkit.pipelines.sampling import complete, settle
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
@@ -43,18 +52,107 @@ from genkit.training.optimizers import adam
 from genkit.training.previews import Sheet
 from genkit.training.trainer import Metrics, Trainer
 
+Reader = tuple[Any, Any]  # a tower of texts and its tokenizer
 
-class ModelConfig(Section):
-    """What it builds on, and the U-Net."""
 
+class BuiltOn(Section):
+    """What every network stands on.
+
+    Attributes:
+        network: What it is called, in runs and exports.
+    """
+
+    network: ClassVar[str]
     autoencoder: ComponentRef  # run, export or Hub id of an AutoencoderKL
     text: ComponentRef  # run or export of family clip, folder or Hub id of a CLIPModel
+    caption_drop: Fraction = 0.1  # share of captions hidden, without which there is no guidance
+
+
+class UNet(BuiltOn):
+    """A U-Net that looks at the words."""
+
+    network: ClassVar[str] = "unet"
+    kind: Literal["unet"] = "unet"
     widths: tuple[Positive, ...] = (128, 256)  # of each level; between two the sides are halved
     layers: Positive = 1  # residual blocks of a level
     attention: tuple[Positive, ...] = (8, 4)  # sides of latents at which the text is read
     heads: Positive = 4
     dropout: Fraction = 0.0
-    caption_drop: Fraction = 0.1  # share of captions hidden, without which there is no guidance
+
+    def readers(self) -> list[Reader]:
+        """The one tower of texts."""
+        found = pipelines.open_image_text(self.text)
+        return [(found.clip.text_model, found.tokenizer)]
+
+    def make(self, side: int, channels: int, towers: Sequence[Any]) -> Any:
+        """The network, with first weights."""
+        if problem := text_unet_problem(side, self.widths, self.attention, self.heads):
+            raise ConfigError(f"model.{problem}")
+        return make_text_unet(
+            *(side, channels, towers[0].config.hidden_size),
+            widths=self.widths,
+            layers=self.layers,
+            attention=self.attention,
+            heads=self.heads,
+            dropout=self.dropout,
+        )
+
+    def scheduler(self, process: NoiseProcess) -> Any:
+        """That of an export."""
+        return pipelines.latent_scheduler(process)
+
+    def pipeline(self, vae: Any, readers: Sequence[Reader], *rest: Any) -> Any:
+        """Noise and text to picture, by network and scheduler."""
+        return pipelines.TextToImage(vae, *readers[0], *rest)
+
+
+class MMDiT(BuiltOn):
+    """A transformer in which words and pictures look at each other."""
+
+    network: ClassVar[str] = "transformer"
+    kind: Literal["mmdit"] = "mmdit"
+    text_2: ComponentRef | None = None  # a second tower; null = that of text stands for both
+    patch: Literal[1, 2] = 2  # side of the latents that become one token
+    width: Positive = 384
+    layers: Positive = 12
+    heads: Positive = 6
+    qk_norm: Literal["rms_norm", "none"] = "rms_norm"  # of queries and keys
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> MMDiT:
+        if problem := text_transformer_problem(self.width, self.heads):
+            raise ValueError(problem)
+        return self
+
+    def readers(self) -> list[Reader]:
+        """Both towers of texts, or the one twice."""
+        sources = [self.text] if self.text_2 is None else [self.text, self.text_2]
+        found = [pipelines.open_image_text(each) for each in sources]
+        read = [(projected_tower(each.clip), each.tokenizer) for each in found]
+        return [read[0], read[-1]]
+
+    def make(self, side: int, channels: int, towers: Sequence[Any]) -> Any:
+        """The network, with first weights."""
+        if side % self.patch:
+            raise ConfigError(f"model.patch={self.patch} does not divide latents of {side}; set 1")
+        return make_text_transformer(
+            *(side, channels),
+            sum(each.config.hidden_size for each in towers),
+            sum(each.config.projection_dim for each in towers),
+            patch=self.patch,
+            width=self.width,
+            layers=self.layers,
+            heads=self.heads,
+            qk_norm=None if self.qk_norm == "none" else self.qk_norm,
+        )
+
+    def scheduler(self, process: NoiseProcess) -> Any:
+        """That of an export."""
+        return process.scheduler()
+
+    def pipeline(self, vae: Any, readers: Sequence[Reader], *rest: Any) -> Any:
+        """Noise and text to picture, by network and scheduler."""
+        return pipelines.TextToImageTransformer(vae, *readers[0], *readers[1], *rest)
 
 
 class FlowByDefault(Flow):
@@ -92,7 +190,7 @@ class Config(RunConfig):
 
     data_kind: ClassVar[str] = "scenes"
 
-    model: ModelConfig
+    model: Annotated[UNet | MMDiT, ByKind("unet")]
     noise: Annotated[Timesteps | FlowByDefault, ByKind("flow", "prediction")] = FlowByDefault()
     preview: MayChange[PreviewConfig] = PreviewConfig()
     optim: Optim = Optim()
@@ -114,6 +212,15 @@ class Config(RunConfig):
         return self
 
     @model_validator(mode="after")
+    def _noise_fits(self) -> Config:
+        if self.model.kind == "mmdit" and not isinstance(self.noise, Flow):
+            raise ValueError(
+                f"noise.prediction={self.noise.prediction}: diffusers' StableDiffusion3Pipeline, "
+                "which an export is, knows flows only; set noise.prediction=flow"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _preview_fits(self) -> Config:
         if self.preview.guidance != 1 and not self.model.caption_drop:
             raise ValueError(
@@ -125,7 +232,7 @@ class Config(RunConfig):
         try:
             found = settle(given, noise.kind, steps, 1)
             if found.scheduler != settle({}, noise.kind, steps, None).scheduler:
-                complete(given, scheduler_of(noise), 1)  # which asks diffusers
+                complete(given, self.model.scheduler(noise.process()), 1)  # which asks diffusers
         except PipelineError as error:
             raise ValueError(f"preview.{error}") from None
         chosen = {"scheduler": found.scheduler, "steps": found.steps}
@@ -140,50 +247,33 @@ class Config(RunConfig):
 
 
 class LatentDiffusionTrainer(Trainer[Config]):
-    """One U-Net between two networks that stay as they are."""
-
-    averaged: ClassVar[tuple[str, ...]] = ("unet",)
+    """One network between others that stay as they are."""
 
     def build(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
-        """The U-Net, and the trained autoencoder and tower of texts."""
+        """The network, and the trained autoencoder and towers of texts."""
         config, model = self.config, self.config.model
+        self.averaged = (model.network,)  # type: ignore[misc]  # a run's, not the class's
         vae = pipelines.load_component(model.autoencoder)
-        words = pipelines.open_image_text(model.text)
-        self.tokenizer = words.tokenizer
-        tower = words.clip.text_model.requires_grad_(False)
-        self._check(vae)
-        self.side = self.data.image_size // factor(vae)
-        if problem := text_unet_problem(self.side, model.widths, model.attention, model.heads):
-            raise ConfigError(f"model.{problem}")
+        self.readers = model.readers()
+        towers = [tower.requires_grad_(False) for tower, _ in self.readers]
+        if problem := pictures_problem(vae, self.data.channels, self.data.image_size):
+            raise ConfigError(f"model.autoencoder {problem}")
         self.diffusion = Diffusion(
             self, config.noise.process(), evenly=config.noise.low_discrepancy
         )
-        unet = make_text_unet(
-            self.side,
-            vae.config["latent_channels"],
-            tower.config.hidden_size,
-            widths=model.widths,
-            layers=model.layers,
-            attention=model.attention,
-            heads=model.heads,
-            dropout=model.dropout,
-        )
-        networks: dict[str, nn.Module] = {"unet": unet, "vae": vae, "text_encoder": tower}
-        return networks, {"unet": adam(unet, config.optim)}
+        side, channels = self.data.image_size // factor(vae), vae.config["latent_channels"]
+        network = model.make(side, channels, towers)
+        networks = {model.network: network, "vae": vae, "text_encoder": towers[0]}
+        if towers[-1] is not towers[0]:
+            networks["text_encoder_2"] = towers[-1]
+        self.way = self._way(vae, network)
+        return networks, {model.network: adam(network, config.optim)}
 
-    def _check(self, vae: Any) -> None:
-        """Raise unless the autoencoder takes the pictures of the data."""
-        channels, taken = self.data.channels, vae.config.get("in_channels")
-        if taken != channels:
-            raise ConfigError(
-                f"model.autoencoder takes pictures of {taken} channels, and those of "
-                f"{self.data.name} have {channels}; set data.channels={taken}, or name another one"
-            )
-        if self.data.image_size % factor(vae):
-            raise ConfigError(
-                f"model.autoencoder has one latent for {factor(vae)} x {factor(vae)} px, and "
-                f"pictures have {self.data.image_size}; set data.image_size to a multiple of it"
-            )
+    def _way(self, vae: Any, network: Any) -> Any:
+        """From noise and text to picture by a network: how it is trained, and how it is used."""
+        model = self.config.model
+        scheduler = model.scheduler(self.diffusion.process)
+        return model.pipeline(vae, self.readers, network, scheduler)
 
     def rows(self, rows: Rows) -> Rows:
         """Rows of latents: means and deviations of their distributions, encoded once and kept."""
@@ -192,37 +282,41 @@ class LatentDiffusionTrainer(Trainer[Config]):
 
         def encode(images: Tensor) -> Tensor:
             found = vae.encode(images.to(self.device)).latent_dist
-            return torch.cat([found.mean, found.std], 1) * vae.config["scaling_factor"]
+            latents = [found.mean - self.way.shift, found.std]
+            return torch.cat(latents, 1) * vae.config["scaling_factor"]
 
         identity = f"AutoencoderKL {self.learnt.frozen['vae']} {vae.config['scaling_factor']}"
+        if self.way.shift:
+            identity += f" {self.way.shift}"
         with self.accelerator.local_main_process_first():
             return cached(rows, encode, identity=identity)
 
     def step(self, micro_batches: Sequence[Batch]) -> Metrics:
-        """One update of the U-Net."""
-        return {"loss/unet": self.phase("unet", micro_batches, self.loss)}
+        """One update of the network."""
+        name = self.config.model.network
+        return {f"loss/{name}": self.phase(name, micro_batches, self.loss)}
 
     def loss(self, batch: Batch) -> Tensor:
         """The process's loss on latents, drawn anew, with this step's noise and hidden captions."""
         mean, deviation = batch["latent"].chunk(2, dim=1)
         x0 = mean + deviation * self.noise("latent", batch, mean.shape[1:])
-        words = self.words(batch)
+        network, words = self.networks[self.config.model.network], self.words(batch)
 
-        def network(x: Tensor, time: Tensor) -> Tensor:
-            return denoise_by_text(self.networks["unet"], x, time, words)
+        def ask(x: Tensor, time: Tensor) -> Tensor:
+            found: Tensor = self.way.ask(network, x, time, words)
+            return found
 
-        return self.diffusion.loss(batch, x0, network)
+        return self.diffusion.loss(batch, x0, ask)
 
     @torch.no_grad()
-    def words(self, batch: Batch) -> Tensor:
-        """The captions of a micro-batch as the U-Net reads them, some hidden: (B, L, D)."""
+    def words(self, batch: Batch) -> Any:
+        """The captions of a micro-batch as the network reads them, some hidden."""
         hidden = self.diffusion.hidden(batch, self.config.model.caption_drop)
         pairs = zip(batch["caption"], hidden.tolist(), strict=True)
-        texts = ["" if hides else text for text, hides in pairs]
-        return encoded_text(self.bare_networks["text_encoder"], self.tokenizer, texts)
+        return self.way.words(["" if hides else text for text, hides in pairs])
 
     def preview(self) -> list[Sheet]:
-        """Pictures of the prompts by the averaged U-Net, or of the first captions of the test
+        """Pictures of the prompts by the averaged network, or of the first captions of the test
         part."""
         trainer, asked = self.config.trainer, self.config.preview.prompts
         prompts = list(asked) or self.examples["caption"]
@@ -236,36 +330,11 @@ class LatentDiffusionTrainer(Trainer[Config]):
         assert isinstance(images, Tensor)
         return [Sheet(images * 2 - 1, samples=False)]
 
-    def pipeline(self) -> pipelines.TextToImage:
-        """Noise and text to picture by the averaged U-Net."""
-        return pipelines.TextToImage(
-            self.bare_networks["vae"],
-            self.bare_networks["text_encoder"],
-            self.tokenizer,
-            self.averaged_network("unet"),
-            scheduler_of(self.config.noise),
+    def pipeline(self) -> Any:
+        """Noise and text to picture by the averaged network."""
+        return self._way(
+            self.bare_networks["vae"], self.averaged_network(self.config.model.network)
         )
-
-
-def scheduler_of(noise: Timesteps | Flow) -> Any:
-    """The scheduler of an export: one that diffusers' `StableDiffusionPipeline` can run as it is.
-
-    Its schedulers for flows are none of these, and its others clip pictures to [-1, 1], which would
-    cut latents.
-    """
-    if isinstance(noise, Flow):
-        from diffusers import DPMSolverMultistepScheduler
-
-        # The offset says nothing to a flow; without it diffusers warns of old exports.
-        return DPMSolverMultistepScheduler(
-            use_flow_sigmas=True,
-            prediction_type="flow_prediction",
-            flow_shift=noise.shift,
-            steps_offset=1,
-        )
-    trained = noise.process().scheduler()
-    trained.register_to_config(clip_sample=False)
-    return schedulers.make("dpmsolver++", trained, {"steps_offset": 1})
 
 
 def needs(config: Config) -> frozenset[str]:

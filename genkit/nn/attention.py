@@ -20,24 +20,27 @@ _VECTOR = 16  # float32 numbers that AVX-512 takes at once
 _LONGEST = 1024  # tokens up to which N x N scores are kept: 2 MiB a head in bf16
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(Q K^T / sqrt(D)) V, as (B, H, N, D); Vaswani et al. 2017 (1706.03762), equation 1.
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    """softmax(Q K^T / sqrt(D) + b) V, (B, H, N, D); Vaswani et al. 2017 (1706.03762), equation 1.
 
     Args:
         query: (B, H, N, D).
         key: (B, H, N, D).
         value: (B, H, N, D).
+        bias: (N,), b of each key; None = 0.
     """
     tokens, width = query.shape[-2:]
+    b = None if bias is None else bias.to(query.dtype).expand(1, 1, tokens, -1)
     if query.device.type != "cpu":
-        return F.scaled_dot_product_attention(query, key, value)
+        return F.scaled_dot_product_attention(query, key, value, b)
     if query.dtype == torch.bfloat16 and tokens <= _LONGEST:
-        return F.softmax((query * width**-0.5) @ key.mT, dim=-1) @ value
+        scores = (query * width**-0.5) @ key.mT
+        return F.softmax(scores if b is None else scores + b, dim=-1) @ value
     if query.dtype == torch.float32 and width < _VECTOR:
         query, key, value = (F.pad(x, (0, _VECTOR - width)) for x in (query, key, value))
-        wide = F.scaled_dot_product_attention(query, key, value, scale=width**-0.5)
+        wide = F.scaled_dot_product_attention(query, key, value, b, scale=width**-0.5)
         return wide[..., :width]
-    return F.scaled_dot_product_attention(query, key, value)
+    return F.scaled_dot_product_attention(query, key, value, b)
 
 
 class QuickAttention:

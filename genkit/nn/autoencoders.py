@@ -81,6 +81,28 @@ def factor(network: Any) -> int:
     return 2 ** (len(network.config["block_out_channels"]) - 1)
 
 
+def pictures_problem(network: Any, channels: int, side: int) -> str | None:
+    """Why an autoencoder does not take pictures of that size, in words, or None.
+
+    Args:
+        network: An `AutoencoderKL`.
+        channels: C of the pictures.
+        side: Theirs in px.
+    """
+    taken, each = network.config["in_channels"], factor(network)
+    if taken != channels:
+        return (
+            f"takes pictures of {taken} channels, and those of the data have {channels}; set "
+            f"data.channels={taken}, or name another one"
+        )
+    if side % each:
+        return (
+            f"has one latent for {each} x {each} px, and pictures have {side}; set "
+            "data.image_size to a multiple of it"
+        )
+    return None
+
+
 @torch.no_grad()
 def normalised(network: Any, mean: Tensor, deviation: Tensor) -> Any:
     """The same autoencoder with latents of mean 0 and deviation 1 in each channel.

@@ -233,22 +233,38 @@ def quiet_ends(unet: Any) -> None:
 
 
 def _dit_weights(dit: Any) -> None:
-    """First weights of DiT: Xavier, embeddings of 0.02, modulations and output near zero.
+    """First weights of DiT."""
+    embeddings = [block.norm1.emb for block in dit.transformer_blocks]
+    told: list[Any] = []
+    for each in embeddings:
+        told += [each.class_embedder.embedding_table, *layers_of(each.timestep_embedder)]
+    quiet = [block.norm1.linear for block in dit.transformer_blocks]
+    transformer_weights(dit, told, [*quiet, dit.proj_out_1, dit.proj_out_2])
 
-    They are 0 in the paper, section 3.2, where the first step then moves the output layer only.
+
+def layers_of(embedder: Any) -> tuple[Any, Any]:
+    """Both layers of one of diffusers' embedders."""
+    return embedder.linear_1, embedder.linear_2
+
+
+def transformer_weights(network: Any, told: Sequence[Any], quiet: Sequence[Any]) -> None:
+    """First weights of a diffusion transformer of diffusers, biases 0.
+
+    Peebles & Xie 2023 (arXiv:2212.09748), section 3.2, whose modulations and output are 0; here
+    they are near it, since the first step would move the output layer only.
+
+    Args:
+        network: With `pos_embed`, its patches; what is not named below is Xavier's.
+        told: Layers that embed what it is told, N(0, 0.02^2).
+        quiet: Modulations and output, N(0, 0.001^2).
     """
-    for module in dit.modules():
+    for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
-    patches = dit.pos_embed.proj
+    patches = network.pos_embed.proj
     nn.init.xavier_uniform_(patches.weight.view(len(patches.weight), -1))
     nn.init.zeros_(patches.bias)
-    for block in dit.transformer_blocks:
-        embedding = block.norm1.emb
-        nn.init.normal_(embedding.class_embedder.embedding_table.weight, std=0.02)
-        nn.init.normal_(embedding.timestep_embedder.linear_1.weight, std=0.02)
-        nn.init.normal_(embedding.timestep_embedder.linear_2.weight, std=0.02)
-    quiet = [block.norm1.linear for block in dit.transformer_blocks]
-    for layer in (*quiet, dit.proj_out_1, dit.proj_out_2):
-        nn.init.normal_(layer.weight, std=1e-3)
+    for layers, std in ((told, 0.02), (quiet, 1e-3)):
+        for layer in layers:
+            nn.init.normal_(layer.weight, std=std)

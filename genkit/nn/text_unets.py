@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genkit.nn.attention import quicken
 from genkit.nn.denoisers import groups, quiet_ends
+from genkit.nn.tokens import filled
 
 
 def make_text_unet(
@@ -98,10 +99,6 @@ def encoded_text(tower: Any, tokenizer: Any, texts: Sequence[str]) -> Tensor:
         tokenizer: Its tokenizer.
         texts: B of them; longer ones lose their last words.
     """
-    length = tower.config.max_position_embeddings
-    found = tokenizer(
-        list(texts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
-    )
-    ids = found["input_ids"].to(tower.device)
-    states: Tensor = tower(input_ids=ids).last_hidden_state
+    ids = filled(tokenizer, texts, tower.config.max_position_embeddings)
+    states: Tensor = tower(input_ids=ids.to(tower.device)).last_hidden_state
     return states

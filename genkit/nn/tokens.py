@@ -76,6 +76,16 @@ def tokens(tokenizer: Any, texts: Sequence[str], context: int) -> Tensor:
     return ids
 
 
+def filled(tokenizer: Any, texts: Sequence[str], context: int) -> Tensor:
+    """The same as `tokens`, every text filled up to (B, context): as diffusers reads texts."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    found = tokenizer(
+        list(texts), padding="max_length", truncation=True, max_length=context, return_tensors="pt"
+    )
+    ids: Tensor = found["input_ids"]
+    return ids
+
+
 def number(ids: Sequence[int], end: int) -> int:
     """A number in int64 for a text's tokens up to the end, whatever fills them up."""
     words = ids[: ids.index(end)]

@@ -21,7 +21,9 @@ from genkit.pipelines.walks import slerp
 
 # x as the scheduler shows it, its time, and the share of the steps done -> the output in fp32.
 Predict = Callable[[Tensor, Tensor, float], Tensor]
-Network = Callable[[Tensor, Tensor, Tensor], Tensor]  # x, time, condition (B, ...) -> the output
+# What a network is told: (B, ...), or several such parts.
+Condition = Tensor | tuple[Tensor, ...]
+Network = Callable[[Tensor, Tensor, Any], Tensor]  # x, time, condition -> the output
 # What the network is shown, its output, the x of the scheduler and the time of a step.
 Watch = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 
@@ -137,8 +139,8 @@ def denoise(
 
 def guided(
     network: Network,
-    given: Tensor,
-    without: Tensor,
+    given: Condition,
+    without: Condition,
     *,
     scale: float,
     interval: tuple[float, float] = (0.0, 1.0),
@@ -148,8 +150,8 @@ def guided(
 
     Args:
         network: What is asked, with the condition and without it, both in one batch.
-        given: (B, ...) conditions: labels, embeddings.
-        without: (B, ...) what stands for no condition.
+        given: Conditions: labels, embeddings.
+        without: What stands for no condition, as `given`.
         scale: 1 = the condition alone, 0 = without it.
         interval: The part of the steps in which `scale` holds, from 0 (pure noise) to 1.
         rescale: See `mixed`.
@@ -162,10 +164,17 @@ def guided(
             return network(x, time, given)
         if now == 0 and not rescale:
             return network(x, time, without)
-        both = network(torch.cat([x, x]), time, torch.cat([given, without]))
+        both = network(torch.cat([x, x]), time, _joined(given, without))
         return mixed(both[: len(x)], both[len(x) :], now, rescale, channels=x.shape[1])
 
     return predict
+
+
+def _joined(given: Condition, without: Condition) -> Condition:
+    if isinstance(given, Tensor):
+        assert isinstance(without, Tensor)
+        return torch.cat([given, without])
+    return tuple(torch.cat(parts) for parts in zip(given, without, strict=True))
 
 
 def mixed(given: Tensor, without: Tensor, scale: float, rescale: float, *, channels: int) -> Tensor:

@@ -1,46 +1,31 @@
-"""Text to image: noise and words become a latent, and that a picture.
+"""Text to image by a U-Net that reads the words by cross-attention.
 
 It is saved as diffusers' `StableDiffusionPipeline`, which opens without genkit, and any such folder
 opens here.
 
-Legend: B batch, C channels, H W size of a picture in px, Z latent channels, S side of a latent.
+Legend: B batch, Z latent channels, S side of a latent, L tokens, D width of their embeddings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from genkit.errors import PipelineError
 from genkit.nn.attention import quicken
-from genkit.nn.autoencoders import factor
 from genkit.nn.text_unets import denoise_by_text, encoded_text
-from genkit.pipelines import stepping
-from genkit.pipelines.adapted import Base, save_adapted
+from genkit.noise.process import NoiseProcess
+from genkit.pipelines import schedulers
+from genkit.pipelines.adapted import save_adapted
 from genkit.pipelines.base import FORMAT_VERSION
 from genkit.pipelines.card import Card
-from genkit.pipelines.denoise import (
-    Begin,
-    Noise,
-    Predict,
-    denoise,
-    gaussian,
-    gaussian_between,
-    guided,
-)
-from genkit.pipelines.denoising import precision_of
-from genkit.pipelines.given import Takes
-from genkit.pipelines.sampling import Sampling, complete
-from genkit.pipelines.walks import FromNoise
-from genkit.rows.columns import Columns, Image, Mask, Text
+from genkit.pipelines.from_text import FromText, check_latents, check_tokens
 
 
-class TextToImage(FromNoise):
+class TextToImage(FromText):
     """Pictures of what a text says.
 
         images = pipeline(4, caption="a red star left of a blue ring", guidance=5)
@@ -56,15 +41,10 @@ class TextToImage(FromNoise):
         image_encoder: Likewise.
         requires_safety_checker: Likewise.
         format_version: Of the export folder that this pipeline is saved as.
-
-    Attributes:
-        base: The model that its adapter changes; None = there is no adapter.
     """
 
     _optional_components = ["safety_checker", "feature_extractor", "image_encoder"]  # noqa: RUF012
-    in_steps: ClassVar[bool] = True
     opens: ClassVar[tuple[str, ...]] = ("StableDiffusionPipeline",)
-    base: Base | None = None
 
     def __init__(
         self,
@@ -80,7 +60,14 @@ class TextToImage(FromNoise):
         format_version: int = FORMAT_VERSION,
     ) -> None:
         super().__init__()
-        self._check(vae, text_encoder, tokenizer, unet)
+        check_latents(vae, unet, "unet")
+        width, wanted = text_encoder.config.hidden_size, unet.config["cross_attention_dim"]
+        if width != wanted:
+            raise PipelineError(
+                f"text_encoder and unet don't fit: words are {width} wide, the network reads "
+                f"{wanted}; take both from one model"
+            )
+        check_tokens(tokenizer, text_encoder)
         self.register_modules(  # type: ignore[no-untyped-call]
             vae=vae,
             text_encoder=text_encoder,
@@ -95,131 +82,15 @@ class TextToImage(FromNoise):
             requires_safety_checker=requires_safety_checker, format_version=format_version
         )
         quicken(unet)
-        self._forward = unet
+        self._set_network(unet)
 
-    @staticmethod
-    def _check(vae: Any, text_encoder: Any, tokenizer: Any, unet: Any) -> None:
-        """Raise unless the parts fit each other."""
-        latent, seen = vae.config["latent_channels"], unet.config["in_channels"]
-        if latent != seen:
-            raise PipelineError(
-                f"vae and unet don't fit: latents have {latent} channels, the network takes "
-                f"{seen}; take both from one model"
-            )
-        width, wanted = text_encoder.config.hidden_size, unet.config["cross_attention_dim"]
-        if width != wanted:
-            raise PipelineError(
-                f"text_encoder and unet don't fit: words are {width} wide, the network reads "
-                f"{wanted}; take both from one model"
-            )
-        words, known = len(tokenizer), text_encoder.config.vocab_size
-        if words > known:
-            raise PipelineError(
-                f"tokenizer and text_encoder don't fit: {words:,} tokens, and the tower knows "
-                f"{known:,}; take both from one model"
-            )
+    def words(self, texts: Sequence[str]) -> Tensor:
+        """Texts as the U-Net reads them: (B, L, D)."""
+        return encoded_text(self.text_encoder, self.tokenizer, texts)
 
-    # -- what it is --------------------------------------------------------------------------------
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """(Z, S, S)."""
-        side = self.unet.config["sample_size"]
-        return int(self.unet.config["in_channels"]), int(side), int(side)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of its pictures."""
-        side = self.latent_shape[1] * factor(self.vae)
-        return int(self.vae.config["out_channels"]), side, side
-
-    @property
-    def takes(self) -> Takes:
-        """A text, and what is not wanted; or a picture to begin from besides, and a mask that is 1
-        where to change."""
-        words: Columns = {"caption": Text(), "negative": Text(optional=True)}
-        mask = Mask(self.shape[1:], optional=True)
-        return words, {"image": self.gives["image"], "mask": mask, **words}
-
-    @property
-    def gives(self) -> Columns:
-        """Pictures."""
-        return {"image": Image(self.shape[1:], self.shape[0])}
-
-    def options(self, **asked: Any) -> Sampling:
-        """Options of a call, checked and completed: see `Sampling`."""
-        found = complete(asked, self.scheduler, 1)
-        made = found.make(self.scheduler)
-        channels = self.latent_shape[0]
-        stepping.check_options(made, found, channels, channels)
-        return replace(found, precision=precision_of(found.precision, self.unet))
-
-    def describe(self, options: Sampling, taken: Collection[str]) -> Mapping[str, Any]:
-        """The sampling options that were used, defaults included."""
-        return {"sampling": options.to_tree(with_picture="image" in taken)}
-
-    def compile(self) -> None:
-        """Sample through `torch.compile` from now on: the first batch of each size takes longer."""
-        self._forward = torch.compile(self.unet)
-
-    # -- how ---------------------------------------------------------------------------------------
-
-    def begin(
-        self, indices: Sequence[int], seed: int, given: Mapping[str, Any], options: Any
-    ) -> Noise:
-        """Noise of latents; schedulers that add some on the way go on from it."""
-        return gaussian(indices, seed, self.latent_shape)
-
-    def between(self, first: int, second: int, t: Tensor, seed: int) -> Noise:
-        """Noise on the arc from that of image `first` to that of image `second`."""
-        return gaussian_between(first, second, t, seed, self.latent_shape)
-
-    def generate(
-        self, begun: Noise, given: Mapping[str, Any], options: Sampling
-    ) -> dict[str, Tensor]:
-        """One batch: pictures (B, C, H, W) in [-1, 1]."""
-        latents = denoise(
-            options.make(self.scheduler),
-            self._predictor(given, options),
-            begun.x.to(self.device),
-            begun.generators,
-            steps=options.steps,
-            eta=options.step_eta,
-            begin=self._begin(given, options),
-            on_step=self.on_step,
-        )
-        images = self.vae.decode(latents.float() / self.vae.config["scaling_factor"]).sample
-        return {"image": images.float().clamp(-1, 1)}
-
-    def _begin(self, given: Mapping[str, Any], options: Sampling) -> Begin | None:
-        if "image" not in given:
-            if options.strength != Sampling.strength:
-                raise PipelineError(
-                    "strength: says how much of a picture to change; give image too"
-                )
-            return None
-        latents = self.vae.encode(given["image"]).latent_dist.mean
-        mask = given.get("mask")
-        if mask is not None:
-            mask = torch.nn.functional.max_pool2d(mask, factor(self.vae))
-        return Begin(latents * self.vae.config["scaling_factor"], options.strength, mask)
-
-    def _predictor(self, given: Mapping[str, Any], options: Sampling) -> Predict:
-        """The network, guided away from what is not wanted: by default from no text at all."""
-
-        halves = {p.dtype for p in self.unet.parameters()} & {torch.bfloat16, torch.float16}
-        half = next(iter(halves), None)  # the frozen weights below an adapter may be so
-        casts = options.precision == "bf16" or half is not None
-
-        def network(x: Tensor, time: Tensor, words: Tensor) -> Tensor:
-            with torch.autocast(x.device.type, half or torch.bfloat16, enabled=casts):
-                return denoise_by_text(self._forward, x, time.expand(len(x)), words).float()
-
-        texts = given["caption"]
-        wanted = encoded_text(self.text_encoder, self.tokenizer, texts)
-        negative = given.get("negative") or [""] * len(texts)
-        without = encoded_text(self.text_encoder, self.tokenizer, negative)
-        return guided(network, wanted, without, **options.guiding)
+    def ask(self, network: Any, x: Tensor, time: Tensor, words: Tensor) -> Tensor:
+        """What the U-Net gives for x (B, Z, S, S) at times (B,), told of words (B, L, D)."""
+        return denoise_by_text(network, x, time, words)
 
     # -- as an export ------------------------------------------------------------------------------
 
@@ -253,6 +124,27 @@ class TextToImage(FromNoise):
             "Texts": f"{self.text_encoder.config.max_position_embeddings} tokens",
         }
         return Card(call, "text-to-image", facts, _PLAIN)
+
+
+def latent_scheduler(process: NoiseProcess) -> Any:
+    """A scheduler of this process that diffusers' `StableDiffusionPipeline` can run as it is.
+
+    Its schedulers for flows are none of these, and its others clip pictures to [-1, 1], which would
+    cut latents.
+    """
+    if process.prediction == "flow":
+        from diffusers import DPMSolverMultistepScheduler
+
+        # The offset says nothing to a flow; without it diffusers warns of old exports.
+        return DPMSolverMultistepScheduler(
+            use_flow_sigmas=True,
+            prediction_type="flow_prediction",
+            flow_shift=process.shift,
+            steps_offset=1,
+        )
+    trained = process.scheduler()
+    trained.register_to_config(clip_sample=False)
+    return schedulers.make("dpmsolver++", trained, {"steps_offset": 1})
 
 
 _PLAIN = """\

@@ -1,0 +1,191 @@
+"""What pipelines share that make pictures of texts by way of latents, whatever network does it.
+
+Legend: B batch, C channels, H W size of a picture in px, Z latent channels, S side of a latent.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from genkit.errors import PipelineError
+from genkit.nn.autoencoders import factor
+from genkit.pipelines import stepping
+from genkit.pipelines.adapted import Base
+from genkit.pipelines.denoise import (
+    Begin,
+    Condition,
+    Noise,
+    Predict,
+    denoise,
+    gaussian,
+    gaussian_between,
+    guided,
+)
+from genkit.pipelines.denoising import precision_of
+from genkit.pipelines.given import Takes
+from genkit.pipelines.sampling import Sampling, complete
+from genkit.pipelines.walks import FromNoise
+from genkit.rows.columns import Columns, Image, Mask, Text
+
+
+class FromText(FromNoise):
+    """Pictures of what a text says: noise and words become a latent, and that a picture.
+
+    A pipeline registers `vae`, `scheduler` and its network, hands the network to `_set_network`,
+    and writes how words are read and the network is asked.
+
+    Attributes:
+        shift: What latents have been lowered by before they were scaled.
+        base: The model that its adapter changes; None = there is no adapter.
+    """
+
+    in_steps: ClassVar[bool] = True
+    shift: float = 0.0
+    base: Base | None = None
+
+    # -- what a pipeline writes --------------------------------------------------------------------
+
+    @abstractmethod
+    def words(self, texts: Sequence[str]) -> Condition:
+        """Texts as the network reads them; "" stands for no text."""
+
+    @abstractmethod
+    def ask(self, network: Any, x: Tensor, time: Tensor, words: Any) -> Tensor:
+        """What the network, compiled or not, gives for x (B, Z, S, S) at times (B,)."""
+
+    # -- what it is --------------------------------------------------------------------------------
+
+    def _set_network(self, network: Any) -> None:
+        self._network = self._forward = network
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(Z, S, S)."""
+        side = self._network.config["sample_size"]
+        return int(self._network.config["in_channels"]), int(side), int(side)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of its pictures."""
+        side = self.latent_shape[1] * factor(self.vae)
+        return int(self.vae.config["out_channels"]), side, side
+
+    @property
+    def takes(self) -> Takes:
+        """A text, and what is not wanted; or a picture to begin from besides, and a mask that is 1
+        where to change."""
+        words: Columns = {"caption": Text(), "negative": Text(optional=True)}
+        mask = Mask(self.shape[1:], optional=True)
+        return words, {"image": self.gives["image"], "mask": mask, **words}
+
+    @property
+    def gives(self) -> Columns:
+        """Pictures."""
+        return {"image": Image(self.shape[1:], self.shape[0])}
+
+    def options(self, **asked: Any) -> Sampling:
+        """Options of a call, checked and completed: see `Sampling`."""
+        found = complete(asked, self.scheduler, 1)
+        made = found.make(self.scheduler)
+        channels = self.latent_shape[0]
+        stepping.check_options(made, found, channels, channels)
+        return replace(found, precision=precision_of(found.precision, self._network))
+
+    def describe(self, options: Sampling, taken: Collection[str]) -> Mapping[str, Any]:
+        """The sampling options that were used, defaults included."""
+        return {"sampling": options.to_tree(with_picture="image" in taken)}
+
+    def compile(self) -> None:
+        """Sample through `torch.compile` from now on: the first batch of each size takes longer."""
+        self._forward = torch.compile(self._network)
+
+    # -- how ---------------------------------------------------------------------------------------
+
+    def begin(
+        self, indices: Sequence[int], seed: int, given: Mapping[str, Any], options: Any
+    ) -> Noise:
+        """Noise of latents; schedulers that add some on the way go on from it."""
+        return gaussian(indices, seed, self.latent_shape)
+
+    def between(self, first: int, second: int, t: Tensor, seed: int) -> Noise:
+        """Noise on the arc from that of image `first` to that of image `second`."""
+        return gaussian_between(first, second, t, seed, self.latent_shape)
+
+    def generate(
+        self, begun: Noise, given: Mapping[str, Any], options: Sampling
+    ) -> dict[str, Tensor]:
+        """One batch: pictures (B, C, H, W) in [-1, 1]."""
+        latents = denoise(
+            options.make(self.scheduler),
+            self._predictor(given, options),
+            begun.x.to(self.device),
+            begun.generators,
+            steps=options.steps,
+            eta=options.step_eta,
+            begin=self._begin(given, options),
+            on_step=self.on_step,
+        )
+        latents = latents.float() / self.vae.config["scaling_factor"] + self.shift
+        return {"image": self.vae.decode(latents).sample.float().clamp(-1, 1)}
+
+    def _begin(self, given: Mapping[str, Any], options: Sampling) -> Begin | None:
+        if "image" not in given:
+            if options.strength != Sampling.strength:
+                raise PipelineError(
+                    "strength: says how much of a picture to change; give image too"
+                )
+            return None
+        latents = self.vae.encode(given["image"]).latent_dist.mean - self.shift
+        mask = given.get("mask")
+        if mask is not None:
+            mask = torch.nn.functional.max_pool2d(mask, factor(self.vae))
+        return Begin(latents * self.vae.config["scaling_factor"], options.strength, mask)
+
+    def _predictor(self, given: Mapping[str, Any], options: Sampling) -> Predict:
+        """The network, guided away from what is not wanted: by default from no text at all."""
+
+        halves = {p.dtype for p in self._network.parameters()} & {torch.bfloat16, torch.float16}
+        half = next(iter(halves), None)  # the frozen weights below an adapter may be so
+        casts = options.precision == "bf16" or half is not None
+
+        def network(x: Tensor, time: Tensor, words: Any) -> Tensor:
+            with torch.autocast(x.device.type, half or torch.bfloat16, enabled=casts):
+                return self.ask(self._forward, x, time.expand(len(x)), words).float()
+
+        texts = given["caption"]
+        without = self.words(given.get("negative") or [""] * len(texts))
+        return guided(network, self.words(texts), without, **options.guiding)
+
+
+def check_latents(vae: Any, network: Any, name: str) -> None:
+    """Raise unless a network, a pipeline's component of that name, takes an autoencoder's latents.
+
+    Raises:
+        PipelineError: They have other channels.
+    """
+    latent, seen = vae.config["latent_channels"], network.config["in_channels"]
+    if latent != seen:
+        raise PipelineError(
+            f"vae and {name} don't fit: latents have {latent} channels, the network takes "
+            f"{seen}; take both from one model"
+        )
+
+
+def check_tokens(tokenizer: Any, tower: Any) -> None:
+    """Raise unless a tower of texts knows every token of a tokenizer.
+
+    Raises:
+        PipelineError: The tokenizer has more.
+    """
+    words, known = len(tokenizer), tower.config.vocab_size
+    if words > known:
+        raise PipelineError(
+            f"tokenizer and text_encoder don't fit: {words:,} tokens, and the tower knows "
+            f"{known:,}; take both from one model"
+        )
