@@ -14,6 +14,44 @@ TEXTS = ["a red star", "a big blue ring on grey", "two pink moons", "a box left 
 WIDTH, CONTEXT, VOCABULARY = 16, 16, 560
 
 
+def stable_diffusion_xl(folder: Path) -> str:
+    """A `StableDiffusionXLPipeline` for pictures of 32 px; its folder."""
+    from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModelWithProjection
+
+    plain = _opened(stable_diffusion(folder.with_name("parts")))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        config = plain.text_encoder.config
+        config.projection_dim = 8
+        second = CLIPTextModelWithProjection(config)
+        unet = UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(8, 16),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            layers_per_block=1,
+            norm_num_groups=4,
+            cross_attention_dim=2 * WIDTH,
+            attention_head_dim=2,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=4,
+            projection_class_embeddings_input_dim=8 + 6 * 4,
+        )
+    pipeline = StableDiffusionXLPipeline(
+        plain.vae, plain.text_encoder, second, plain.tokenizer, plain.tokenizer, unet,
+        plain.scheduler, add_watermarker=False,
+    )  # fmt: skip
+    pipeline.save_pretrained(folder)
+    return str(folder)
+
+
+def _opened(folder: str) -> Any:
+    from diffusers import StableDiffusionPipeline
+
+    return StableDiffusionPipeline.from_pretrained(folder)
+
+
 def stable_diffusion(folder: Path, **scheduler: Any) -> str:
     """A `StableDiffusionPipeline` for pictures of 32 px; its folder.
 

@@ -1,13 +1,14 @@
 """Stable Diffusion taught one's own pictures: an adapter, or all weights of its U-Net.
 
 It begins with a trained text-to-image model: a folder or Hub id of diffusers'
-`StableDiffusionPipeline`, or a run of family latent_diffusion. What the network predicts, and by
-which schedule, is the model's own. With `model.learn.kind=lora` low-rank adapters learn beside
-weights that stay as they are (Hu et al. 2022, arXiv:2106.09685), and the export is their file
-alone; with `full` all weights of the U-Net learn.
+`StableDiffusionPipeline` or `StableDiffusionXLPipeline`, or a run of family latent_diffusion. What
+the network predicts, and by which schedule, is the model's own. With `model.learn.kind=lora`
+low-rank adapters learn beside weights that stay as they are (Hu et al. 2022, arXiv:2106.09685), and
+the export is their file alone; with `full` all weights of the U-Net learn.
 
-Deviations: pictures are encoded once, so none is mirrored or moved; latents are drawn from their
-distributions at each step; alpha is multiplied into an adapter's file.
+Deviations: pictures are encoded once, so none is moved; latents are drawn from their
+distributions at each step; alpha is multiplied into an adapter's file; the XL network is told that
+each picture is whole and as large as it is trained on.
 
 Legend: B batch, Z latent channels, L tokens, D width of their embeddings.
 """
@@ -26,7 +27,7 @@ from genkit.config import ByKind, ComponentRef, Fraction, MayChange, Positive, S
 from genkit.errors import CheckpointError, ConfigError
 from genkit.family import Family
 from genkit.nn import adapters
-from genkit.nn.text_unets import denoise_by_text, encoded_text
+from genkit.nn.text_unets import encoded_text
 from genkit.noise.config import GAMMA
 from genkit.noise.process import NoiseProcess
 from genkit.noise.weights import Weighting
@@ -71,7 +72,7 @@ class Full(Section):
 class ModelConfig(Section):
     """What it begins with, and what of it learns."""
 
-    source: ComponentRef  # run, folder or Hub id of a StableDiffusionPipeline
+    source: ComponentRef  # run, folder or Hub id of a StableDiffusion(XL)Pipeline
     learn: Annotated[Lora | Full, ByKind("lora")] = Lora()
     checkpointing: MayChange[bool] = False  # forward passes once more instead of kept: less memory
     caption_drop: Fraction = 0.1  # share of captions hidden, without which there is no guidance
@@ -133,12 +134,11 @@ class Config(RunConfig):
 
     @model_validator(mode="after")
     def _pictures_stay(self) -> Config:
-        for name in ("flip", "shift"):
-            if getattr(self.data, name):
-                raise ValueError(
-                    f"data.{name}: pictures are encoded once, and their latents are neither "
-                    "mirrored nor moved; leave it out"
-                )
+        if self.data.shift:
+            raise ValueError(
+                "data.shift: pictures are encoded once, and their latents are not moved; leave it "
+                "out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -164,21 +164,28 @@ class StableDiffusionTrainer(Trainer[Config]):
         """The model's networks, the U-Net and perhaps the tower of texts with what learns."""
         model, learn = self.config.model, self.config.model.learn
         start = pipelines.load_pipeline(model.source)
-        if not isinstance(start, pipelines.TextToImage):
+        if not isinstance(start, pipelines.TextToImage | pipelines.TextToImageXL):
             raise ConfigError(
                 f"model.source={model.source} is a {type(start).__name__}; name a "
-                "StableDiffusionPipeline, or a run of family latent_diffusion"
+                "StableDiffusionPipeline or StableDiffusionXLPipeline, or a run of family "
+                "latent_diffusion"
+            )
+        if learn.text and isinstance(start, pipelines.TextToImageXL):
+            raise ConfigError(
+                "model.learn.text: the towers of Stable Diffusion XL stay as they are here; leave "
+                "it out"
             )
         if start.base is not None:
             raise ConfigError(
                 f"model.source={model.source} is an adapter; merge it first: `genkit lora merge "
                 f"{model.source} --out FOLDER`, and name that folder"
             )
-        self.base = pipelines.base_of(start, model.source)
-        self.tokenizer, self.scheduler = start.tokenizer, start.scheduler
+        self.start, self.base = start, pipelines.base_of(start, model.source)
         noise = self.config.noise.model_dump()
         self.diffusion = Diffusion(self, NoiseProcess.of_scheduler(start.scheduler.config, **noise))
-        networks = {name: getattr(start, name) for name in ("unet", "vae", "text_encoder")}
+        networks = {
+            name: part for name, part in start.components.items() if isinstance(part, nn.Module)
+        }
         taught = ("unet", "text_encoder") if learn.text else ("unet",)
         self.averaged = taught  # type: ignore[misc]
         for name, network in networks.items():
@@ -186,7 +193,8 @@ class StableDiffusionTrainer(Trainer[Config]):
             if name in taught:
                 self._teach(name, network.train())
         if model.checkpointing:
-            networks["unet"].enable_gradient_checkpointing()
+            unet: Any = networks["unet"]
+            unet.enable_gradient_checkpointing()
         self.latents = Latents(self, networks["vae"])
         return networks, {name: adam(networks[name], self.config.optim) for name in taught}
 
@@ -221,16 +229,20 @@ class StableDiffusionTrainer(Trainer[Config]):
         words = self.words(batch)
 
         def network(x: Tensor, time: Tensor) -> Tensor:
-            return denoise_by_text(self.networks["unet"], x, time, words)
+            found: Tensor = self.start.ask(self.networks["unet"], x, time, words)
+            return found
 
         return self.diffusion.loss(batch, self.latents.drawn(batch), network)
 
-    def words(self, batch: Batch) -> Tensor:
-        """The captions of a micro-batch as the U-Net reads them, some hidden: (B, L, D)."""
+    def words(self, batch: Batch) -> Any:
+        """The captions of a micro-batch as the U-Net reads them, some hidden."""
         hidden = self.diffusion.hidden(batch, self.config.model.caption_drop)
         pairs = zip(batch["caption"], hidden.tolist(), strict=True)
         texts = ["" if hides else text for text, hides in pairs]
-        return encoded_text(self.networks["text_encoder"], self.tokenizer, texts)
+        if self.config.model.learn.text:
+            return encoded_text(self.networks["text_encoder"], self.start.tokenizer, texts)
+        with torch.no_grad():
+            return self.start.words(texts)
 
     def preview(self) -> list[Sheet]:
         """Pictures of the prompts, or of the first captions of the test part."""
@@ -246,17 +258,10 @@ class StableDiffusionTrainer(Trainer[Config]):
         assert isinstance(images, Tensor)
         return [Sheet(images * 2 - 1, samples=False)]
 
-    def pipeline(self) -> pipelines.TextToImage:
+    def pipeline(self) -> pipelines.FromText:
         """The model as it is now; with adapters, they alone are its export."""
         taught = {name: self.averaged_network(name) for name in self.optimizers}
-        networks = {**self.bare_networks, **taught}
-        found = pipelines.TextToImage(
-            networks["vae"],
-            networks["text_encoder"],
-            self.tokenizer,
-            networks["unet"],
-            self.scheduler,
-        )
+        found: pipelines.FromText = self.start.with_parts(**taught)
         if isinstance(self.config.model.learn, Lora):
             found.base = self.base
         return found

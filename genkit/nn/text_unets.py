@@ -82,9 +82,18 @@ def text_unet_problem(
     return None
 
 
-def denoise_by_text(network: Any, x: Tensor, time: Tensor, words: Tensor) -> Tensor:
-    """What a network gives for x (B, Z, S, S) at times (B,), told of words (B, L, D)."""
-    output: Tensor = network(x, time, encoder_hidden_states=words, return_dict=False)[0]
+def denoise_by_text(
+    network: Any, x: Tensor, time: Tensor, words: Tensor, **beside: Tensor
+) -> Tensor:
+    """What a network gives for x (B, Z, S, S) at times (B,), told of words (B, L, D), and beside
+    them of what Stable Diffusion XL is told: `text_embeds` (B, P) and `time_ids` (B, 6)."""
+    output: Tensor = network(
+        x,
+        time,
+        encoder_hidden_states=words,
+        added_cond_kwargs=beside or None,
+        return_dict=False,
+    )[0]
     return output
 
 

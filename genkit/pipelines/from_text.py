@@ -5,6 +5,7 @@ Legend: B batch, C channels, H W size of a picture in px, Z latent channels, S s
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from genkit.errors import PipelineError
 from genkit.nn.autoencoders import factor
@@ -63,6 +65,13 @@ class FromText(FromNoise):
 
     def _set_network(self, network: Any) -> None:
         self._network = self._forward = network
+
+    def with_parts(self, **parts: Any) -> Self:
+        """The same pipeline with other networks under these names."""
+        taken = inspect.signature(type(self).__init__).parameters
+        held = self.components
+        settings = {key: self.config[key] for key in taken if key in self.config}
+        return type(self)(**{**settings, **held, **parts})
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:

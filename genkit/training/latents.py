@@ -65,7 +65,7 @@ class Latents:
         if shift:
             identity += f" {shift}"
         with trainer.accelerator.local_main_process_first():
-            return cached(rows, encode, identity=identity)
+            return cached(rows, encode, identity=identity, mirrored=trainer.config.data.flip)
 
     def drawn(self, batch: Batch) -> Tensor:
         """The latents of a micro-batch, drawn from their distributions: (B, Z, h, w)."""

@@ -6,6 +6,7 @@ import copy
 import json
 import subprocess
 import sys
+from itertools import islice
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from families_at_hand import assert_same_state, state, trainer
 from PIL import Image as Pillow
 from rank_at_work import work
 from sets_at_hand import captions, pixels
-from stable_diffusion_at_hand import TEXTS, stable_diffusion
+from stable_diffusion_at_hand import TEXTS, stable_diffusion, stable_diffusion_xl
 
 from genkit.config import to_tree
 from genkit.errors import CheckpointError, ConfigError, PipelineError
@@ -245,6 +246,55 @@ def test_plain_diffusers_sees_the_change_that_was_learnt(world, taught, tmp_path
     assert (base - ours).abs().max() > 1e-2
 
 
+@pytest.fixture(scope="module")
+def xl(tmp_path_factory):
+    return stable_diffusion_xl(tmp_path_factory.mktemp("xl") / "xl")
+
+
+def test_xl_makes_what_plain_diffusers_makes_and_its_adapter_opens_there(world, xl, tmp_path):
+    from diffusers import DDIMScheduler, StableDiffusionXLPipeline
+
+    run = run_of({**world, "source": xl}, tmp_path / "run")
+    run.fit()
+    save_export(run.pipeline(), tmp_path / "export", provenance={}, config_yaml="")
+    latents = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(5))
+    found = []
+    for adapter in (None, tmp_path / "export"):
+        opened = load_pipeline(xl if adapter is None else adapter)
+        opened.begin = lambda *_: Noise(latents, [torch.Generator()] * 2)
+        ours = pictures(opened, scheduler="ddim")
+        plain = StableDiffusionXLPipeline.from_pretrained(xl, add_watermarker=False)
+        plain.set_progress_bar_config(disable=True)
+        plain.scheduler = DDIMScheduler.from_config(plain.scheduler.config, steps_offset=0)
+        if adapter is not None:
+            plain.load_lora_weights(adapter)
+        asked = {"latents": latents, "guidance_scale": 3, "num_inference_steps": 4}
+        theirs = plain(TEXTS[:2], output_type="pt", **asked).images
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+        found.append(ours)
+    assert (found[0] - found[1]).abs().max() > 1e-3
+
+
+def test_both_sides_of_mirrored_pictures_are_read(world, tmp_path):
+    run = run_of(world, tmp_path, data__flip=True)
+    seen = {}
+    for (batch,) in islice(run.loader.steps(), 50):
+        for index, latent in zip(batch["index"].tolist(), batch["latent"], strict=True):
+            seen.setdefault(index, set()).add(round(latent.sum().item(), 3))
+    assert {len(sides) for sides in seen.values()} == {2}
+
+
+def test_no_text_is_zeros_where_the_model_has_it_so(world, xl, tmp_path):
+    run = run_of({**world, "source": xl}, tmp_path, model__caption_drop=0.999)
+    (batch,) = next(run.loader.steps())
+    states, pooled, sizes = run.words(batch)
+    assert not states.any()
+    assert not pooled.any()
+    assert sizes[0].tolist() == [32, 32, 0, 0, 32, 32]
+    with pytest.raises(ConfigError, match="towers of Stable Diffusion XL stay as they are"):
+        run_of({**world, "source": xl}, tmp_path / "b", {**LORA, "text": True})
+
+
 def test_an_export_is_the_adapter_and_opens_with_its_base(world, taught):
     run, export = taught
     assert {path.name for path in export.iterdir()} == {"README.md", FILE, "model_index.json"}
@@ -332,7 +382,7 @@ def test_numbers_that_are_not_finite_reach_no_file(taught, tmp_path):
 @pytest.mark.parametrize(
     ("learn", "changes", "problem"),
     [
-        (LORA, {"data__flip": True}, "data.flip: pictures are encoded once"),
+        (LORA, {"data__shift": 1}, "data.shift: pictures are encoded once"),
         ({**LORA, "base": "bf16"}, {}, "set trainer.precision=bf16 too"),
         (LORA, {"noise__gamma": 3.0}, "gamma says nothing to weighting=simple"),
         ({"kind": "full", "rank": 4}, {}, "rank"),
