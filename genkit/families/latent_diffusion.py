@@ -111,7 +111,7 @@ class MMDiT(BuiltOn):
 
     network: ClassVar[str] = "transformer"
     kind: Literal["mmdit"] = "mmdit"
-    text_2: ComponentRef | None = None  # a second tower; null = that of text stands for both
+    text_2: MayChange[ComponentRef | None] = None  # a second tower; null = that of text for both
     patch: Literal[1, 2] = 2  # side of the latents that become one token
     width: Positive = 384
     layers: Positive = 12

@@ -151,6 +151,7 @@ class TextToImageTransformer(FromText):
             text_encoder_3=nothing,
             tokenizer_3=nothing,
         )
+        plain._optional_components = self._optional_components  # or it warns that two are None
         plain.save_pretrained(save_directory, **options)
 
     def card(self) -> Card:

@@ -8,77 +8,24 @@ from itertools import islice
 
 import pytest
 import torch
-from families_at_hand import assert_same_state, state, tiny, trainer
+from families_at_hand import assert_same_state, state
+from latents_at_hand import NETWORKS, TEXTS, autoencoder, config, run_of
 from typer.testing import CliRunner
 
 from genkit import random
 from genkit.cli import app
 from genkit.errors import CheckpointError, ConfigError, PipelineError
-from genkit.family import resolve
 from genkit.nn.text_unets import encoded_text, make_text_unet
 from genkit.pipelines import TextToImage, load_pipeline, save_export
 from genkit.verbs.evaluate import evaluate_samples
 from genkit.verbs.train import train
 
-SCENES = {
-    "kind": "scenes",
-    "image_size": 32,
-    "train_count": 64,
-    "test_count": 32,
-    "batch_size": 8,
-}
-SMALL = {"widths": [8, 8], "groups": 2, "latent": 2, "critic_width": 4, "critic_layers": 1}
-TEXTS = ["a red star", "a big blue ring on grey"]
-
-
-def export_of(config, folder):
-    run = trainer(config, folder / "run")
-    run.fit()
-    return str(save_export(run.pipeline(), folder / "export", provenance={}, config_yaml=""))
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory):
-    """Exports of an autoencoder and of CLIP."""
-    place = tmp_path_factory.mktemp("parts")
-    return {
-        "autoencoder": export_of(tiny("autoencoder", data=SCENES, model=SMALL), place / "vae"),
-        "text": export_of(tiny("clip"), place / "clip"),
-    }
+by_kind = pytest.mark.parametrize("kind", NETWORKS)
 
 
 @pytest.fixture(autouse=True)
 def _a_cache_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("GENKIT_CACHE", str(tmp_path / "cache"))
-
-
-def config(parts, **changes):
-    tree = {
-        "family": "latent_diffusion",
-        "data": dict(SCENES),
-        "model": {**parts, "widths": [8, 16], "attention": [16, 8], "heads": 2},
-        "optim": {"warmup_steps": 0},
-        "preview": {"steps": 2},
-        "trainer": {
-            "steps": 4,
-            "log_every": 1,
-            "save_every": 2,
-            "preview_every": 2,
-            "preview_count": 4,
-            "precision": "fp32",
-        },
-    }
-    for dotted, value in changes.items():
-        section, _, key = dotted.partition("__")
-        if key:
-            tree.setdefault(section, {})[key] = value
-        else:
-            tree[section] = value
-    return resolve(tree, "test.yaml")
-
-
-def run_of(parts, folder, **changes):
-    return trainer(config(parts, **changes), folder)
 
 
 # -- networks --------------------------------------------------------------------------------------
@@ -93,8 +40,10 @@ def test_stable_diffusions_network_has_its_number_of_weights():
 # -- training --------------------------------------------------------------------------------------
 
 
-def test_only_the_u_net_learns_and_what_stays_is_in_no_checkpoint(parts, tmp_path):
-    run = run_of(parts, tmp_path)
+@by_kind
+def test_only_the_network_learns_and_what_stays_is_in_no_checkpoint(parts, tmp_path, kind):
+    run = run_of(parts, tmp_path, kind)
+    (network,) = run.optimizers
     before = copy.deepcopy({n: net.state_dict() for n, net in run.bare_networks.items()})
     run.fit()
     for name in ("vae", "text_encoder"):
@@ -103,19 +52,20 @@ def test_only_the_u_net_learns_and_what_stays_is_in_no_checkpoint(parts, tmp_pat
         assert not run.bare_networks[name].training
     moved = [
         key
-        for key, value in run.bare_networks["unet"].state_dict().items()
-        if not torch.equal(before["unet"][key], value)
+        for key, value in run.bare_networks[network].state_dict().items()
+        if not torch.equal(before[network][key], value)
     ]
-    assert len(moved) > 0.9 * len(before["unet"])
+    assert len(moved) > 0.9 * len(before[network])
     saved = torch.load(next((tmp_path / "checkpoints").glob("*4/*.pt")), weights_only=True)
     assert "vae" not in json.dumps([*saved.get("networks", saved)])
 
 
-def test_a_resumed_run_equals_the_unbroken_one(parts, tmp_path):
-    unbroken = run_of(parts, tmp_path / "a")
+@by_kind
+def test_a_resumed_run_equals_the_unbroken_one(parts, tmp_path, kind):
+    unbroken = run_of(parts, tmp_path / "a", kind)
     unbroken.fit()
-    run_of(parts, tmp_path / "b", trainer__steps=2).fit()
-    resumed = run_of(parts, tmp_path / "b")
+    run_of(parts, tmp_path / "b", kind, trainer__steps=2).fit()
+    resumed = run_of(parts, tmp_path / "b", kind)
     resumed.resume()
     resumed.fit()
     assert_same_state(state(unbroken), state(resumed))
@@ -123,20 +73,19 @@ def test_a_resumed_run_equals_the_unbroken_one(parts, tmp_path):
 
 def test_another_autoencoder_is_refused_at_resume(parts, tmp_path):
     run_of(parts, tmp_path / "a", trainer__steps=2).fit()
-    other = export_of(
-        tiny("autoencoder", data=SCENES, model=SMALL, trainer__seed=9), tmp_path / "vae"
-    )
+    other = autoencoder(tmp_path / "vae", trainer__seed=9)
     run = run_of({**parts, "autoencoder": other}, tmp_path / "a")
     with pytest.raises(CheckpointError, match="vae"):
         run.resume()
 
 
-def test_two_micro_batches_equal_one(parts, tmp_path):
+@by_kind
+def test_two_micro_batches_equal_one(parts, tmp_path, kind):
     losses = []
     for rows, count in ((8, 1), (4, 2)):
-        run = run_of(parts, tmp_path / str(count), data__batch_size=rows,
+        run = run_of(parts, tmp_path / str(count), kind, data__batch_size=rows,
                      trainer__grad_accumulation=count)  # fmt: skip
-        losses.append(run.step(next(run.loader.steps(accumulation=count)))["loss/unet"])
+        losses += run.step(next(run.loader.steps(accumulation=count))).values()
     torch.testing.assert_close(*losses)
 
 
@@ -166,9 +115,7 @@ def test_pictures_are_encoded_once_for_each_autoencoder(parts, tmp_path):
     run_of(parts, tmp_path / "b", trainer__seed=1)
     assert first.stat().st_mtime_ns == written
     assert len([*kept.glob("*.npy")]) == 1
-    other = export_of(
-        tiny("autoencoder", data=SCENES, model=SMALL, trainer__seed=9), tmp_path / "vae"
-    )
+    other = autoencoder(tmp_path / "vae", trainer__seed=9)
     run_of({**parts, "autoencoder": other}, tmp_path / "c")
     assert len([*kept.glob("*.npy")]) == 2
 
@@ -225,8 +172,11 @@ def test_plain_diffusers_makes_the_same_pictures(parts, tmp_path, recipe):
     assert (found - theirs).abs().max() < 1e-4
 
 
-def test_a_picture_is_the_same_in_any_batch_and_guidance_1_is_the_caption_alone(parts, tmp_path):
-    pipeline = run_of(parts, tmp_path).pipeline()
+@by_kind
+def test_a_picture_is_the_same_in_any_batch_and_guidance_1_is_the_caption_alone(
+    parts, tmp_path, kind
+):
+    pipeline = run_of(parts, tmp_path, kind).pipeline()
     options = {"seed": 1, "steps": 3, "output": "tensor"}
     whole = pipeline(4, caption=TEXTS, guidance=3, **options)
     alone = pipeline(4, caption=TEXTS, guidance=3, batch_size=1, **options)
@@ -238,8 +188,9 @@ def test_a_picture_is_the_same_in_any_batch_and_guidance_1_is_the_caption_alone(
     assert not torch.equal(pipeline(2, caption=TEXTS, guidance=3, **options), guided)
 
 
-def test_a_picture_is_begun_from_and_kept_where_a_mask_says(parts, tmp_path):
-    pipeline = run_of(parts, tmp_path).pipeline()
+@by_kind
+def test_a_picture_is_begun_from_and_kept_where_a_mask_says(parts, tmp_path, kind):
+    pipeline = run_of(parts, tmp_path, kind).pipeline()
     picture = torch.rand(1, 3, 32, 32)
     begun = pipeline(
         1, image=picture, caption="a red star", strength=0.3, steps=10, output="tensor"
@@ -247,6 +198,12 @@ def test_a_picture_is_begun_from_and_kept_where_a_mask_says(parts, tmp_path):
     fresh = pipeline(1, caption="a red star", steps=10, output="tensor")
     assert begun.shape == fresh.shape
     assert not torch.equal(begun, fresh)
+    mask = torch.zeros(1, 1, 32, 32)
+    kept = pipeline(1, image=picture, mask=mask, caption="a red star", output="tensor")
+    seen = (picture * 255).round() / 255 * 2 - 1
+    latents = pipeline.vae.encode(seen).latent_dist.mean
+    back = pipeline.vae.decode(latents).sample.clamp(-1, 1) / 2 + 0.5
+    torch.testing.assert_close(kept, back, atol=1e-5, rtol=0)
     with pytest.raises(PipelineError, match="give image too"):
         pipeline(1, caption="a red star", strength=0.3)
 
