@@ -13,7 +13,7 @@ the middle (Esser et al. 2024, arXiv:2403.03206, eq. 19); `noise.prediction=epsi
 `noise.schedule=scaled-linear` is the recipe of 2022.
 
 Deviations: latents are drawn from their distributions at each step, as theirs, but pictures are
-encoded once, so none is mirrored or moved; residual branches and outputs begin near zero; exports
+encoded once, so none is moved; residual branches and outputs begin near zero; exports
 hold the averaged network; the transformer reads no tower of T5, but the zeros in its place.
 
 Legend: B batch, Z latent channels, S side of a latent.
@@ -44,8 +44,7 @@ from genkit.noise.process import NoiseProcess
 from genkit.pipelines.sampling import complete, settle
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
-from genkit.rows.cached import cached
-from genkit.rows.captions import captions_of
+from genkit.training.captioned_latents import CaptionedLatents, KeepTexts
 from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
 from genkit.training.diffusion import Diffusion
 from genkit.training.optimizers import adam
@@ -66,6 +65,7 @@ class BuiltOn(Section):
     autoencoder: ComponentRef  # run, export or Hub id of an AutoencoderKL
     text: ComponentRef  # run or export of family clip, folder or Hub id of a CLIPModel
     caption_drop: Fraction = 0.1  # share of captions hidden, without which there is no guidance
+    keep_texts: MayChange[KeepTexts] = "auto"  # captions are read once; auto: up to 2 GB of them
 
 
 class UNet(BuiltOn):
@@ -198,12 +198,11 @@ class Config(RunConfig):
 
     @model_validator(mode="after")
     def _pictures_stay(self) -> Config:
-        for name in ("flip", "shift"):
-            if getattr(self.data, name):
-                raise ValueError(
-                    f"data.{name}: pictures are encoded once, and their latents are neither "
-                    "mirrored nor moved; leave it out"
-                )
+        if self.data.shift:
+            raise ValueError(
+                "data.shift: pictures are encoded once, and their latents are not moved; leave it "
+                "out"
+            )
         if getattr(self.noise, "learned_variance", False):
             raise ValueError(
                 "noise.learned_variance: diffusers' StableDiffusionPipeline, which an export is, "
@@ -267,6 +266,13 @@ class LatentDiffusionTrainer(Trainer[Config]):
         if towers[-1] is not towers[0]:
             networks["text_encoder_2"] = towers[-1]
         self.way = self._way(vae, network)
+        self.given = CaptionedLatents(
+            self,
+            self.way,
+            self.diffusion,
+            drop=model.caption_drop,
+            keep_texts=model.keep_texts,
+        )
         return networks, {model.network: adam(network, config.optim)}
 
     def _way(self, vae: Any, network: Any) -> Any:
@@ -277,19 +283,7 @@ class LatentDiffusionTrainer(Trainer[Config]):
 
     def rows(self, rows: Rows) -> Rows:
         """Rows of latents: means and deviations of their distributions, encoded once and kept."""
-        captions_of(rows)  # which names empty ones
-        vae: Any = self.bare_networks["vae"]
-
-        def encode(images: Tensor) -> Tensor:
-            found = vae.encode(images.to(self.device)).latent_dist
-            latents = [found.mean - self.way.shift, found.std]
-            return torch.cat(latents, 1) * vae.config["scaling_factor"]
-
-        identity = f"AutoencoderKL {self.learnt.frozen['vae']} {vae.config['scaling_factor']}"
-        if self.way.shift:
-            identity += f" {self.way.shift}"
-        with self.accelerator.local_main_process_first():
-            return cached(rows, encode, identity=identity)
+        return self.given.rows(rows)
 
     def step(self, micro_batches: Sequence[Batch]) -> Metrics:
         """One update of the network."""
@@ -298,22 +292,13 @@ class LatentDiffusionTrainer(Trainer[Config]):
 
     def loss(self, batch: Batch) -> Tensor:
         """The process's loss on latents, drawn anew, with this step's noise and hidden captions."""
-        mean, deviation = batch["latent"].chunk(2, dim=1)
-        x0 = mean + deviation * self.noise("latent", batch, mean.shape[1:])
-        network, words = self.networks[self.config.model.network], self.words(batch)
+        network, words = self.networks[self.config.model.network], self.given.words(batch)
 
         def ask(x: Tensor, time: Tensor) -> Tensor:
             found: Tensor = self.way.ask(network, x, time, words)
             return found
 
-        return self.diffusion.loss(batch, x0, ask)
-
-    @torch.no_grad()
-    def words(self, batch: Batch) -> Any:
-        """The captions of a micro-batch as the network reads them, some hidden."""
-        hidden = self.diffusion.hidden(batch, self.config.model.caption_drop)
-        pairs = zip(batch["caption"], hidden.tolist(), strict=True)
-        return self.way.words(["" if hides else text for text, hides in pairs])
+        return self.diffusion.loss(batch, self.given.latents(batch), ask)
 
     def preview(self) -> list[Sheet]:
         """Pictures of the prompts by the averaged network, or of the first captions of the test

@@ -27,16 +27,16 @@ from genkit.config import ByKind, ComponentRef, Fraction, MayChange, Positive, S
 from genkit.errors import CheckpointError, ConfigError
 from genkit.family import Family
 from genkit.nn import adapters
+from genkit.nn.autoencoders import pictures_problem
 from genkit.nn.text_unets import encoded_text
 from genkit.noise.config import GAMMA
 from genkit.noise.process import NoiseProcess
 from genkit.noise.weights import Weighting
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
-from genkit.rows.captions import captions_of
+from genkit.training.captioned_latents import CaptionedLatents, KeepTexts
 from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
 from genkit.training.diffusion import Diffusion
-from genkit.training.latents import Latents
 from genkit.training.optimizers import adam
 from genkit.training.previews import Sheet
 from genkit.training.trainer import Metrics, Trainer
@@ -76,6 +76,7 @@ class ModelConfig(Section):
     learn: Annotated[Lora | Full, ByKind("lora")] = Lora()
     checkpointing: MayChange[bool] = False  # forward passes once more instead of kept: less memory
     caption_drop: Fraction = 0.1  # share of captions hidden, without which there is no guidance
+    keep_texts: MayChange[KeepTexts] = "auto"  # captions are read once; auto: up to 2 GB of them
 
 
 class NoiseConfig(Section):
@@ -195,7 +196,15 @@ class StableDiffusionTrainer(Trainer[Config]):
         if model.checkpointing:
             unet: Any = networks["unet"]
             unet.enable_gradient_checkpointing()
-        self.latents = Latents(self, networks["vae"])
+        if problem := pictures_problem(start.vae, self.data.channels, self.data.image_size):
+            raise ConfigError(f"model.source: its autoencoder {problem}")
+        self.given = CaptionedLatents(
+            self,
+            start,
+            self.diffusion,
+            drop=model.caption_drop,
+            keep_texts="never" if learn.text else model.keep_texts,
+        )
         return networks, {name: adam(networks[name], self.config.optim) for name in taught}
 
     def _teach(self, name: str, network: Any) -> None:
@@ -217,8 +226,7 @@ class StableDiffusionTrainer(Trainer[Config]):
 
     def rows(self, rows: Rows) -> Rows:
         """Rows of latents, encoded once and kept."""
-        captions_of(rows)  # which names empty ones
-        return self.latents.rows(rows)
+        return self.given.rows(rows)
 
     def step(self, micro_batches: Sequence[Batch]) -> Metrics:
         """One update of all that learns."""
@@ -228,21 +236,18 @@ class StableDiffusionTrainer(Trainer[Config]):
         """The process's loss on latents, drawn anew, with this step's noise and hidden captions."""
         words = self.words(batch)
 
-        def network(x: Tensor, time: Tensor) -> Tensor:
+        def ask(x: Tensor, time: Tensor) -> Tensor:
             found: Tensor = self.start.ask(self.networks["unet"], x, time, words)
             return found
 
-        return self.diffusion.loss(batch, self.latents.drawn(batch), network)
+        return self.diffusion.loss(batch, self.given.latents(batch), ask)
 
     def words(self, batch: Batch) -> Any:
         """The captions of a micro-batch as the U-Net reads them, some hidden."""
-        hidden = self.diffusion.hidden(batch, self.config.model.caption_drop)
-        pairs = zip(batch["caption"], hidden.tolist(), strict=True)
-        texts = ["" if hides else text for text, hides in pairs]
-        if self.config.model.learn.text:
-            return encoded_text(self.networks["text_encoder"], self.start.tokenizer, texts)
-        with torch.no_grad():
-            return self.start.words(texts)
+        if not self.config.model.learn.text:
+            return self.given.words(batch)
+        tower, texts = self.networks["text_encoder"], self.given.texts(batch)
+        return encoded_text(tower, self.start.tokenizer, texts)
 
     def preview(self) -> list[Sheet]:
         """Pictures of the prompts, or of the first captions of the test part."""

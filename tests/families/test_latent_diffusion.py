@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from itertools import islice
 
 import pytest
@@ -105,19 +106,38 @@ def test_latents_are_as_large_as_noise_and_drawn_anew_each_step(parts, tmp_path)
     assert not torch.equal(*seen)
 
 
-def test_pictures_are_encoded_once_for_each_autoencoder(parts, tmp_path):
-    from genkit.files import cache_folder
-
-    kept = cache_folder() / "latents"
+def test_pictures_are_encoded_once_for_each_autoencoder(parts, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "genkit")
     run_of(parts, tmp_path / "a")
-    (first,) = kept.glob("*.npy")
-    written = first.stat().st_mtime_ns
+    assert "latents: 64 of 64 to be encoded" in caplog.text
+    caplog.clear()
     run_of(parts, tmp_path / "b", trainer__seed=1)
-    assert first.stat().st_mtime_ns == written
-    assert len([*kept.glob("*.npy")]) == 1
+    assert "encoded" not in caplog.text
+    run_of(parts, tmp_path / "c", data__train_count=66)
+    assert "latents: 2 of 66 to be encoded, the others are kept" in caplog.text
     other = autoencoder(tmp_path / "vae", trainer__seed=9)
-    run_of({**parts, "autoencoder": other}, tmp_path / "c")
-    assert len([*kept.glob("*.npy")]) == 2
+    run_of({**parts, "autoencoder": other}, tmp_path / "d")
+    assert "latents: 64 of 64 to be encoded" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["unet", "mmdit"])
+def test_texts_that_are_kept_are_those_that_are_read_anew(parts, tmp_path, kind):
+    found, read = {}, []
+    for keep in ("always", "never"):
+        run = run_of(parts, tmp_path / keep, kind, model__keep_texts=keep)
+        (batch,) = next(run.loader.steps())
+        words = run.way.words
+        run.way.words = lambda texts, words=words: (read.append(len(texts)), words(texts))[1]
+        found[keep] = run.given.words(batch)
+        run._draws.clear()
+        run.loss(batch)
+    for one, other in zip(*(parts_of(found[keep]) for keep in found), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    assert read == [8, 8]  # of the run that reads anew: twice
+
+
+def parts_of(words):
+    return words if isinstance(words, tuple) else (words,)
 
 
 # -- captions that are hidden ----------------------------------------------------------------------
@@ -131,7 +151,7 @@ def test_as_many_captions_are_hidden_as_asked_and_by_what_a_sampler_uses(parts, 
     for step, (batch,) in enumerate(islice(run.loader.steps(), 250)):
         run.steps_done = step
         run._draws.clear()
-        words = run.words(batch)
+        words = run.given.words(batch)
         same = [bool(torch.equal(each, null)) for each in words]
         hidden, total = hidden + sum(same), total + len(same)
     assert total == 2000

@@ -153,7 +153,7 @@ def test_training_reads_words_as_diffusers_encodes_them(parts, text_2, tmp_path)
 
     run = run_of({**parts, "text_2": text_2}, tmp_path, "mmdit", model__caption_drop=0.5)
     (batch,) = next(run.loader.steps())
-    states, pooled = run.words(batch)
+    states, pooled = run.given.words(batch)
     hidden = run.diffusion.hidden(batch, 0.5).tolist()
     assert 0 < sum(hidden) < len(hidden)
     texts = ["" if hides else text for text, hides in zip(batch["caption"], hidden, strict=True)]

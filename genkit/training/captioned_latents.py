@@ -1,0 +1,145 @@
+"""Captioned pictures as a network meets them that makes latents of texts: both read by frozen
+networks, once.
+
+Legend: B batch, Z latent channels, S side of a latent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from genkit.errors import TrainingError
+from genkit.nn.tokens import packed
+from genkit.rows.base import Rows
+from genkit.rows.batch import Batch
+from genkit.rows.cached import CachedTexts, cached
+from genkit.rows.captions import captions_of
+
+if TYPE_CHECKING:
+    from genkit.training.diffusion import Diffusion
+    from genkit.training.trainer import Trainer
+
+KeepTexts = Literal["auto", "always", "never"]
+
+log = logging.getLogger("genkit")
+
+_MOST = 2e9  # bytes of texts that are kept by "auto", as `data.memory` has it of pictures
+
+
+class CaptionedLatents:
+    """Latents and words for the rows of a run.
+
+    Args:
+        trainer: The run, which has the autoencoder as its network "vae".
+        way: The pipeline that is trained: how its network reads words, and by what its latents are
+            shifted and scaled.
+        diffusion: Whose draws hide captions.
+        drop: The share of captions that are hidden.
+        keep_texts: Whether what the towers make of captions is kept on the disk; "auto" = up to
+            2 GB.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer[Any],
+        way: Any,
+        diffusion: Diffusion,
+        *,
+        drop: float,
+        keep_texts: KeepTexts,
+    ) -> None:
+        self._trainer, self._way, self._diffusion = trainer, way, diffusion
+        self._drop, self._keep = drop, keep_texts
+        self._shapes: list[torch.Size] = []  # of the parts of what is said of one text
+        self._kept: CachedTexts | None = None
+
+    def rows(self, rows: Rows) -> Rows:
+        """Rows of latents: means and deviations of their distributions, encoded once and kept.
+
+        Raises:
+            DataError: A caption is empty.
+            TrainingError: The autoencoder makes numbers of a picture that are infinite or none.
+        """
+        texts = captions_of(rows)
+        trainer, vae = self._trainer, self._trainer.bare_networks["vae"]
+        scale, shift = vae.config["scaling_factor"], self._way.shift  # type: ignore[index]
+
+        def encode(images: Tensor) -> Tensor:
+            found = vae.encode(images.to(trainer.device)).latent_dist  # type: ignore[operator]
+            if not bool(found.mean.isfinite().all()):
+                raise TrainingError(
+                    f"{rows.name}: the autoencoder makes latents that are not finite; it is "
+                    "broken, or was saved in half precision: name another one"
+                )
+            return torch.cat([found.mean - shift, found.std], 1) * scale
+
+        identity = f"AutoencoderKL {trainer.learnt.frozen['vae']} {scale} {shift}"
+        with trainer.accelerator.local_main_process_first():
+            self._keep_texts(texts)
+            return cached(rows, encode, identity=identity, mirrored=trainer.config.data.flip)
+
+    def _keep_texts(self, texts: Sequence[str]) -> None:
+        """Read all captions once, if that is asked for or they are few."""
+        if self._keep == "never":
+            return
+        with torch.no_grad():
+            self._shapes = [part.shape[1:] for part in _parts(self._way.words([""]))]
+        size = 4 * len({*texts}) * sum(shape.numel() for shape in self._shapes)
+        if self._keep == "auto" and size > _MOST:
+            log.info(
+                "texts: %s captions would take %.1f GB, so the towers read them anew in each step; "
+                "model.keep_texts=always keeps them",
+                *(f"{len({*texts}):,}", size / 1e9),
+            )
+            return
+
+        def encode(some: Sequence[str]) -> Tensor:
+            return torch.cat([part.float().flatten(1) for part in _parts(self._way.words(some))], 1)
+
+        self._kept = CachedTexts([*texts, ""], encode, identity=self._reader())
+
+    def _reader(self) -> str:
+        """Names what reads texts: towers, tokenizers and how they are joined."""
+        parts = self._way.components
+        frozen = self._trainer.learnt.frozen
+        towers = [f"{name} {frozen.get(name)}" for name in parts if name.startswith("text_enc")]
+        words = [
+            hashlib.sha256(packed(part).numpy().tobytes()).hexdigest()
+            for name, part in parts.items()
+            if name.startswith("tokenizer") and part is not None
+        ]
+        zeros = self._way.config.get("force_zeros_for_empty_prompt")
+        return " ".join([type(self._way).__name__, *towers, *words, str(zeros)])
+
+    def latents(self, batch: Batch) -> Tensor:
+        """The latents of a micro-batch, drawn from their distributions: (B, Z, S, S)."""
+        mean, deviation = batch["latent"].chunk(2, dim=1)
+        return mean + deviation * self._trainer.noise("latent", batch, mean.shape[1:])
+
+    def texts(self, batch: Batch) -> list[str]:
+        """The captions of a micro-batch, some hidden: those are ""."""
+        hidden = self._diffusion.hidden(batch, self._drop)
+        pairs = zip(batch["caption"], hidden.tolist(), strict=True)
+        return ["" if hides else text for text, hides in pairs]
+
+    @torch.no_grad()
+    def words(self, batch: Batch) -> Any:
+        """The captions of a micro-batch as the network reads them, some hidden."""
+        texts = self.texts(batch)
+        if self._kept is None:
+            return self._way.words(texts)
+        flat = self._kept(texts).to(self._trainer.device)
+        sizes = [shape.numel() for shape in self._shapes]
+        parts = zip(flat.split(sizes, 1), self._shapes, strict=True)
+        found = tuple(part.unflatten(1, shape) for part, shape in parts)
+        return found[0] if len(found) == 1 else found
+
+
+def _parts(words: Any) -> tuple[Tensor, ...]:
+    return words if isinstance(words, tuple) else (words,)
