@@ -162,6 +162,19 @@ def _contrast(laps: int) -> Comparison:
     )
 
 
+def _latents(name: str, work: str, *, kept: bool, bar: float, laps: int) -> Comparison:
+    fp32 = {"laps": laps, "settings": {"trainer": {"precision": "fp32"}}}
+    return Comparison(
+        name,
+        f"step of a text-to-image U-Net on latents of 4 x 8 x 8, batch 64, {work}",
+        Arm("diffusers' example, fp32", "latents.plain", {"kept": kept, "laps": laps}),
+        (
+            Arm("genkit, fp32", "latents.trained_on_latents", fp32, bar=bar),
+            Arm("genkit, default", "latents.trained_on_latents", {"laps": laps}),
+        ),
+    )
+
+
 def _attention(name: str, precision: str, heads: int, tokens: int, width: int) -> Comparison:
     same = {"shape": [32, heads, tokens, width], "precision": precision}
     return Comparison(
@@ -249,6 +262,8 @@ COMPARISONS = (
     _translator("cyclegan-128", "the same, 128 px", 1.0, 1.65, laps=4),
     _translator("attgan-64", "AttGAN step, one update each, 64 px, batch 32", 1.05, 1.45, laps=4),
     _contrast(laps=8),
+    _latents("latents", "latents and texts encoded before", kept=True, bar=1.15, laps=8),
+    _latents("latents-anew", "encoded in each step by the example", kept=False, bar=2.0, laps=8),
     _attention("narrow", "bf16", 16, 256, 8),
     _attention("narrow-fp32", "fp32", 16, 256, 8),
     _attention("14-px", "bf16", 4, 196, 32),
