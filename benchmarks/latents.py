@@ -2,9 +2,9 @@
 
 The plain loop is that of diffusers' text-to-image example, ε by the scaled-linear schedule:
 pictures and captions go through autoencoder and tower of texts in each step, or, with `kept`, their
-latents and embeddings lie in memory already. All networks are those of configs/text-to-image/scenes.yaml:
-32 px to latents of 4 x 8 x 8, a U-Net of 96 and 192 channels with two blocks a level, a tower of
-three layers of 128, 32 tokens; batch 64, no average.
+latents and embeddings lie in memory already. The networks are those of scenes.yaml in
+configs/text-to-image: 32 px to latents of 4 x 8 x 8, a U-Net of 96 and 192 channels with two blocks
+a level, a tower of three layers of 128, 32 tokens; batch 64, no average.
 """
 
 from __future__ import annotations

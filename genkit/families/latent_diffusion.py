@@ -134,7 +134,7 @@ class MMDiT(BuiltOn):
     def make(self, side: int, channels: int, towers: Sequence[Any]) -> Any:
         """The network, with first weights."""
         if side % self.patch:
-            raise ConfigError(f"model.patch={self.patch} does not divide latents of {side}; set 1")
+            raise ConfigError(f"model.patch=2 does not divide latents of {side}; set model.patch=1")
         return make_text_transformer(
             *(side, channels),
             sum(each.config.hidden_size for each in towers),

@@ -102,6 +102,9 @@ def _stages(world: World) -> None:
         world.ok("train stages.yaml --out staged")
     alone = last | {"model": model | {"autoencoder": "staged/autoencoder", "text": "staged/clip"}}
     world.write("texts.yaml", alone)
+    joint = {"kind": "mmdit", "width": 8, "layers": 1, "heads": 2}
+    told = {name: alone["model"][name] for name in built_on}
+    world.write("joint.yaml", alone | {"model": told | joint})
     grey = {"kind": "glyphs", "image_size": 16, "train_count": 32, "test_count": 16}
     world.write("grey-vae.yaml", vae | {"data": grey | {"batch_size": 8}})
     Path("empty.txt").write_text("\n")
@@ -146,7 +149,11 @@ CASES: list[Case | Call] = [
     Case("preview.guidance needs a share of hidden captions",
          "config show texts.yaml model.caption_drop=0", "or (preview.guidance=1)",
          before=_stages),
-    Call("model.autoencoder takes pictures of", _grey, _another_autoencoder),
+    Case("knows flows only", "config show joint.yaml noise.prediction=epsilon",
+         "set (noise.prediction=flow)", before=_stages),
+    Case("does not divide latents of", "train joint.yaml data.image_size=34 --out {new}",
+         "set (model.patch=1)", before=_stages),
+    Call("takes pictures of {} channels, and those of the data", _grey, _another_autoencoder),
     _set("data.batch_size=1: a picture is compared", "data.batch_size=1",
          then="data.batch_size=2", says="give 2 or more"),
     _set("px are not parted evenly into patches", "model.patch=5", then="data.image_size=40",

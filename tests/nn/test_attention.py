@@ -20,10 +20,10 @@ def heads(*shape: int, dtype: torch.dtype) -> list[Tensor]:
     return [torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype) for _ in "qkv"]
 
 
-def equation(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(Q K^T / sqrt(D)) V in double precision."""
+def equation(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | float = 0.0) -> Tensor:
+    """softmax(Q K^T / sqrt(D) + b) V in double precision."""
     q, k, v = (x.double() for x in (query, key, value))
-    return F.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1) @ v
+    return F.softmax(q @ k.mT / q.shape[-1] ** 0.5 + bias, dim=-1) @ v
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,10 @@ def test_every_form_is_the_equation(
     exact = equation(q, k, v)
     assert (attend(q, k, v) - exact).norm() < tolerance * exact.norm()
     assert attend(q, k, v).dtype == dtype
+    bias = torch.zeros(shape[2])
+    bias[-1] = 3  # the last key counts e^3 times
+    exact = equation(q, k, v, bias)
+    assert (attend(q, k, v, bias) - exact).norm() < tolerance * exact.norm()
 
 
 def test_long_sequences_keep_no_scores() -> None:
