@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from advice import (
+    cases_adapters,
     cases_attributes,
     cases_changes,
     cases_config,
@@ -35,6 +36,7 @@ CASES = [
     *cases_translation.CASES,
     *cases_changes.CASES,
     *cases_image_text.CASES,
+    *cases_adapters.CASES,
 ]
 
 

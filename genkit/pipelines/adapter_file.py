@@ -97,7 +97,7 @@ def read_adapter(path: Path) -> tuple[Adapter, dict[str, str]]:
         first = f", such as {shown(strange[0])}" if strange else ""
         raise PipelineError(
             f"{shown(file)}: {len(strange)} of its {len(flat)} tensors belong to no adapter of "
-            f"{', '.join(PARTS)}{first}; genkit reads adapters of Stable Diffusion"
+            f"{', '.join(PARTS)}{first}; adapters of other models are not read"
         )
     parts = _parts(_with_alphas(flat, alphas or {}))
     return _scaled(parts, facts), facts

@@ -86,7 +86,7 @@ def _evaluated(world: World, command: str) -> str:
     return world.named(command.removeprefix("genkit ").replace("RUN", "{clip}"))
 
 
-def _stages(world: World) -> None:
+def stages(world: World) -> None:
     """A file of three stages, and what came of it: a model of texts."""
     data = {"kind": "scenes", "image_size": 32, "train_count": 32, "test_count": 16}
     data["batch_size"] = 8
@@ -114,12 +114,12 @@ def _stages(world: World) -> None:
 
 def _prompted(key: str, given: str, **more: Any) -> Case:
     command = f"sample staged/pictures --steps 1 --out {{new}} {given}"
-    return Case(key, command, before=_stages, **more)
+    return Case(key, command, before=stages, **more)
 
 
 def _grey(world: World) -> str:
     """What is said of an autoencoder of grey pictures and scenes in colour."""
-    _stages(world)
+    stages(world)
     run = world.new()
     world.ok(f"train grey-vae.yaml --out {run}")
     status, text = world.run(f"train texts.yaml model.autoencoder={run} --out {world.new()}")
@@ -142,17 +142,17 @@ CASES: list[Case | Call] = [
     Case("takes no texts; leave it out", "sample {dcgan} --prompt star --count 2 --out {new}",
          leaves="--prompt"),
     Case("are of one run, and this file has several", "train stages.yaml --overfit-batch "
-         "--out {new}", leaves="--overfit-batch", before=_stages),
+         "--out {new}", leaves="--overfit-batch", before=stages),
     Case("preview.guidance needs a share of hidden captions",
          "config show texts.yaml model.caption_drop=0", "set (model.caption_drop=0.1)",
-         before=_stages),
+         before=stages),
     Case("preview.guidance needs a share of hidden captions",
          "config show texts.yaml model.caption_drop=0", "or (preview.guidance=1)",
-         before=_stages),
+         before=stages),
     Case("knows flows only", "config show joint.yaml noise.prediction=epsilon",
-         "set (noise.prediction=flow)", before=_stages),
+         "set (noise.prediction=flow)", before=stages),
     Case("does not divide latents of", "train joint.yaml data.image_size=34 --out {new}",
-         "set (model.patch=1)", before=_stages),
+         "set (model.patch=1)", before=stages),
     Call("takes pictures of {} channels, and those of the data", _grey, _another_autoencoder),
     _set("data.batch_size=1: a picture is compared", "data.batch_size=1",
          then="data.batch_size=2", says="give 2 or more"),

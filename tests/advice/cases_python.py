@@ -241,7 +241,8 @@ CASES = [
         "sample begun --count 40 --out begun/samples")),
     Call("spec.py: holds other samples", _other_samples, _delete_or_elsewhere),
     Call("genkit train {} --resume", _no_rows, _follow_page("train")),
-    Call("genkit sample {} --count 2000", _no_samples, _follow_page("sample")),
+    Call("advice.py: --count 2000", _no_samples, _follow_page("sample")),
+    Call("advice.py: genkit sample {} {}", _no_samples, _follow_page("sample")),
     Call("genkit evaluate {}{}{}", _unmeasured, _follow_page("evaluate")),
     Call(" --train {}:train", _unmeasured, _follow_page("evaluate")),
     Call(" --reference FOLDER_OF_REAL_IMAGES", _unmeasured_plain, _follow_page(

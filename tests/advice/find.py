@@ -22,7 +22,8 @@ _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _SETTING = re.compile(r"(?<![\w./])([a-z_]+\.[a-z_0-9]+)=")
 _SHORT = re.compile(r"(?<![\w.(])([a-z_][a-z_0-9]*)=(?=[\w\[\"'])")
 _COMMAND = re.compile(
-    r"(?:(?<=`)|(?<=: )|(?<=; )|^(?=genkit [a-z ]+(?::|\{\}|$)))genkit ((?:config |data )?[a-z]+)\b"
+    r"(?:(?<=`)|(?<=: )|(?<=; )|^(?=genkit [a-z ]+(?::|\{\}|$)))"
+    r"genkit ((?:config |data |lora )?[a-z]+)\b"
 )
 _MENTIONED = re.compile(
     r"\b((?:adversarial|data|evaluation|model|noise|optim|preview|trainer)\.(?!jsonl?\b|yaml\b)"

@@ -85,7 +85,7 @@ def _unknown_options(message: Message) -> list[str]:
     spoken = re.sub(r"^cli/(\w+)\.py$", r"\1", message.file)
     own = [options for verb, options in verbs().items() if verb.split(" ")[0] == spoken]
     missing = set(message.names["option"]) - frozenset().union(*(own or verbs().values()))
-    for command in re.findall(r"genkit ((?:config |data )?[a-z]+) ([^`;]*)", message.text):
+    for command in re.findall(r"genkit ((?:config |data |lora )?[a-z]+) ([^`;]*)", message.text):
         if command[0] in verbs():
             missing |= set(re.findall(r"--[a-z-]+", command[1])) - verbs()[command[0]]
     return sorted(missing)

@@ -40,4 +40,8 @@ UNFOLLOWED: dict[str, str] = {
     "`tests/verbs/test_image_text.py` meets it",
     "the stages behind it too: genkit train": "comes where a signal stops a run; "
     "`tests/verbs/test_stages.py` goes on with such stages",
+    "adapted.py: an adapter of {}, whose weights are others now": "needs a model that changes "
+    "beneath its adapter; `tests/families/test_stable_diffusion.py` meets it",
+    "captioned_latents.py: texts: %s captions": "needs more than 2 GB of texts; "
+    "`tests/families/test_latent_diffusion.py` keeps them always and never",
 }

@@ -1,0 +1,76 @@
+"""Advice about adapters: of the family stable_diffusion, its exports and `genkit lora`."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+from advice.cases_image_text import stages
+from advice.cases_python import command_of
+from advice.follow import Call, Case, World
+from stable_diffusion_at_hand import TEXTS, stable_diffusion
+
+from genkit.report import write_report
+
+
+def _tuned(world: World) -> None:
+    """A model, pictures with captions, and an adapter that was trained on both."""
+    if Path("adapter").exists():
+        return
+    stable_diffusion(Path("sd"))
+    world.pictures("sights", 8, side=32)
+    rows = [{"file_name": f"{i}.png", "caption": TEXTS[i % len(TEXTS)]} for i in range(8)]
+    Path("sights/metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    tree = {
+        "family": "stable_diffusion",
+        "data": {"root": "sights", "image_size": 32, "batch_size": 4},
+        "model": {"source": "sd"},
+        "preview": {"steps": 1},
+        "trainer": {"steps": 1, "log_every": 1, "save_every": 1},
+    }
+    world.write("tune.yaml", tree)
+    world.ok("train tune.yaml --out adapter")
+
+
+def _of_an_adapter(world: World) -> str:
+    _tuned(world)
+    status, text = world.run(f"train tune.yaml model.source=adapter --out {world.new()}")
+    assert status == 2
+    return text
+
+
+def _merged(world: World, text: str) -> None:
+    merged = world.new()
+    command = command_of(" ".join(text.split()), "lora merge").replace("FOLDER", merged)
+    world.ok(command)
+    world.ok(f"train tune.yaml model.source={merged} --out {world.new()}")
+
+
+def _page_of_texts(world: World) -> str:
+    stages(world)
+    text = Path(write_report([Path("staged/pictures")])).read_text()
+    return unescape(re.sub(r"<[^>]+>", "", text))
+
+
+def _drawn(world: World, text: str) -> None:
+    command = command_of(text, "sample").replace("FILE.txt", "prompts.txt")
+    world.ok(f"{command} --steps 1 --out {world.new()}")
+
+
+CASES: list[Case | Call] = [
+    Case("stable_diffusion.py: gamma says nothing to", "config show tune.yaml noise.gamma=3",
+         then="noise.weighting=min-snr", says="set weighting=min-snr", before=_tuned),
+    Case("weights of half precision are computed", "config show tune.yaml model.learn.base=bf16",
+         "set (trainer.precision=bf16)", before=_tuned),
+    Case("name a StableDiffusionPipeline or", "train tune.yaml model.source={dcgan} --out {new}",
+         then="model.source=sd", before=_tuned),
+    Call("is an adapter; merge it first", _of_an_adapter, _merged),
+    Case("says nothing of its model; name that by",
+         "lora merge adapter/export/pytorch_lora_weights.safetensors --out {new}",
+         then="--base sd", says="name that by --base", before=_tuned),
+    Call("advice.py: --prompts FILE.txt", _page_of_texts, _drawn),
+    Case("next_command.py: --prompt", "train texts.yaml --out {new}",
+         r'genkit sample [\w-]+ --prompt "TEXT" --grid sheet.png', status=0, before=stages),
+]  # fmt: skip
