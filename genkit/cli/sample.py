@@ -71,7 +71,11 @@ Device = Annotated[str | None, _option("NAME", "E.g. cpu, cuda:1; default a GPU 
 Grid = Annotated[Path | None, _option("FILE.png", "A sheet, a named row per class.", _PICTURES)]
 Walk = Annotated[
     Path | None,
-    _option("FILE.png|FILE.gif", "A walk between samples: strip or film.", _PICTURES),
+    _option(
+        "FILE.png|FILE.gif",
+        "A walk between samples, or from --prompt to --prompt: strip or film.",
+        _PICTURES,
+    ),
 ]
 Way = Annotated[
     Path | None,
@@ -189,6 +193,7 @@ def sample(
       [cyan]genkit sample runs/ddpm --init seven.png --strength 0.6 --out variants.png[/]
       [cyan]genkit sample runs/ddpm --given photos --strength 0.4 --out changed[/]
       [cyan]genkit sample runs/scenes --prompt "a red star" --guidance 4 --count 8 --out stars[/]
+      [cyan]genkit sample runs/scenes --prompt "a star" --prompt "a ring" --interpolate a.gif[/]
       [cyan]genkit sample runs/ddpm --inpaint seven.png --mask white-is-new.png --out variants[/]
 
     On several GPUs: [cyan]accelerate launch sample/run.py RUN --count 50000[/]

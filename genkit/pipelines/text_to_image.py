@@ -173,6 +173,19 @@ class TextToImage(FromNoise):
     ) -> dict[str, Tensor]:
         """One batch: pictures (B, C, H, W) in [-1, 1]."""
         latents = denoise(
+    def between_texts(self, texts: Sequence[str], places: Tensor, options: Sampling) -> Tensor:
+        """Words (N, L, D) on the straight way from text to text, as the network reads them."""
+        if options.guidance == 0:
+            raise PipelineError(
+                "guidance: 0 passes over what captions say, so between them nothing changes; leave "
+                "guidance out"
+            )
+        with self.generating():
+            words = encoded_text(self.text_encoder, self.tokenizer, texts)
+        before = places.long().clamp(max=len(texts) - 2)
+        share = (places - before).to(words)[:, None, None]
+        return words[before].lerp(words[before + 1], share)
+
             options.make(self.scheduler),
             self._predictor(given, options),
             begun.x.to(self.device),
@@ -206,10 +219,8 @@ class TextToImage(FromNoise):
             with torch.autocast(x.device.type, torch.bfloat16, enabled=casts):
                 return denoise_by_text(self._forward, x, time.expand(len(x)), words).float()
 
-        texts = given["caption"]
-        wanted = encoded_text(self.text_encoder, self.tokenizer, texts)
-        negative = given.get("negative") or [""] * len(texts)
-        without = encoded_text(self.text_encoder, self.tokenizer, negative)
+        wanted = self._words(given["caption"])
+        without = self._words(given.get("negative") or [""] * len(wanted))
         return guided(network, wanted, without, **options.guiding)
 
     # -- as an export ------------------------------------------------------------------------------
@@ -235,6 +246,12 @@ class TextToImage(FromNoise):
     def card(self) -> Card:
         """How it is called, here and in plain diffusers."""
         channels, height, width = self.shape
+    def _words(self, said: Sequence[str] | Tensor) -> Tensor:
+        """Texts as the network reads them, (B, L, D); on a walk they come so."""
+        if isinstance(said, Tensor):
+            return said
+        return encoded_text(self.text_encoder, self.tokenizer, said)
+
         call = 'images = pipeline(4, caption="a red star", guidance=5)  # a list of PIL images'
         facts = {
             "Images": f"{channels} x {height} x {width}",

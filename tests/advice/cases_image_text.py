@@ -136,6 +136,8 @@ CASES: list[Case | Call] = [
               then="--prompts prompts.txt"),
     _prompted("cli/sample.py: can't be read as text", "--prompts latin.txt", leaves="--prompts",
               then="--prompts prompts.txt", says="a file in UTF-8"),
+    _prompted("shows no way out of the noise, which", "--prompt star --trajectory {new}.png",
+              leaves="--trajectory"),
     Case("takes no texts; leave it out", "sample {dcgan} --prompt star --count 2 --out {new}",
          leaves="--prompt"),
     Case("are of one run, and this file has several", "train stages.yaml --overfit-batch "
