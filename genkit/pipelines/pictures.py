@@ -15,7 +15,7 @@ from genkit.errors import PipelineError
 from genkit.files import write_whole
 from genkit.images import sheets, to_uint8
 from genkit.images.sheets import Line
-from genkit.pipelines.given import class_of, renamed
+from genkit.pipelines.given import Given, class_of, renamed
 from genkit.pipelines.walks import FromNoise
 
 _COLUMNS = 9  # of a sheet of variants
@@ -158,6 +158,32 @@ def save_variants(
         for i in range(0, len(images), _COLUMNS)
     ]
     return _save(path, [_sheet(lines, f"seed {seed}")])
+
+
+def save_inverted(
+    pipeline: Any, path: Path | str, before: Tensor, back: str, made: Tensor, asked: Given
+) -> Path:
+    """The path of a sheet: a picture, what its noise gives again, and what else is made of it.
+
+    Args:
+        pipeline: It made them.
+        path: A .png file.
+        before: (2, C, H, W) uint8, the picture and what comes back.
+        back: What to write beside the second.
+        made: (N, C, H, W) uint8.
+        asked: What each of `made` was made of: its texts or classes stand beside them.
+    """
+    path = _checked(path, (".png",))
+    names = [""] * len(made)
+    if "caption" in asked.taken:
+        texts = asked.read(range(len(made)), ("caption",))["caption"]
+        names = [sheets.in_lines(text) for text in texts]
+    elif "label" in asked.taken:
+        labels = torch.as_tensor(asked.read(range(len(made)), ("label",))["label"])
+        names = _words(pipeline, labels.tolist())
+    words = ["given", back, *names]
+    images = torch.cat([before, made])
+    return _save(path, [_sheet([Line(images[i : i + 1], w) for i, w in enumerate(words)], "")])
 
 
 def save_trajectory(

@@ -26,16 +26,20 @@ from genkit.pipelines.denoise import (
     Begin,
     Noise,
     Predict,
+    begun_with,
     denoise,
     gaussian,
     gaussian_between,
     guided,
+    invert,
 )
 from genkit.pipelines.denoising import precision_of
 from genkit.pipelines.given import Takes
+from genkit.pipelines.inversion import Inverted, inverted
 from genkit.pipelines.sampling import Sampling, complete
 from genkit.pipelines.walks import FromNoise
-from genkit.rows.columns import Columns, Image, Mask, Text
+from genkit.rows.base import Rows
+from genkit.rows.columns import Columns, Image, Latent, Mask, Text
 
 
 class TextToImage(FromNoise):
@@ -130,10 +134,11 @@ class TextToImage(FromNoise):
     @property
     def takes(self) -> Takes:
         """A text, and what is not wanted; or a picture to begin from besides, and a mask that is 1
-        where to change."""
+        where to change; or the noise to begin with."""
         words: Columns = {"caption": Text(), "negative": Text(optional=True)}
         mask = Mask(self.shape[1:], optional=True)
-        return words, {"image": self.gives["image"], "mask": mask, **words}
+        image: Columns = {"image": self.gives["image"], "mask": mask, **words}
+        return words, image, {"noise": Latent(self.latent_shape), **words}
 
     @property
     def gives(self) -> Columns:
@@ -162,17 +167,12 @@ class TextToImage(FromNoise):
         self, indices: Sequence[int], seed: int, given: Mapping[str, Any], options: Any
     ) -> Noise:
         """Noise of latents; schedulers that add some on the way go on from it."""
-        return gaussian(indices, seed, self.latent_shape)
+        return begun_with(gaussian(indices, seed, self.latent_shape), given)
 
     def between(self, first: int, second: int, t: Tensor, seed: int) -> Noise:
         """Noise on the arc from that of image `first` to that of image `second`."""
         return gaussian_between(first, second, t, seed, self.latent_shape)
 
-    def generate(
-        self, begun: Noise, given: Mapping[str, Any], options: Sampling
-    ) -> dict[str, Tensor]:
-        """One batch: pictures (B, C, H, W) in [-1, 1]."""
-        latents = denoise(
     def between_texts(self, texts: Sequence[str], places: Tensor, options: Sampling) -> Tensor:
         """Words (N, L, D) on the straight way from text to text, as the network reads them."""
         if options.guidance == 0:
@@ -186,6 +186,11 @@ class TextToImage(FromNoise):
         share = (places - before).to(words)[:, None, None]
         return words[before].lerp(words[before + 1], share)
 
+    def generate(
+        self, begun: Noise, given: Mapping[str, Any], options: Sampling
+    ) -> dict[str, Tensor]:
+        """One batch: pictures (B, C, H, W) in [-1, 1]."""
+        latents = denoise(
             options.make(self.scheduler),
             self._predictor(given, options),
             begun.x.to(self.device),
@@ -198,6 +203,20 @@ class TextToImage(FromNoise):
         images = self.vae.decode(latents.float() / self.vae.config["scaling_factor"]).sample
         return {"image": images.float().clamp(-1, 1)}
 
+    def invert(self, given: Rows | None = None, **asked: Any) -> Inverted:
+        """Pictures as the noise that they come from: see `inversion.inverted`."""
+        return inverted(self, given, **asked)
+
+    def noise_of(self, given: Mapping[str, Any], options: Sampling) -> Tensor:
+        """The noise (B, Z, S, S) of which pictures are made again, nearly."""
+        return invert(
+            options.make(self.scheduler),
+            self._predictor(given, options),
+            self._encoded(given["image"]),
+            steps=options.steps,
+            on_step=self.on_step,
+        )
+
     def _begin(self, given: Mapping[str, Any], options: Sampling) -> Begin | None:
         if "image" not in given:
             if options.strength != Sampling.strength:
@@ -205,11 +224,15 @@ class TextToImage(FromNoise):
                     "strength: says how much of a picture to change; give image too"
                 )
             return None
-        latents = self.vae.encode(given["image"]).latent_dist.mean
         mask = given.get("mask")
         if mask is not None:
             mask = torch.nn.functional.max_pool2d(mask, factor(self.vae))
-        return Begin(latents * self.vae.config["scaling_factor"], options.strength, mask)
+        return Begin(self._encoded(given["image"]), options.strength, mask)
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) in [-1, 1] as latents (B, Z, S, S)."""
+        latents: Tensor = self.vae.encode(images).latent_dist.mean
+        return latents * self.vae.config["scaling_factor"]
 
     def _predictor(self, given: Mapping[str, Any], options: Sampling) -> Predict:
         """The network, guided away from what is not wanted: by default from no text at all."""
@@ -222,6 +245,12 @@ class TextToImage(FromNoise):
         wanted = self._words(given["caption"])
         without = self._words(given.get("negative") or [""] * len(wanted))
         return guided(network, wanted, without, **options.guiding)
+
+    def _words(self, said: Sequence[str] | Tensor) -> Tensor:
+        """Texts as the network reads them, (B, L, D); on a walk they come so."""
+        if isinstance(said, Tensor):
+            return said
+        return encoded_text(self.text_encoder, self.tokenizer, said)
 
     # -- as an export ------------------------------------------------------------------------------
 
@@ -246,12 +275,6 @@ class TextToImage(FromNoise):
     def card(self) -> Card:
         """How it is called, here and in plain diffusers."""
         channels, height, width = self.shape
-    def _words(self, said: Sequence[str] | Tensor) -> Tensor:
-        """Texts as the network reads them, (B, L, D); on a walk they come so."""
-        if isinstance(said, Tensor):
-            return said
-        return encoded_text(self.text_encoder, self.tokenizer, said)
-
         call = 'images = pipeline(4, caption="a red star", guidance=5)  # a list of PIL images'
         facts = {
             "Images": f"{channels} x {height} x {width}",
