@@ -71,7 +71,11 @@ Device = Annotated[str | None, _option("NAME", "E.g. cpu, cuda:1; default a GPU 
 Grid = Annotated[Path | None, _option("FILE.png", "A sheet, a named row per class.", _PICTURES)]
 Walk = Annotated[
     Path | None,
-    _option("FILE.png|FILE.gif", "A walk between samples: strip or film.", _PICTURES),
+    _option(
+        "FILE.png|FILE.gif",
+        "A walk between samples, or from --prompt to --prompt: strip or film.",
+        _PICTURES,
+    ),
 ]
 Way = Annotated[
     Path | None,
@@ -130,6 +134,24 @@ Strength = Annotated[
 ]
 Inpaint = Annotated[Path | None, _option("IMAGE", "Variants of a part of this picture.", _EDITING)]
 Mask = Annotated[Path | None, _option("IMAGE", "Which part: white = make anew.", _EDITING)]
+Invert = Annotated[
+    bool,
+    typer.Option(
+        "--invert",
+        help="Begin with the noise that --init, or each picture of --given, comes from; says how "
+        "nearly it comes back.",
+        rich_help_panel=_EDITING,
+    ),
+]
+Shows = Annotated[
+    list[str] | None,
+    _option(
+        "TEXT|CLASS",
+        "What pictures to --invert show; repeatable, in turn. --prompt or --labels says what is "
+        "made of their noise.",
+        _EDITING,
+    ),
+]
 
 
 def sample(
@@ -164,6 +186,8 @@ def sample(
     strength: Strength = None,
     inpaint: Inpaint = None,
     mask: Mask = None,
+    invert: Invert = False,
+    shows: Shows = None,
     describe: Annotated[
         bool,
         typer.Option(
@@ -189,6 +213,8 @@ def sample(
       [cyan]genkit sample runs/ddpm --init seven.png --strength 0.6 --out variants.png[/]
       [cyan]genkit sample runs/ddpm --given photos --strength 0.4 --out changed[/]
       [cyan]genkit sample runs/scenes --prompt "a red star" --guidance 4 --count 8 --out stars[/]
+      [cyan]genkit sample runs/scenes --prompt "a star" --prompt "a ring" --interpolate a.gif[/]
+      [cyan]genkit sample runs/scenes --init a.png --invert --shows "a star" --prompt "a ring"[/]
       [cyan]genkit sample runs/ddpm --inpaint seven.png --mask white-is-new.png --out variants[/]
 
     On several GPUs: [cyan]accelerate launch sample/run.py RUN --count 50000[/]
@@ -217,7 +243,7 @@ def sample(
         labels=labels,
         prompts=_prompts(prompt or (), prompts),
         negative=negative,
-        edit=Edit(init, inpaint, mask, strength),
+        edit=Edit(init, inpaint, mask, strength, invert, tuple(shows or ())),
         compile=compile,
     )
     _check(request, processes)
@@ -284,6 +310,8 @@ def _check(request: Request, processes: int) -> None:
             "--grid, --interpolate and --trajectory: show samples, not what is made of pictures; "
             "leave them out, and for a sheet of variants give --out FILE.png"
         )
+    if edit.inverts and processes > 1:
+        raise PipelineError(f"--processes {processes}: --invert is work of one; leave it out")
     if request.is_sheet and processes > 1:
         raise PipelineError(
             f"--processes {processes}: a sheet is made by one process; leave it out, or "

@@ -42,11 +42,9 @@ class ExactDDIMScheduler(DDIMScheduler):
         """
         config, kept = self.config, float(self.alphas_cumprod[int(timestep)])
         then = self._kept_after(int(timestep))
-        named = config["prediction_type"]
-        prediction: Prediction = "v" if named == "v_prediction" else named
         level = _level(kept, sample)
-        x0 = to_sample(prediction, model_output, sample, level)
-        eps = to_epsilon(prediction, model_output, sample, level)
+        x0 = to_sample(self._prediction, model_output, sample, level)
+        eps = to_epsilon(self._prediction, model_output, sample, level)
         if config["thresholding"]:
             x0 = self._threshold_sample(x0)
         elif config["clip_sample"]:
@@ -58,6 +56,26 @@ class ExactDDIMScheduler(DDIMScheduler):
             noise = randn_tensor(shape, generator, model_output.device, model_output.dtype)
             x = x + variance**0.5 * noise
         return DDIMSchedulerOutput(x, x0) if return_dict else (x, x0)
+
+    def step_back(self, model_output: Tensor, timestep: Tensor, sample: Tensor) -> Tensor:
+        """x at a timestep, by x after the step from there: eq. 14 of Song et al. 2021, backwards.
+
+        Nothing is clipped: what a clip cuts off could not be found again.
+
+        Args:
+            model_output: (B, C, H, W), of the network at the timestep for `sample`.
+            timestep: One of `timesteps`.
+            sample: (B, C, H, W), x after the step.
+        """
+        kept, then = float(self.alphas_cumprod[int(timestep)]), self._kept_after(int(timestep))
+        eps = to_epsilon(self._prediction, model_output, sample, _level(kept, sample))
+        x0 = (sample - (1 - then) ** 0.5 * eps) / then**0.5
+        return kept**0.5 * x0 + (1 - kept) ** 0.5 * eps
+
+    @property
+    def _prediction(self) -> Prediction:
+        named = self.config["prediction_type"]
+        return "v" if named == "v_prediction" else named
 
     def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
         """Prepare so many steps."""

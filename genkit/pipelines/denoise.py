@@ -8,7 +8,7 @@ Legend: B batch, C channels, x (B, C, H, W) a noisy picture or latent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,6 +73,11 @@ def gaussian(indices: Sequence[int], seed: int, shape: Sequence[int]) -> Noise:
     return Noise(torch.stack([torch.randn(*shape, generator=g) for g in generators]), generators)
 
 
+def begun_with(drawn: Noise, given: Mapping[str, Any]) -> Noise:
+    """The noise that was drawn; where some is given that, with the generators of the drawn one."""
+    return replace(drawn, x=given["noise"]) if "noise" in given else drawn
+
+
 def gaussian_between(first: int, second: int, t: Tensor, seed: int, shape: Sequence[int]) -> Noise:
     """Noise at t (N,) on the arc from that of image `first` to that of image `second`."""
     ends = gaussian([first, second], seed, shape).x.flatten(1)
@@ -134,6 +139,40 @@ def denoise(
             on_step(i + 1 - start, len(times) - start)
     if begin is not None and begin.mask is not None:
         x = torch.where(begin.mask > 0, x, begin.images)
+    return x
+
+
+def invert(
+    scheduler: Any,
+    predict: Predict,
+    x: Tensor,
+    *,
+    steps: int,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """The noise (B, C, H, W) of which `denoise` makes x again, nearly.
+
+    The scheduler's steps backwards: Song et al. 2021 (arXiv:2010.02502), section 4.3, where the ODE
+    of eq. 14 leads from x_0 to x_T; of a flow those of Euler's method.
+
+    A step back would need the network's answer to an x that is not known yet. It is asked at the
+    time of the step, as in sampling, of the x that is known: so never at times that it was not
+    trained on, and what comes back differs by what the answer changes within a step. Song et al.
+    ask at the time of the known x.
+
+    Args:
+        scheduler: Made for this call, "ddim" or "flow_euler" of `schedulers.make`; it is used up.
+        predict: The network, as `denoise` takes it.
+        x: (B, C, H, W), pictures or latents.
+        steps: Of the scheduler.
+        on_step: Called as on_step(done, steps) after each evaluation of the network.
+    """
+    schedulers.set_steps(scheduler, steps, x.device)
+    times = scheduler.timesteps
+    for i in reversed(range(len(times))):
+        x = stepping.step_back(scheduler, predict(x, times[i], i / len(times)), i, x)
+        if on_step is not None:
+            on_step(len(times) - i, len(times))
     return x
 
 

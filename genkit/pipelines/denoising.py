@@ -28,18 +28,22 @@ from genkit.pipelines.denoise import (
     Noise,
     Predict,
     Watch,
+    begun_with,
     denoise,
     gaussian,
     gaussian_between,
     guided,
+    invert,
 )
 from genkit.pipelines.fits import problems
 from genkit.pipelines.given import Takes
+from genkit.pipelines.inversion import Inverted, inverted
 from genkit.pipelines.recipe import in_plain_diffusers, is_plain
 from genkit.pipelines.sampling import WORTH_CASTING, Precision, Sampling, complete
 from genkit.pipelines.trajectory import Trajectory, trajectory
 from genkit.pipelines.walks import FromNoise
-from genkit.rows.columns import Columns, Image, Mask
+from genkit.rows.base import Rows
+from genkit.rows.columns import Columns, Image, Latent, Mask
 
 
 class Denoising(FromNoise):
@@ -109,10 +113,16 @@ class Denoising(FromNoise):
 
     @property
     def takes(self) -> Takes:
-        """Nothing or a class; or a picture to begin from, and a mask that is 1 where to change."""
+        """Nothing or a class; or a picture to begin from, and a mask that is 1 where to change; or
+        the noise to begin with."""
         image = self.gives["image"]
         label = class_column(self.config["num_classes"], self.config["class_names"])
-        return label, {"image": image, "mask": Mask(self.shape[1:], optional=True), **label}
+        mask = Mask(self.shape[1:], optional=True)
+        return (
+            label,
+            {"image": image, "mask": mask, **label},
+            {"noise": Latent(self.shape), **label},
+        )
 
     @property
     def gives(self) -> Columns:
@@ -168,7 +178,7 @@ class Denoising(FromNoise):
         self, indices: Sequence[int], seed: int, given: Mapping[str, Any], options: Any
     ) -> Noise:
         """Noise that begins a generator's draws; schedulers that add some on the way go on."""
-        return gaussian(indices, seed, self.shape)
+        return begun_with(gaussian(indices, seed, self.shape), given)
 
     def between(self, first: int, second: int, t: Tensor, seed: int) -> Noise:
         """Noise on the arc from that of image `first` to that of image `second`."""
@@ -190,6 +200,20 @@ class Denoising(FromNoise):
             on_step=self.on_step,
         )
         return {"image": x.float().clamp(-1, 1)}
+
+    def invert(self, given: Rows | None = None, **asked: Any) -> Inverted:
+        """Pictures as the noise that they come from: see `inversion.inverted`."""
+        return inverted(self, given, **asked)
+
+    def noise_of(self, given: Mapping[str, Any], options: Sampling) -> Tensor:
+        """The noise (B, C, H, W) of which pictures are made again, nearly."""
+        return invert(
+            options.make(self.scheduler),
+            _predictor(self, given.get("label"), options),
+            given["image"],
+            steps=options.steps,
+            on_step=self.on_step,
+        )
 
     def trajectory(
         self, count: int = 4, frames: int = 10, *, seed: int = 0, **asked: Any

@@ -24,16 +24,20 @@ from genkit.pipelines.denoise import (
     Condition,
     Noise,
     Predict,
+    begun_with,
     denoise,
     gaussian,
     gaussian_between,
     guided,
+    invert,
 )
 from genkit.pipelines.denoising import precision_of
 from genkit.pipelines.given import Takes
+from genkit.pipelines.inversion import Inverted, inverted
 from genkit.pipelines.sampling import Sampling, complete
 from genkit.pipelines.walks import FromNoise
-from genkit.rows.columns import Columns, Image, Mask, Text
+from genkit.rows.base import Rows
+from genkit.rows.columns import Columns, Image, Latent, Mask, Text
 
 
 class FromText(FromNoise):
@@ -88,10 +92,11 @@ class FromText(FromNoise):
     @property
     def takes(self) -> Takes:
         """A text, and what is not wanted; or a picture to begin from besides, and a mask that is 1
-        where to change."""
+        where to change; or the noise to begin with."""
         words: Columns = {"caption": Text(), "negative": Text(optional=True)}
         mask = Mask(self.shape[1:], optional=True)
-        return words, {"image": self.gives["image"], "mask": mask, **words}
+        image: Columns = {"image": self.gives["image"], "mask": mask, **words}
+        return words, image, {"noise": Latent(self.latent_shape), **words}
 
     @property
     def gives(self) -> Columns:
@@ -120,11 +125,42 @@ class FromText(FromNoise):
         self, indices: Sequence[int], seed: int, given: Mapping[str, Any], options: Any
     ) -> Noise:
         """Noise of latents; schedulers that add some on the way go on from it."""
-        return gaussian(indices, seed, self.latent_shape)
+        return begun_with(gaussian(indices, seed, self.latent_shape), given)
 
     def between(self, first: int, second: int, t: Tensor, seed: int) -> Noise:
         """Noise on the arc from that of image `first` to that of image `second`."""
         return gaussian_between(first, second, t, seed, self.latent_shape)
+
+    def between_texts(self, texts: Sequence[str], places: Tensor, options: Sampling) -> Condition:
+        """Words of N places on the straight way from text to text, as the network reads them."""
+        if options.guidance == 0:
+            raise PipelineError(
+                "guidance: 0 passes over what captions say, so between them nothing changes; leave "
+                "guidance out"
+            )
+        with self.generating():
+            words = self.words(texts)
+        before = places.long().clamp(max=len(texts) - 2)
+
+        def on_the_way(part: Tensor) -> Tensor:
+            share = (places - before).to(part).view(-1, *[1] * (part.ndim - 1))
+            return part[before].lerp(part[before + 1], share)
+
+        return on_the_way(words) if isinstance(words, Tensor) else tuple(map(on_the_way, words))
+
+    def invert(self, given: Rows | None = None, **asked: Any) -> Inverted:
+        """Pictures as the noise that they come from: see `inversion.inverted`."""
+        return inverted(self, given, **asked)
+
+    def noise_of(self, given: Mapping[str, Any], options: Sampling) -> Tensor:
+        """The noise (B, Z, S, S) of which pictures are made again, nearly."""
+        return invert(
+            options.make(self.scheduler),
+            self._predictor(given, options),
+            self._encoded(given["image"]),
+            steps=options.steps,
+            on_step=self.on_step,
+        )
 
     def generate(
         self, begun: Noise, given: Mapping[str, Any], options: Sampling
@@ -150,11 +186,15 @@ class FromText(FromNoise):
                     "strength: says how much of a picture to change; give image too"
                 )
             return None
-        latents = self.vae.encode(given["image"]).latent_dist.mean - self.shift
         mask = given.get("mask")
         if mask is not None:
             mask = torch.nn.functional.max_pool2d(mask, factor(self.vae))
-        return Begin(latents * self.vae.config["scaling_factor"], options.strength, mask)
+        return Begin(self._encoded(given["image"]), options.strength, mask)
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) in [-1, 1] as latents (B, Z, S, S)."""
+        latents: Tensor = self.vae.encode(images).latent_dist.mean - self.shift
+        return latents * self.vae.config["scaling_factor"]
 
     def _predictor(self, given: Mapping[str, Any], options: Sampling) -> Predict:
         """The network, guided away from what is not wanted: by default from no text at all."""
@@ -167,9 +207,12 @@ class FromText(FromNoise):
             with torch.autocast(x.device.type, half or torch.bfloat16, enabled=casts):
                 return self.ask(self._forward, x, time.expand(len(x)), words).float()
 
-        texts = given["caption"]
-        without = self.words(given.get("negative") or [""] * len(texts))
-        return guided(network, self.words(texts), without, **options.guiding)
+        said = given["caption"]
+        texts = isinstance(said[0], str)  # on a walk words come as the network reads them
+        wanted: Condition = self.words(said) if texts else said
+        count = len(wanted) if isinstance(wanted, Tensor) else len(wanted[0])
+        without = self.words(given.get("negative") or [""] * count)
+        return guided(network, wanted, without, **options.guiding)
 
 
 def check_latents(vae: Any, network: Any, name: str) -> None:

@@ -40,7 +40,7 @@ Part = tuple[Sequence[int], dict[str, Raw]]  # B indices, and the raw values of 
 # Columns that a person may name; where a pipeline takes none of that name, it says so.
 NAMES = (
     *("image", "label", "attributes", "caption", "image_a", "image_b", "source", "target"),
-    *("mask", "landmarks", "negative", "style"),
+    *("mask", "landmarks", "negative", "style", "noise"),
 )
 # What diffusers' pipelines call it, and what to give here.
 _DIFFUSERS = {

@@ -15,7 +15,7 @@ from genkit.errors import PipelineError
 from genkit.files import write_whole
 from genkit.images import sheets, to_uint8
 from genkit.images.sheets import Line
-from genkit.pipelines.given import class_of, renamed
+from genkit.pipelines.given import Given, class_of, renamed
 from genkit.pipelines.walks import FromNoise
 
 _COLUMNS = 9  # of a sheet of variants
@@ -77,13 +77,14 @@ def save_interpolation(
     """The path of a walk through the latents of images 0, 1, ...: a strip, or a GIF that loops.
 
     A .png has one row per class, from image 0 to image 1; a .gif shows the classes side by side and
-    comes back to where it began.
+    comes back to where it began. Given several captions the walk leads from text to text, with the
+    noise of image 0: a .png has a row from each to the next.
 
     Args:
         pipeline: A `Pipeline` whose images come from noise.
         path: A .png or .gif file.
         length: Images from one key image to the next; 10 in a strip, 15 in a GIF.
-        keys: Key images that a GIF passes through; 4.
+        keys: Key images that a GIF passes through; 4, and with several captions each of these.
         seed: As in a call of the pipeline.
         batch_size: Images made at a time.
         asked: As in a call of the pipeline; `label` names the classes to show, all by default.
@@ -91,6 +92,10 @@ def save_interpolation(
     path = _checked(path, (".png", ".gif"))
     moving = path.suffix == ".gif"
     length = length or (15 if moving else 10)
+    said = asked.get("caption")
+    if said is not None and not isinstance(said, str) and len(said) > 1:
+        drawing = {"seed": seed, "batch_size": batch_size, **asked}
+        return _save(path, _between_texts(pipeline, moving, length, keys, drawing))
     stops = [*range(keys or 4), 0] if moving else [0, 1]
     asked, cycle = _classes(pipeline, asked)
     walks = []
@@ -155,6 +160,32 @@ def save_variants(
     return _save(path, [_sheet(lines, f"seed {seed}")])
 
 
+def save_inverted(
+    pipeline: Any, path: Path | str, before: Tensor, back: str, made: Tensor, asked: Given
+) -> Path:
+    """The path of a sheet: a picture, what its noise gives again, and what else is made of it.
+
+    Args:
+        pipeline: It made them.
+        path: A .png file.
+        before: (2, C, H, W) uint8, the picture and what comes back.
+        back: What to write beside the second.
+        made: (N, C, H, W) uint8.
+        asked: What each of `made` was made of: its texts or classes stand beside them.
+    """
+    path = _checked(path, (".png",))
+    names = [""] * len(made)
+    if "caption" in asked.taken:
+        texts = asked.read(range(len(made)), ("caption",))["caption"]
+        names = [sheets.in_lines(text) for text in texts]
+    elif "label" in asked.taken:
+        labels = torch.as_tensor(asked.read(range(len(made)), ("label",))["label"])
+        names = _words(pipeline, labels.tolist())
+    words = ["given", back, *names]
+    images = torch.cat([before, made])
+    return _save(path, [_sheet([Line(images[i : i + 1], w) for i, w in enumerate(words)], "")])
+
+
 def save_trajectory(
     pipeline: Any,
     path: Path | str,
@@ -178,6 +209,11 @@ def save_trajectory(
         asked: As in a call of the pipeline.
     """
     path = _checked(path, (".png",))
+    if pipeline.in_steps and not hasattr(pipeline, "trajectory"):
+        raise PipelineError(
+            f"{path}: a {type(pipeline).__name__} shows no way out of the noise, which is of "
+            "latents and not of pictures; leave --trajectory out"
+        )
     if not pipeline.in_steps:
         raise PipelineError(
             f"{path}: this generator makes images in one pass, there is no way to show; "
@@ -212,7 +248,30 @@ def _classes(
     return asked, rows.describe()["labels"]
 
 
-def _walk(pipeline: Any, first: int, second: int, length: int, **options: Any) -> Tensor:
+def _between_texts(
+    pipeline: Any, moving: bool, length: int, keys: int | None, drawing: Mapping[str, Any]
+) -> list[Image.Image]:
+    """A walk through texts: a sheet with a row from each to the next, or the sheets of a film."""
+    texts, title = list(drawing["caption"]), f"seed {drawing['seed']}, image 0"
+    if keys is not None:
+        raise PipelineError("keys: a walk through several captions has these; leave keys out")
+    if not moving:
+        lines = [
+            Line(
+                _walk(pipeline, 0, None, length, **{**drawing, "caption": [text, following]}),
+                f"{sheets.in_lines(text)}\nto\n{sheets.in_lines(following)}",
+            )
+            for text, following in pairwise(texts)
+        ]
+        return [_sheet(lines, title)]
+    stops = texts if texts[0] == texts[-1] else [*texts, texts[0]]
+    count = (len(stops) - 1) * (length - 1) + 1
+    frames = _walk(pipeline, 0, None, count, **{**drawing, "caption": stops})
+    name = "\n".join(map(sheets.in_lines, texts))
+    return [_sheet([Line(frame[None], name)], title) for frame in frames[:-1]]
+
+
+def _walk(pipeline: Any, first: int, second: int | None, length: int, **options: Any) -> Tensor:
     """(length, C, H, W) uint8."""
     if not isinstance(pipeline, FromNoise):
         raise PipelineError(

@@ -50,6 +50,23 @@ def step(scheduler: Any, output: Tensor, time: Tensor, x: Tensor, **extra: Any) 
     return following
 
 
+def step_back(scheduler: Any, output: Tensor, place: int, x: Tensor) -> Tensor:
+    """x (B, C, H, W) before a step of a deterministic scheduler, by x after it.
+
+    Args:
+        scheduler: An `ExactDDIMScheduler`, or diffusers' Euler steps of a flow.
+        output: (B, C or 2C, H, W) of the network for `x` at the time of the step.
+        place: Of the step, from 0, the noisiest.
+        x: After it.
+    """
+    taken = output[:, : x.shape[1]]
+    if hasattr(scheduler, "step_back"):
+        before: Tensor = scheduler.step_back(taken, scheduler.timesteps[place], x)
+        return before
+    length = scheduler.sigmas[place] - scheduler.sigmas[place + 1]
+    return x + length.to(x.device) * taken
+
+
 def step_arguments(
     scheduler: Any, eta: float | None, generators: Sequence[torch.Generator]
 ) -> dict[str, Any]:

@@ -1,15 +1,18 @@
-"""Walks from one image of a seed to another, for pipelines whose images come from noise."""
+"""Walks between images of a seed or between texts, for pipelines whose images come from noise."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from genkit.errors import PipelineError
+from genkit.errors import PipelineError, shown
 from genkit.pipelines.base import Pipeline, fitting, parts
+from genkit.pipelines.given import Given
 from genkit.pipelines.output import Output, check_output, in_form
 
 
@@ -42,10 +45,22 @@ class FromNoise(Pipeline):
     def between(self, first: int, second: int, t: Tensor, seed: int) -> Any:
         """What images at t (N,) in [0, 1] between image `first` and image `second` begin with."""
 
+    def between_texts(self, texts: Sequence[str], places: Tensor, options: Any) -> Any:
+        """What images on the way through K texts are given as their caption.
+
+        Args:
+            texts: K of them.
+            places: (N,) in [0, K - 1]; a whole number k stands for text k itself.
+            options: As `options` completed them.
+        """
+        raise PipelineError(
+            f"caption: a {type(self).__name__} has no way from text to text; give one caption"
+        )
+
     def interpolate(
         self,
         first: int = 0,
-        second: int = 1,
+        second: int | None = None,
         count: int = 8,
         *,
         seed: int = 0,
@@ -58,24 +73,64 @@ class FromNoise(Pipeline):
         Normal noise moves along the arc between the two (`slerp`), uniform noise straight, so that
         both stay where training drew them.
 
+        Given several captions the walk leads through these instead: words move straight from text
+        to text, in even steps, and the noise stays that of image `first`.
+
         Args:
             first: Index of the image at the start.
-            second: Index of the image at the end.
-            count: N, at least 2.
+            second: Index of the image at the end, 1 unless given; with several captions there is
+                none.
+            count: N, at least 2, and at least as many as there are captions.
             seed: As in a call.
             batch_size: As in a call.
             output: As in a call.
-            asked: As in a call; every image is given what image `first` is given.
+            asked: As in a call; every image is given what image `first` is given, captions aside.
+
+        Raises:
+            PipelineError: There are too few images, or what is asked for is no walk.
         """
         if count < 2:
             raise PipelineError(f"count: a walk has at least its 2 ends, got {count}")
         check_output(output)
         rows, options = self.asked(None, **asked)
-        t, made = torch.linspace(0, 1, count), []
+        texts = _texts(rows)
+        if texts:
+            _check_texts(texts, second, count)
+        legs, made = max(1, len(texts) - 1), []
+        # Whole numbers are divided, so that ends and texts are met exactly.
         for part in parts(range(count), batch_size):
             with fitting(len(part), self.device):
+                places = torch.tensor([i * legs / (count - 1) for i in part])
                 given = rows.batch(rows.read([first] * len(part), rows.taken), self.device)
-                begun = self.between(first, second, t[part[0] : part[-1] + 1], seed)
+                if texts:
+                    given["caption"] = self.between_texts(texts, places, options)
+                    begun = self.begin([first] * len(part), seed, given, options)
+                else:
+                    begun = self.between(first, 1 if second is None else second, places, seed)
                 batch = self._made(begun, given, options)
             made.append({name: values.cpu() for name, values in batch.items()})
         return in_form(made, self.gives, output)
+
+
+def _texts(rows: Given) -> list[str]:
+    """The captions of a call, where there are several."""
+    said = rows.cycles.get("caption")
+    return [] if said is None or len(said) < 2 else list(said.read(range(len(said)))["caption"])
+
+
+def _check_texts(texts: Sequence[str], second: int | None, count: int) -> None:
+    if second is not None:
+        raise PipelineError(
+            "second: between several captions the noise stays that of image `first`; leave second "
+            "out, or give one caption"
+        )
+    if count < len(texts):
+        raise PipelineError(
+            f"count: a walk through {len(texts)} captions has at least as many images, got {count}"
+        )
+    for text, following in pairwise(texts):
+        if text == following:
+            raise PipelineError(
+                f"caption: {shown(repr(text))} follows itself, between which is no way; give "
+                "captions that differ"
+            )

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,11 +32,13 @@ from genkit.pipelines import (
     save_variants,
     write_samples,
 )
+from genkit.pipelines.inversion import Inverted
 from genkit.pipelines.loading import is_run
 from genkit.pipelines.samples import begin_samples, labels_of, missing_samples, present_samples
 from genkit.provenance import hardware
 from genkit.rows.columns import Image
 from genkit.rows.given import Cycled
+from genkit.verbs import sample_inverted
 from genkit.verbs.sample_given import rows_given, texts_given
 from genkit.verbs.sample_outputs import check_outputs, default_out
 
@@ -63,12 +65,16 @@ class Edit:
         inpaint: The picture, to be changed in part.
         mask: Which part: white = make anew.
         strength: How much to change it, in (0, 1].
+        inverts: Whether the picture, or each that is given, becomes the noise that it comes from.
+        shows: What such pictures show: texts or classes, in turn.
     """
 
     init: Path | None = None
     inpaint: Path | None = None
     mask: Path | None = None
     strength: float | None = None
+    inverts: bool = False
+    shows: Sequence[str] = ()
 
     @property
     def is_asked(self) -> bool:
@@ -77,6 +83,8 @@ class Edit:
 
     def asked(self, pipeline: Any) -> dict[str, Any]:
         """Keywords of the pipeline's call: the picture, the mask and how much to change."""
+        if self.inverts:
+            return {}
         picture = self.init or self.inpaint
         if picture is None:
             return {} if self.strength is None else {"strength": self.strength}
@@ -176,6 +184,7 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
         bar: Makes something that is told how far the samples are.
     """
     keep_freed_memory()
+    sample_inverted.check(request)
     target, edit = request.target, request.edit
     read = [edit.init, edit.inpaint, edit.mask, *(word.partition("=")[2] for word in request.given)]
     check_outputs(target, request.pictures, [*read, *request.given], sheet=request.is_sheet)
@@ -185,11 +194,12 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
     _refuse_without_pictures(pipeline, request.source)
     if request.compile:
         pipeline.compile()
-    asked = {**request.options, **request.edit.asked(pipeline)}
-    if request.labels is not None:
-        asked["label"] = labels_of(pipeline, request.labels)
-    asked |= texts_given(pipeline, request.prompts, request.negative, request.given)
+    asked = _asked(pipeline, request)
     given = rows_given(pipeline, request.given) if request.given else None
+    found = None
+    if edit.inverts:
+        found, asked = sample_inverted.invert(pipeline, request, given, asked)
+        request = replace(request, count=pipeline.asked(given, **asked)[0].count)
     result = {"source": request.source, "seed": request.seed, "labels": asked.get("label")}
     if target is not None and not request.is_sheet:
         result |= _write(pipeline, request, target, given, asked, present, bar)
@@ -199,17 +209,43 @@ def sample(request: Request, bar: Bar | None = None) -> dict[str, Any]:
         result["note"] = lag
     if "images_per_s" in result:
         _keep_speed(result, request)
-    drawing = {"seed": request.seed, "batch_size": request.batch_size}
     if target is not None and request.is_sheet:
-        count = request.count or VARIANTS
-        image = asked.pop("image")
-        sheet = save_variants(pipeline, image, target, count=count, **drawing, **asked)
-        result |= {"out": str(sheet), "count": count}
+        result |= _sheet(pipeline, request, target, found, asked)
+    if target is not None and found is not None:
+        result["inversion"] = sample_inverted.report(pipeline, request, given, found, target)
+    drawing = {"seed": request.seed, "batch_size": request.batch_size}
     for name, path in request.pictures.items():
         # A few images of a trajectory are made all at once.
         how = {"seed": request.seed} if name == "trajectory" else drawing
         result[name] = str(_SAVE[name](pipeline, path, **how, **asked))
     return result
+
+
+def _asked(pipeline: Any, request: Request) -> dict[str, Any]:
+    """Keywords of the pipeline's call."""
+    asked = {**request.options, **request.edit.asked(pipeline)}
+    if request.labels is not None:
+        asked["label"] = labels_of(pipeline, request.labels)
+    needed = not request.edit.inverts  # what the pictures show is a text then
+    words = (request.prompts, request.negative, request.given)
+    return asked | texts_given(pipeline, *words, needed=needed)
+
+
+def _sheet(
+    pipeline: Any,
+    request: Request,
+    target: Path,
+    found: Inverted | None,
+    asked: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Save variants of a picture as one sheet; what a script would want to know about it."""
+    if found is not None:
+        count = sample_inverted.sheet(pipeline, request, found, target, asked)
+        return {"out": str(target), "count": count}
+    count, rest = request.count or VARIANTS, dict(asked)
+    drawing = {"count": count, "seed": request.seed, "batch_size": request.batch_size}
+    sheet = save_variants(pipeline, rest.pop("image"), target, **drawing, **rest)
+    return {"out": str(sheet), "count": count}
 
 
 def _refuse_without_pictures(pipeline: Any, source: str) -> None:

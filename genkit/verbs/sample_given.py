@@ -45,7 +45,12 @@ def rows_given(pipeline: Any, words: Sequence[str]) -> Cycled:
 
 
 def texts_given(
-    pipeline: Any, prompts: Sequence[str], negative: str | None, given: Sequence[str]
+    pipeline: Any,
+    prompts: Sequence[str],
+    negative: str | None,
+    given: Sequence[str],
+    *,
+    needed: bool = True,
 ) -> dict[str, Any]:
     """Prompts as keywords of the pipeline's call.
 
@@ -54,9 +59,10 @@ def texts_given(
         prompts: Texts to make pictures of.
         negative: What they don't show.
         given: What it is given besides, as `rows_given` takes it.
+        needed: Whether one that takes texts must be given some.
 
     Raises:
-        PipelineError: It takes no texts, or takes some and none are given.
+        PipelineError: It takes no texts, or takes some, needs them, and none are given.
     """
     reads = any("caption" in taken for taken in pipeline.takes)
     if (prompts or negative) and not reads:
@@ -65,7 +71,7 @@ def texts_given(
             "that does"
         )
     told = any(word.startswith("caption=") for word in given)
-    if reads and not (prompts or told):
+    if needed and reads and not (prompts or told):
         raise PipelineError(
             "this model makes pictures of texts: say what by --prompt TEXT or --prompts FILE.txt"
         )

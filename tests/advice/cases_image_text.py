@@ -132,13 +132,52 @@ def _another_autoencoder(world: World, text: str) -> None:
     world.ok(f"train texts.yaml model.autoencoder=staged/autoencoder --out {world.new()}")
 
 
+def _inverted(key: str, given: str, model: str = "{ddpm}", **more: Any) -> Case:
+    return Case(key, f"sample {model} --steps 1 --out {{new}}.png {given}", **more)
+
+
+def _of_levels(world: World) -> str:
+    """What is said of a model on noise levels, which has no way back."""
+    if not Path("levels").exists():
+        tree = yaml.safe_load(Path("ddpm.yaml").read_text()) | {"noise": {"prediction": "edm"}}
+        world.write("levels.yaml", tree)
+        world.ok("train levels.yaml --out levels")
+    status, text = world.run(f"sample levels --init seven.png --invert --out {world.new()}.png")
+    assert status == 2
+    return text
+
+
+def _in_part(world: World, text: str) -> None:
+    assert "--init PICTURE --strength SHARE" in " ".join(text.split())
+    world.ok(f"sample levels --init seven.png --strength .5 --steps 2 --out {world.new()}.png")
+
+
 CASES: list[Case | Call] = [
+    _inverted("says what a picture shows that becomes noise", "--init seven.png --shows 1",
+              "{guided}", then="--invert", says="add --invert"),
+    _inverted("says what a picture shows that becomes noise", "--init seven.png --shows 1",
+              "{guided}", leaves="--shows"),
+    _inverted("give pictures too, by --init", "--invert", then="--init seven.png"),
+    _inverted("finds the one noise that a picture comes from",
+              "--init seven.png --invert --strength .5", leaves="--strength",
+              says="leave --strength out"),
+    Case("has no way back to noise, which diffusion", "sample {dcgan} --given few --invert "
+         "--out {new}", leaves="--invert --given", then="--count 2", says="leave it out"),
+    _inverted("knows no texts and no classes; leave", "--init seven.png --invert --shows 1",
+              leaves="--shows"),
+    _inverted("say what the pictures show by --shows", "--init seven.png --invert", "{guided}",
+              then="--shows 1 --labels 2"),
+    _inverted("--invert is work of one", "--init seven.png --invert --processes 2",
+              leaves="--processes"),
+    Call("this model was trained on EDM's noise levels; change", _of_levels, _in_part),
     _prompted("makes pictures of texts: say what by", "", then="--prompt 'a red star'",
               says="--prompt TEXT"),
     _prompted("cli/sample.py: no prompt in it", "--prompts empty.txt", leaves="--prompts",
               then="--prompts prompts.txt"),
     _prompted("cli/sample.py: can't be read as text", "--prompts latin.txt", leaves="--prompts",
               then="--prompts prompts.txt", says="a file in UTF-8"),
+    _prompted("shows no way out of the noise, which", "--prompt star --trajectory {new}.png",
+              leaves="--trajectory"),
     Case("takes no texts; leave it out", "sample {dcgan} --prompt star --count 2 --out {new}",
          leaves="--prompt"),
     Case("are of one run, and this file has several", "train stages.yaml --overfit-batch "
