@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 
-from genkit.families.latent_diffusion import scheduler_of
 from genkit.nn.autoencoders import make_autoencoder, normalised
 from genkit.nn.text_unets import make_text_unet
 from genkit.nn.tokens import learnt
 from genkit.noise.config import Flow, Timesteps
-from genkit.pipelines import TextToImage
+from genkit.pipelines import TextToImage, latent_scheduler
 
 SIDE, LATENT, WIDTH, CONTEXT = 16, 8, 16, 16
 TEXTS = ["a red star", "a blue ring on grey", "two pink moons"]
@@ -50,4 +49,6 @@ def painter(prediction: Any = "flow", *, seed: int = 0) -> TextToImage:
                     weight.normal_(0.0, 0.6 if "attn2" in name or "embedding" in name else 0.1)
     noise = Flow() if prediction == "flow" else Timesteps(prediction=prediction, schedule="cosine")
     vae = normalised(vae, torch.zeros(2), torch.ones(2))  # diffusers' own class, as exports have it
-    return TextToImage(vae.eval(), tower.eval(), tokenizer, unet.eval(), scheduler_of(noise))
+    return TextToImage(
+        vae.eval(), tower.eval(), tokenizer, unet.eval(), latent_scheduler(noise.process())
+    )

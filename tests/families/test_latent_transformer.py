@@ -256,3 +256,15 @@ def test_parts_of_different_models_and_towers_of_t5_are_refused(parts, tmp_path)
             TextToImageTransformer(**good | {"transformer": network})
     with pytest.raises(PipelineError, match="a tower of T5 is not read here"):
         TextToImageTransformer(**good, text_encoder_3=object())
+
+
+def test_a_walk_leads_from_text_to_text_and_a_picture_comes_back_of_its_noise(parts, tmp_path):
+    pipeline = run_of(parts, tmp_path, "mmdit").pipeline()
+    asked = {"seed": 2, "steps": 3, "guidance": 2.0, "output": "tensor"}
+    walk = pipeline.interpolate(count=3, caption=TEXTS, **asked)
+    for end, text in zip(walk[[0, 2]], TEXTS, strict=True):
+        torch.testing.assert_close(end, pipeline(1, caption=text, **asked)[0], atol=1e-4, rtol=0)
+    assert not torch.equal(walk[1], walk[0])
+    through = pipeline.vae.decode(pipeline._encoded(walk[:1] * 2 - 1)).sample.clamp(-1, 1)
+    found = pipeline.invert(image=walk[:1], caption=TEXTS[0], steps=200)
+    torch.testing.assert_close(found.back / 255, (through.detach() + 1) / 2, atol=2 / 255, rtol=0)
