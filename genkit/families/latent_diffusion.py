@@ -313,7 +313,8 @@ class LatentDiffusionTrainer(Trainer[Config]):
             **self.config.sampling_options,
         )
         assert isinstance(images, Tensor)
-        return [Sheet(images * 2 - 1, samples=False)]
+        numbers = self.given.held_out(self.averaged_network(self.config.model.network))
+        return [Sheet(images * 2 - 1, samples=False, numbers=numbers)]
 
     def pipeline(self) -> Any:
         """Noise and text to picture by the averaged network."""

@@ -261,7 +261,8 @@ class StableDiffusionTrainer(Trainer[Config]):
             **self.config.sampling_options,
         )
         assert isinstance(images, Tensor)
-        return [Sheet(images * 2 - 1, samples=False)]
+        numbers = self.given.held_out(self.averaged_network("unet"))
+        return [Sheet(images * 2 - 1, samples=False, numbers=numbers)]
 
     def pipeline(self) -> pipelines.FromText:
         """The model as it is now; with adapters, they alone are its export."""

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from genkit import random
 from genkit.errors import TrainingError
 from genkit.nn.tokens import packed
 from genkit.rows.base import Rows
-from genkit.rows.batch import Batch
+from genkit.rows.batch import Batch, batch_of
 from genkit.rows.cached import CachedTexts, cached
 from genkit.rows.captions import captions_of
 
@@ -29,6 +30,8 @@ KeepTexts = Literal["auto", "always", "never"]
 
 log = logging.getLogger("genkit")
 
+BANDS = ("little", "middle", "much")  # of the noise
+_HELD_OUT = 32  # test pictures, at most, of which the loss is looked at
 _MOST = 2e9  # bytes of texts that are kept by "auto", as `data.memory` has it of pictures
 
 
@@ -58,6 +61,7 @@ class CaptionedLatents:
         self._drop, self._keep = drop, keep_texts
         self._shapes: list[torch.Size] = []  # of the parts of what is said of one text
         self._kept: CachedTexts | None = None
+        self._shown: tuple[Tensor, list[str]] | None = None  # latents and captions to test on
 
     def rows(self, rows: Rows) -> Rows:
         """Rows of latents: means and deviations of their distributions, encoded once and kept.
@@ -67,19 +71,20 @@ class CaptionedLatents:
             TrainingError: The autoencoder makes numbers of a picture that are infinite or none.
         """
         texts = captions_of(rows)
-        trainer, vae = self._trainer, self._trainer.bare_networks["vae"]
-        scale, shift = vae.config["scaling_factor"], self._way.shift  # type: ignore[index]
+        trainer = self._trainer
 
         def encode(images: Tensor) -> Tensor:
-            found = vae.encode(images.to(trainer.device)).latent_dist  # type: ignore[operator]
-            if not bool(found.mean.isfinite().all()):
+            mean, deviation = self._encode(images)
+            if not bool(mean.isfinite().all()):
                 raise TrainingError(
                     f"{rows.name}: the autoencoder makes latents that are not finite; it is "
                     "broken, or was saved in half precision: name another one"
                 )
-            return torch.cat([found.mean - shift, found.std], 1) * scale
+            return torch.cat([mean, deviation], 1)
 
-        identity = f"AutoencoderKL {trainer.learnt.frozen['vae']} {scale} {shift}"
+        vae: Any = trainer.bare_networks["vae"]
+        scale, weights = vae.config["scaling_factor"], trainer.learnt.frozen["vae"]
+        identity = f"AutoencoderKL {weights} {scale} {self._way.shift}"
         with trainer.accelerator.local_main_process_first():
             self._keep_texts(texts)
             return cached(rows, encode, identity=identity, mirrored=trainer.config.data.flip)
@@ -116,6 +121,45 @@ class CaptionedLatents:
         ]
         zeros = self._way.config.get("force_zeros_for_empty_prompt")
         return " ".join([type(self._way).__name__, *towers, *words, str(zeros)])
+
+    @torch.no_grad()
+    def held_out(self, network: Any) -> dict[str, float]:
+        """The loss on test pictures at little, middle and much noise; {} where there are none.
+
+        Pictures, noise and levels are the same at every step, so values differ by what was learnt.
+
+        Args:
+            network: In place of the one that learns, in eval mode.
+        """
+        trainer = self._trainer
+        if trainer.to_show is trainer.data.rows:
+            return {}
+        if self._shown is None:
+            rows = trainer.to_show
+            batch = batch_of(rows, rows.first(_HELD_OUT), trainer.device)
+            self._shown = self._encode(batch["image"])[0], batch["caption"]
+        x0, captions = self._shown
+        words = self._way.words(captions)  # by towers that may be learning
+        eps = random.rows(trainer.config.trainer.seed, "held-out", range(len(x0)), x0.shape[1:])
+        places = (torch.arange(len(x0)) + 0.5) / len(x0)
+        found = {}
+        for number, band in enumerate(BANDS):
+            u = ((number + places) / len(BANDS)).to(trainer.device)
+
+            def ask(x: Tensor, time: Tensor) -> Tensor:
+                return self._way.ask(network, x, time, words)
+
+            with trainer.casting.autocast():
+                loss = self._diffusion.process.loss(ask, x0, eps.to(trainer.device), u)
+            found[f"held-out/{band}"] = float(loss)
+        return found
+
+    def _encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and deviations of the latents of pictures, each (B, Z, S, S)."""
+        vae: Any = self._trainer.bare_networks["vae"]
+        scale, shift = vae.config["scaling_factor"], self._way.shift
+        found = vae.encode(images.to(self._trainer.device)).latent_dist
+        return (found.mean - shift) * scale, found.std * scale
 
     def latents(self, batch: Batch) -> Tensor:
         """The latents of a micro-batch, drawn from their distributions: (B, Z, S, S)."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from genkit.training import contrastive_rules, critic_remedies, translation_rules
+from genkit.training import contrastive_rules, critic_remedies, translation_rules, tuning_rules
 from genkit.training.history import GRACE, LOOKS, PREVIEWS, Finding, History, Row
 from genkit.training.history import percent as _percent
 
@@ -256,4 +256,5 @@ RULES: tuple[Callable[[History], Iterator[Finding]], ...] = (
     loader_bound,
     *translation_rules.RULES,
     *contrastive_rules.RULES,
+    *tuning_rules.RULES,
 )

@@ -53,6 +53,10 @@ class History:
         """The largest value that a number has had."""
         return max(value for _, value in self._series[name])
 
+    def lowest(self, name: str) -> tuple[float, int]:
+        """The smallest value that a number has had, and its step."""
+        return min((value, step) for step, value in self._series[name])
+
     def first(self, name: str) -> float:
         """The first value that a number had."""
         return self._series[name][0][1]

@@ -246,10 +246,14 @@ class Trainer(ABC, Generic[C]):
     @cached_property
     def examples(self) -> Batch:
         """The first `trainer.preview_count` rows of the test part, as they are: what is shown."""
+        first = self.to_show.first(self.config.trainer.preview_count)
+        return batch_of(self.to_show, first, self.device)
+
+    @cached_property
+    def to_show(self) -> Rows:
+        """The rows of the test part; where there is none, those that it learns from."""
         assert self._open_examples is not None
-        rows = self._open_examples()
-        first = rows.first(self.config.trainer.preview_count)
-        return batch_of(rows, first, self.device)
+        return self._open_examples()
 
     def averaged_network(self, name: str) -> nn.Module:
         """The averaged weights of a network in eval mode, or a copy of the raw ones without EMA."""

@@ -140,6 +140,21 @@ def parts_of(words):
     return words if isinstance(words, tuple) else (words,)
 
 
+def test_the_loss_on_test_pictures_differs_by_what_was_learnt_alone(parts, tmp_path):
+    run = run_of(parts, tmp_path / "a")
+    first = run.given.held_out(run.bare_networks["unet"])
+    assert [*first] == ["held-out/little", "held-out/middle", "held-out/much"]
+    run.steps_done = 3
+    run._draws.clear()
+    assert run.given.held_out(run.bare_networks["unet"]) == first
+    run.train_step(next(run.loader.steps()))
+    assert run.given.held_out(run.bare_networks["unet"]) != first
+    (sheet,) = run.preview()
+    assert sheet.numbers.keys() == first.keys()
+    run.__dict__["to_show"] = run.data.rows  # as where there is no test part
+    assert run.given.held_out(run.bare_networks["unet"]) == {}
+
+
 # -- captions that are hidden ----------------------------------------------------------------------
 
 
