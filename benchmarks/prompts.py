@@ -4,9 +4,9 @@
     python -m benchmarks.prompts RUN --sheet sheet.png    # and the first eight of each, as pictures
 
 Prompts tell all there is of scenes that no training drew: one thing, and two with where one lies
-from the other; of pairs of colour and shape that were seen, and of held-out ones. Guidance is chosen
-on prompts of another seed. Beside each share stands that of the autoencoder, through which the true
-picture of the same prompt went, and what the reader makes of the true picture itself.
+from the other; of pairs of colour and shape that were seen, and of held-out ones. The guidance is
+chosen on prompts of another seed. Beside each share stands that of the autoencoder, through which
+the true picture of the same prompt went, and what the reader makes of the true picture itself.
 """
 
 from __future__ import annotations
