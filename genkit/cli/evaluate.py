@@ -57,8 +57,8 @@ Extractor = Annotated[
     typer.Option(
         metavar="NAME",
         help="digits, faces, scenes, inception-v3, inception-v3-torchscript, vgg16, dinov2-vitl14, "
-        "clip-vitl14-336, clip-vitb32, a run of family classifier or module:Class; may be given "
-        "several times. "
+        "clip-vitl14-336, clip-vitb32, a run of family classifier or clip, or "
+        "module:Class; may be given several times. "
         "Default digits, faces or scenes where the real images are ten grey digits, drawn faces "
         "with attributes or drawn scenes with captions, else inception-v3.",
         show_default=False,
@@ -69,6 +69,7 @@ Metric = Annotated[
     typer.Option(
         metavar="NAME",
         help="Only this: fd, fd-infinity, fd-class, kid, cmmd, is, prdc, clip-score, "
+        "prompt-retrieval, scene-score, "
         "detector-auc, train-gap, modes, accuracy, near-copies; of task editing attributes, "
         "regions, guesses too, of translation truth, retrieval, cycle, structure, copying; may be "
         "given several times. Default what is usual for the extractor.",
@@ -133,6 +134,15 @@ Count = Annotated[
         show_default=False,
     ),
 ]
+Prompts = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.txt",
+        help="Texts to draw pictures of, one in each line, of a model that takes some. Scored by "
+        "scene-score, clip-score and prompt-retrieval; against real images only with --reference.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of the images drawn, and of what is chosen at random.")]
 BatchSize = Annotated[
     int | None,
@@ -174,6 +184,7 @@ def evaluate(
     processes: Processes = 1,
     reference_count: ReferenceCount = None,
     count: Count = None,
+    prompts: Prompts = None,
     seed: Seed = 0,
     batch_size: BatchSize = None,
     parzen: Parzen = False,
@@ -194,19 +205,21 @@ def evaluate(
       [cyan]genkit evaluate runs/stacked/samples.npz --reference stacked:test[/]
       [cyan]genkit evaluate samples/ --reference real/ --extractor inception-v3 --json[/]
       [cyan]genkit evaluate samples.zip --reference cifar10:train --protocol ddpm-cifar10-train[/]
+      [cyan]genkit evaluate runs/scenes --prompts prompts.txt --extractor runs/clip[/]
       [cyan]genkit evaluate translated/ --reference originals/ --paired --lpips alex[/]
 
     On several GPUs: [cyan]accelerate launch sample/evaluate.py samples/ --reference real/ ...[/]
     """
     from genkit import launch
-    from genkit.verbs.evaluate import compare_pairs, evaluate_samples
+    from genkit.verbs.compare_pairs import compare_pairs
+    from genkit.verbs.evaluate import evaluate_samples
 
     files = dict(_pair(text) for text in weights or ())
     chosen: dict[str, Any] = {"lpips": lpips or (), "weights": files, "device": device}
     asked = _given(
         train=train, task=task, data=data, extractor=extractor, metric=metric, protocol=protocol,
         resize=resize, precision=precision, reference_count=reference_count, count=count,
-        seed=seed or None, batch_size=batch_size,
+        prompts=prompts, seed=seed or None, batch_size=batch_size,
         parzen=parzen or None, workers=workers or None,
         processes=processes if processes > 1 else None,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import typer
 
 from genkit.cli.diffusion import Options
 from genkit.cli.drawing import say_loading
-from genkit.errors import PipelineError, shown
+from genkit.errors import PipelineError
 
 if TYPE_CHECKING:
     from genkit.verbs.sample import Request
@@ -268,19 +268,9 @@ def work(request: Request) -> dict[str, Any]:
 
 def _prompts(words: Sequence[str], file: Path | None) -> tuple[str, ...]:
     """The prompts that are given, those of a file behind them."""
-    if file is None:
-        return tuple(words)
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PipelineError(
-            f"--prompts {shown(file)}: can't be read as text ({error}); give a file in UTF-8 with "
-            "one prompt in each line"
-        ) from None
-    found = [line.strip() for line in lines if line.strip()]
-    if not found:
-        raise PipelineError(f"--prompts {shown(file)}: no prompt in it; write one in each line")
-    return (*words, *found)
+    from genkit.verbs.prompt_files import read_prompts
+
+    return tuple(words) if file is None else (*words, *read_prompts(file).texts)
 
 
 def _describe(source: str, *, as_json: bool) -> None:

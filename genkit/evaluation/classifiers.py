@@ -1,6 +1,7 @@
 """A trained classifier as an extractor: its hidden units as features, its answers beside them.
 
-Any run or export of `family: classifier` is one, by its path; the one that ships is `faces`.
+Any run or export of `family: classifier` is one, by its path; the one that ships is `faces`. One of
+`family: clip` is one too: see `trained_clip`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from genkit.nn.pretrained.weights import sha256_of, shortened
 
 INDEX, COMPONENT = "model_index.json", "classifier"  # of an export
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-PIPELINE = "ClassificationPipeline"
+PIPELINE, CLIP = "ClassificationPipeline", "ImageTextPipeline"
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -96,8 +97,8 @@ def is_trained(name: str) -> bool:
     return os.path.isdir(name)
 
 
-def load_trained(name: str, *, device: torch.device | str = "cpu") -> ClassifierExtractor:
-    """The classifier of a run folder, of its export or of its `best/`.
+def load_trained(name: str, *, device: torch.device | str = "cpu") -> Extractor:
+    """The classifier or CLIP of a run folder, of its export or of its `best/`.
 
     Raises:
         EvaluationError: It is none, has no export, or holds a model of another kind.
@@ -109,10 +110,14 @@ def load_trained(name: str, *, device: torch.device | str = "cpu") -> Classifier
         kind = index["_class_name"]
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise EvaluationError(f"extractor {where}: {INDEX} can't be read ({error})") from None
+    if kind == CLIP:
+        from genkit.evaluation.trained_clip import load_trained_clip
+
+        return load_trained_clip(folder, device=device)
     if kind != PIPELINE:
         raise EvaluationError(
             f"extractor {where}: an export of a {shown(kind, 80)}, which names no classes or "
-            "attributes; give a run of family classifier"
+            "attributes and reads no texts; give a run of family classifier or clip"
         )
     part = folder / COMPONENT
     try:
@@ -137,5 +142,5 @@ def _export(folder: Path) -> Path:
         )
     raise EvaluationError(
         f"extractor {where}: neither a run folder nor an export (no config.yaml, no {INDEX}); give "
-        "one of family classifier"
+        "one of family classifier or clip"
     )

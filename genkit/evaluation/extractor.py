@@ -49,6 +49,8 @@ class Extractor(ABC):
         batch_size: Inputs that go through the network at a time.
         class_names: Words of the classes of which `logits` are; None = they are not known.
         flag_names: Words of the attributes of which `shares` are; None = it knows none.
+        usual: Metrics that are measured by it where none are named and its name says none; None =
+            those of every extractor.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Extractor(ABC):
     batch_size: int = 32
     class_names: tuple[str, ...] | None = None
     flag_names: tuple[str, ...] | None = None
+    usual: tuple[str, ...] | None = None
 
     @abstractmethod
     def prepare(self, images: Tensor) -> Tensor:

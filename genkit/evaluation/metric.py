@@ -29,6 +29,7 @@ class Metric:
         is_quick: Whether it is measured during training and for each row of a frontier.
         is_usual: Whether it is measured where no metrics are named; on features the extractor says
             what is usual.
+        alone: Whether it needs no real images at all.
         takes_moments: Whether mean and covariance are enough, so that sets may stream.
         why: Why it was left out; empty where nobody would expect it.
         remark: What a reader of the other values must know of these sets; empty if nothing.
@@ -46,6 +47,7 @@ class Metric:
     check: Callable[[Rows, Extractor], object] = lambda samples, extractor: None
     is_quick: bool = False
     is_usual: bool = False
+    alone: bool = False
     takes_moments: bool = False
     why: Callable[[View], str] = lambda view: ""
     remark: Callable[[View], str] = lambda view: ""

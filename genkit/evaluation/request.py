@@ -136,7 +136,8 @@ class Request:
     def metrics_of(self, extractor: Extractor, asked: str | Extractor) -> list[Metric]:
         """What is measured on the features of an extractor that was asked for so, in order."""
         name = asked.name if isinstance(asked, Extractor) else asked
-        wanted = self.named if self.metrics is not None else metrics.chosen(usual_metrics(name))
+        usual = extractor.usual or usual_metrics(name)
+        wanted = self.named if self.metrics is not None else metrics.chosen(usual)
         return [m for m in wanted if m.on == "features" and m.fits(extractor)]
 
     @property

@@ -73,6 +73,19 @@ class ReferenceStatistics:
         return self.gaussian
 
 
+class NoReference(ReferenceStatistics):
+    """No real images at all: only what needs none is measured (`Metric.alone`)."""
+
+    def __init__(self) -> None:
+        nothing = Gaussian(torch.empty(0), torch.empty(0, 0))
+        super().__init__("no reference", "", 0, nothing, None)
+
+    @property
+    def unknown(self) -> str:
+        """Nothing that a reader would miss."""
+        return ""
+
+
 def save_statistics(path: Path, images: Rows, extractor: Extractor) -> None:
     """Write the statistics of a set as .npz: mu, sigma and what they were computed from."""
     gaussian = moments_of(features_of(images, extractor, keep=True)).gaussian

@@ -22,7 +22,7 @@ from genkit.evaluation.pixels import Pixels
 from genkit.evaluation.request import Request
 from genkit.evaluation.results import Evaluation, Value, identity, left_out, versions
 from genkit.evaluation.sets import shape_of
-from genkit.evaluation.statistics import ReferenceStatistics
+from genkit.evaluation.statistics import NoReference, ReferenceStatistics
 from genkit.evaluation.values import value_of
 from genkit.evaluation.view import Found, View, floor_set_of
 from genkit.machine import give_back_freed_memory
@@ -68,6 +68,9 @@ def evaluate(
 
 
 def _check(samples: Rows, reference: Reference, train: Rows | None, asked: Request) -> None:
+    if isinstance(reference, NoReference):
+        _check_alone(train, asked)
+        return
     for images in (samples, reference, train):
         if isinstance(images, Rows) and len(images) < SMALLEST:
             raise EvaluationError(
@@ -85,6 +88,21 @@ def _check(samples: Rows, reference: Reference, train: Rows | None, asked: Reque
             raise EvaluationError(
                 f"{reference.name}: these are statistics; metric {metric.name} reads real images, "
                 "so give a set of images as the reference"
+            )
+
+
+def _check_alone(train: Rows | None, asked: Request) -> None:
+    """Raise where real images are asked for, and there are none."""
+    if train is not None:
+        raise EvaluationError(
+            "--train: gives floors of what is compared with real images; give these too "
+            "(--reference SET), or leave it out"
+        )
+    for metric in asked.named:
+        if not metric.alone:
+            raise EvaluationError(
+                f"metric {metric.name}: compares with real images; give some (--reference SET), or "
+                "leave it out"
             )
 
 
@@ -115,7 +133,7 @@ def _check_extractors(
     for extractor, named in zip(extractors, asked.chosen, strict=True):
         for metric in asked.metrics_of(extractor, named):
             metric.check(samples, extractor)
-    if isinstance(reference, ReferenceStatistics):
+    if isinstance(reference, ReferenceStatistics) and not isinstance(reference, NoReference):
         for extractor in extractors:
             reference.gaussian_for(extractor)
     for distance in distances:
@@ -198,10 +216,10 @@ class _Extraction:
         """What one extractor sees; the pixels come after all of them."""
         is_asked_for = position < len(self.extractors)
         extractor = self.extractors[position] if is_asked_for else Pixels()
-        samples, known = self.of_samples[position], None
-        if isinstance(self.reference, ReferenceStatistics):
-            known = self.reference.gaussian_for(extractor)
-            _refuse_width(self.reference.name, known, samples, extractor)
+        samples, known, real = self.of_samples[position], None, self.reference
+        if isinstance(real, ReferenceStatistics) and not isinstance(real, NoReference):
+            known = real.gaussian_for(extractor)
+            _refuse_width(real.name, known, samples, extractor)
         return View(
             extractor,
             samples,

@@ -12,6 +12,7 @@ from genkit.errors import EvaluationError, shown
 from genkit.evaluation import metrics
 from genkit.evaluation.extractor import Extractor
 from genkit.evaluation.paired import evaluate_pairs
+from genkit.evaluation.prompts import Prompts
 from genkit.evaluation.request import Request
 from genkit.evaluation.results import Evaluation
 from genkit.evaluation.sets import as_image
@@ -40,6 +41,7 @@ class Asked:
             answers that a training never sees. Those that the data has of `Task.parts`.
         request: The attributes of `Request`.
         pictures: Whether pictures are shown beside the values.
+        prompts: Texts of one's own, of models that make pictures of texts; None = captions.
     """
 
     count: int | None = None
@@ -51,6 +53,7 @@ class Asked:
     parts: Mapping[str, Rows] = field(default_factory=dict)
     request: Mapping[str, Any] = field(default_factory=dict)
     pictures: bool = True
+    prompts: Prompts | None = None
 
 
 @dataclass(frozen=True)

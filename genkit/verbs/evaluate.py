@@ -20,14 +20,14 @@ from genkit.rows.files import open_path
 from genkit.verbs.evaluation_files import (
     beside,
     file_of,
-    name_of,
     nearest_beside,
     picture_beside,
     target_of,
     with_name,
 )
 from genkit.verbs.live import BATCH_SIZE, Drawing, is_ours, opened, refuse_prompts, samples_of
-from genkit.verbs.partial import export_lag, refuse_partial
+from genkit.verbs.partial import export_lag
+from genkit.verbs.prompt_files import read_prompts, task_of_prompts
 from genkit.verbs.real_images import (
     further_parts,
     is_run,
@@ -39,6 +39,7 @@ from genkit.verbs.real_images import (
 
 if TYPE_CHECKING:
     from genkit.evaluation import Evaluation, ReferenceStatistics
+    from genkit.evaluation.prompts import Prompts
 
     Reference = str | Path | Rows | ReferenceStatistics
 
@@ -58,7 +59,7 @@ def evaluate(
     count: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
-    prompts: Sequence[str] | None = None,
+    prompts: Prompts | Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
     root: Path | None = None,
     reference_count: int | None = None,
@@ -88,6 +89,7 @@ def evaluate(
         seed: Of these images, and of the choice of subsets.
         batch_size: Images drawn at a time; None = 64.
         prompts: For pipelines from text: one for each image, or fewer that are repeated in turn.
+            One of genkit is then measured at them, against real images only if some are named.
         options: Further arguments of the pipeline, such as {"num_inference_steps": 50}.
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
         reference_count: Use so many reference images, drawn without replacement; None = all.
@@ -97,12 +99,17 @@ def evaluate(
         EvaluationError: The sets or the request don't fit each other; says what to change.
     """
     from genkit.evaluation import evaluate as measure
+    from genkit.evaluation.prompts import Prompts
+    from genkit.evaluation.statistics import NoReference
 
     where = Path(samples) if isinstance(samples, str | Path) else None
     given = samples if where is None else opened(where, request.get("device"))
-    how = Drawing(count, seed, batch_size, prompts, options)
+    own = None if prompts is None else Prompts.of(prompts)
+    how = Drawing(count, seed, batch_size, None if own is None else own.texts, options)
     if is_ours(given):
         refuse_prompts(given, how)
+        if own is not None:
+            task = task_of_prompts(task, reference, reference_count)
         made, shape = None, partial(_shape_of_pipeline, given)
     else:
         if task is not None:
@@ -112,14 +119,17 @@ def evaluate(
             )
         made = samples_of(given, how)
         shape = partial(_shape_of_rows, made)
-    real = _real(reference, where, shape, root)
+    if made is None and own is not None and reference is None:
+        real: Rows | ReferenceStatistics = NoReference()
+    else:
+        real = _real(reference, where, shape, root)
     if reference_count is not None:
         real = some_of(real, reference_count)
     learned = None if train is None else _images(_named(train, shape, root), f"train={train!s}")
     if made is None:
         name = task or _task_of(where)
         parts = _parts(name, reference, where, root)
-        return _by_task(given, real, name, how, learned, parts, request)
+        return _by_task(given, real, name, how, own, learned, parts, request)
     return measure(made, real, train=learned, seed=seed, **request)
 
 
@@ -132,6 +142,7 @@ def evaluate_samples(
     root: Path | None = None,
     reference_count: int | None = None,
     count: int | None = None,
+    prompts: Path | str | None = None,
     out: Path | str | None = None,
     processes: int = 1,
     **request: Any,
@@ -153,6 +164,8 @@ def evaluate_samples(
         root: Where `mnist` and `cifar10` lie; the user's cache by default.
         reference_count: Use so many reference images, drawn without replacement; None = all.
         count: Images to draw of a run's model; None = the usual number.
+        prompts: A file of texts to draw them of, one in each line; None = the captions of the
+            reference.
         out: A .json file; by default evaluation.json in the run folder that holds the samples, or
             NAME-evaluation.json beside them.
         processes: CPU processes that share the images; the numbers stay the same. On GPUs:
@@ -162,17 +175,21 @@ def evaluate_samples(
     from genkit.evaluation import processes as ranks
 
     samples = with_name(samples)
-    inputs = [samples, *map(file_of, (reference, train)), *(request.get("weights") or {}).values()]
+    read, weights = map(file_of, (reference, train, prompts)), request.get("weights") or {}
+    inputs = [samples, *read, *weights.values()]
     target = target_of(None if out is None else Path(out), beside(samples), inputs)
     named = {"reference": reference, "train": train, "task": task, "root": root, "count": count,
-             "reference_count": reference_count, **request}  # fmt: skip
+             "prompts": prompts, "reference_count": reference_count, **request}  # fmt: skip
     if processes > 1:
         return launch.run_together(
             evaluate_samples, {"samples": samples, "out": target, **named}, processes
         )
     if launch.ranks().is_launched:
         launch.meet(LONGEST_WAIT)  # while the first process computes the metrics, the others wait
-    measured = _stored(samples, task) if count is None else samples
+    if prompts is not None:
+        named["prompts"] = read_prompts(Path(prompts))
+    live = count is not None or prompts is not None
+    measured = samples if live else _stored(samples, task)
     log.info("measuring %s", shown(measured))
     result = evaluate(measured, **named)
     more = [note for note in (_old_samples(measured), export_lag(measured)) if note is not None]
@@ -183,28 +200,6 @@ def evaluate_samples(
         if train is not None and not is_run(measured):
             _show_nearest(measured, train, root, nearest_beside(target))
     return result
-
-
-def compare_pairs(
-    samples: Path | str, originals: Path | str, *, out: Path | None = None, **options: Any
-) -> Evaluation:
-    """PSNR, SSIM and LPIPS of each image against its original, written beside the samples.
-
-    Args:
-        samples: Folder of images, .npz, .tar or .zip.
-        originals: The same, as many images of the same names.
-        out: The JSON file; by default <samples>-pairs.json.
-        options: Those of `genkit.evaluation.evaluate_pairs`.
-    """
-    from genkit.evaluation import evaluate_pairs
-
-    made, real = with_name(samples), Path(originals)
-    target = target_of(out, made.with_name(f"{name_of(made)}-pairs.json"), [made, real])
-    for path in (made, real):
-        refuse_partial(path)
-    found = evaluate_pairs(open_path(made), open_path(real), **options)
-    found.save(target)
-    return found
 
 
 # -- which images ----------------------------------------------------------------------------------
@@ -243,6 +238,7 @@ def _by_task(
     real: Rows | ReferenceStatistics,
     task: str,
     how: Drawing,
+    prompts: Prompts | None,
     train: Rows | None,
     parts: Mapping[str, Rows],
     request: Mapping[str, Any],
@@ -260,6 +256,7 @@ def _by_task(
         train=train,
         parts=parts,
         request=request,
+        prompts=prompts,
     )
     return tasks.find(task).measure(pipeline, real, asked)
 

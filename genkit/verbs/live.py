@@ -76,11 +76,12 @@ def is_ours(given: Any) -> bool:
 
 
 def refuse_prompts(given: Any, how: Drawing) -> None:
-    """Raise an `EvaluationError` where one of our pipelines would be given prompts."""
-    if how.prompts is not None:
+    """Raise an `EvaluationError` where one of our pipelines is given prompts and paints none."""
+    paints = "image" in given.gives and any("caption" in taken for taken in given.takes)
+    if how.prompts is not None and not paints:
         raise EvaluationError(
-            f"prompts: a {type(given).__name__} takes no text; leave them out, or name its "
-            'classes by options={"label": ...}'
+            f"prompts: a {type(given).__name__} makes no pictures of texts; leave them out, or "
+            'name its classes by options={"label": ...}'
         )
 
 

@@ -117,6 +117,16 @@ def _prompted(key: str, given: str, **more: Any) -> Case:
     return Case(key, command, before=stages, **more)
 
 
+def _scored(key: str, given: str, **more: Any) -> Case:
+    command = f"evaluate staged/pictures --out {{new}}.json {given}"
+    return Case(key, command, before=_to_score, **more)
+
+
+def _to_score(world: World) -> None:
+    _stages(world)
+    Path("strange.txt").write_text("a wise owl\na rainy day\n")
+
+
 def _grey(world: World) -> str:
     """What is said of an autoencoder of grey pictures and scenes in colour."""
     stages(world)
@@ -172,12 +182,37 @@ CASES: list[Case | Call] = [
     Call("this model was trained on EDM's noise levels; change", _of_levels, _in_part),
     _prompted("makes pictures of texts: say what by", "", then="--prompt 'a red star'",
               says="--prompt TEXT"),
-    _prompted("cli/sample.py: no prompt in it", "--prompts empty.txt", leaves="--prompts",
+    _prompted("prompt_files.py: no prompt in it", "--prompts empty.txt", leaves="--prompts",
               then="--prompts prompts.txt"),
-    _prompted("cli/sample.py: can't be read as text", "--prompts latin.txt", leaves="--prompts",
+    _prompted("is not in UTF-8 (byte", "--prompts latin.txt", leaves="--prompts",
               then="--prompts prompts.txt", says="a file in UTF-8"),
     _prompted("shows no way out of the noise, which", "--prompt star --trajectory {new}.png",
               leaves="--trajectory"),
+    _prompted("prompt_files.py: can't be read (", "--prompts lost.txt", leaves="--prompts",
+              then="--prompts prompts.txt", says="with one prompt in each line"),
+    _scored("no captions to draw pictures of", "--reference others --extractor scenes --count 12",
+            then="--prompts prompts.txt", says="--prompts FILE.txt"),
+    _scored("no metric of prompts by these extractors", "--prompts prompts.txt --extractor digits",
+            leaves="--extractor", then="--extractor scenes", says="give --extractor scenes"),
+    _scored("no metric of prompts by these extractors", "--prompts prompts.txt --extractor digits",
+            then="--reference others --count 12", says="--reference SET"),
+    _scored("tells of no drawn scene, so nothing", "--prompts strange.txt",
+            then="--extractor {clip}", says="or a run of family clip"),
+    _scored("gives floors of what is compared with real", "--prompts prompts.txt --train others",
+            leaves="--train"),
+    _scored("compares with real images; give some",
+            "--prompts prompts.txt --extractor scenes --metric fd",
+            then="--reference others --count 12", says="--reference SET"),
+    _scored("with --prompts a model is measured at", "--prompts prompts.txt --task samples",
+            leaves="--task", says="leave --task out"),
+    _scored("with --prompts real images are compared", "--prompts prompts.txt --reference-count 9 "
+            "--count 12", then="--reference others", says="add --reference SET"),
+    Case("clip_score.py: give --extractor clip-vitb32", "evaluate told --reference others "
+         "--extractor digits --metric clip-score", leaves="--extractor", before=_told,
+         then="--extractor {clip} --out {new}.json", says="or a run of family clip"),
+    Case("prompt_retrieval.py: give --extractor clip-vitb32", "evaluate told --reference others "
+         "--extractor digits --metric prompt-retrieval", leaves="--extractor", before=_told,
+         then="--extractor {clip} --out {new}.json", says="or a run of family clip"),
     Case("takes no texts; leave it out", "sample {dcgan} --prompt star --count 2 --out {new}",
          leaves="--prompt"),
     Case("are of one run, and this file has several", "train stages.yaml --overfit-batch "

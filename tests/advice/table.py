@@ -8,7 +8,6 @@ _LAUNCHED = "comes only where a launcher has started several processes"
 _NO_REMEDY = "says what is done, and names the setting that asked for it"
 
 UNFOLLOWED: dict[str, str] = {
-    "clip_score.py: give --extractor clip-vitb32": _WEIGHTS,
     "is_.py: give --extractor inception-v3": _WEIGHTS,
     "usual.py: measure them by --extractor inception-v3": _WEIGHTS,
     "evaluation/processes.py: takes a copy from elsewhere": _WEIGHTS,

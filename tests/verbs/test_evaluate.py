@@ -134,7 +134,7 @@ def test_what_says_how_to_draw_is_refused_where_nothing_is_drawn(export):
     images = image_rows("real", noise(40))
     with pytest.raises(EvaluationError, match="count: says how a pipeline draws"):
         genkit.evaluate(images, images, count=20)
-    with pytest.raises(EvaluationError, match="prompts: a Denoising takes no text"):
+    with pytest.raises(EvaluationError, match="prompts: a Denoising makes no pictures of texts"):
         genkit.evaluate(export, images, prompts=["a seven"])
 
 

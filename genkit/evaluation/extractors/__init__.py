@@ -34,7 +34,7 @@ def entry(name: str) -> Entry:
     if name not in names():
         raise EvaluationError(
             f"extractor {name!r}: no such extractor; there are: {', '.join(names())}, "
-            "a run of family classifier, and module:Class for your own"
+            "a run of family classifier or clip, and module:Class for your own"
         )
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     found: Entry = module.EXTRACTOR
@@ -52,8 +52,8 @@ def load_extractor(
     """The extractor of that name.
 
     Args:
-        name: One of `names()`, a run or export of family classifier, or "module:Class" for one of
-            one's own.
+        name: One of `names()`, a run or export of family classifier or clip, or "module:Class"
+            for one of one's own.
         path: A file of weights; by default the published one, from the user's cache.
         resize: How images are brought to the network's size, where that can be chosen.
         precision: "bf16" is a preview: faster, and the values carry other names.

@@ -20,14 +20,23 @@ from genkit.evaluation.resize import centre_square, pillow_bicubic
 from genkit.nn.pretrained import clip
 from genkit.nn.pretrained.clip import MEAN, STD
 
+USUAL = ("clip-score", "prompt-retrieval")
 TOKENS = 77  # of a text
+PROMPT = "A photo depicts {}"  # how CLIPScore says a caption
 
 
 class ClipExtractor(Extractor):
-    """Projected embeddings of length 1; also of texts."""
+    """Projected embeddings of length 1; also of texts.
+
+    Attributes:
+        prompt: How a caption is said to it, with {} where it goes.
+        context: Tokens of a text that are read.
+    """
 
     layer = "projected image embedding, length 1"
     batch_size = 16
+    prompt: str = PROMPT
+    context: int = TOKENS
 
     def __init__(self, model: Any, name: str, sha256: str, device: torch.device | str) -> None:
         self.name, self.sha256 = name, sha256
@@ -91,4 +100,4 @@ def load(path: Path | None = None, *, device: torch.device | str = "cpu") -> Cli
     return load_clip("clip-vitb32", path, device=device)
 
 
-EXTRACTOR = Entry(load, usual=("clip-score",))
+EXTRACTOR = Entry(load, usual=USUAL)

@@ -91,4 +91,5 @@ METRIC = Metric(
     order=60,
     fits=lambda extractor: extractor.has_classes,
     hint="give --extractor inception-v3, which has classes",
+    alone=True,
 )

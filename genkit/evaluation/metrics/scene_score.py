@@ -139,4 +139,5 @@ METRIC = Metric(
     fits=lambda extractor: isinstance(extractor, SceneExtractor),
     hint="give --extractor scenes, which reads drawn scenes",
     check=check,
+    alone=True,
 )
