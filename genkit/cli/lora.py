@@ -90,7 +90,7 @@ def merge(
 
     Examples:
       [cyan]genkit lora merge runs/style --out exports/style[/]
-      [cyan]genkit lora merge style.safetensors --base org/model --strength 0.7 --out exports/a[/]
+      [cyan]genkit lora merge a.safetensors --base org/model --out exports/a[/]
     """
     from genkit.verbs.lora import merge
 

@@ -123,7 +123,7 @@ def _scored(key: str, given: str, **more: Any) -> Case:
 
 
 def _to_score(world: World) -> None:
-    _stages(world)
+    stages(world)
     Path("strange.txt").write_text("a wise owl\na rainy day\n")
 
 

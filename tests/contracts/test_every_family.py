@@ -23,6 +23,7 @@ from families_at_hand import (
     trainer,
     unfelt,
 )
+from stable_diffusion_at_hand import stable_diffusion
 from torch import nn
 
 from genkit.config import Section, read_tree, to_tree
@@ -295,6 +296,10 @@ def built_on(path: Path, folder: Path) -> list[str]:
         vae, words = exported(small, folder / "vae"), exported(tiny("clip"), folder / "clip")
         sizes = ["data.image_size=32", "model.widths=[8,16]", "model.attention=[16]"]
         return [f"model.autoencoder={vae}", f"model.text={words}", "model.heads=2", *sizes]
+    if path.parent.name == "stable_diffusion":
+        settings = [f"model.source={stable_diffusion(folder / 'sd')}", "data.image_size=32"]
+        full = [] if model["learn"]["kind"] == "full" else ["model.learn.base=fp32"]
+        return [*settings, "trainer.precision=fp32", *full]
     if model.get("kind") == "pretrained":
         return [f"model.source={exported(tiny('clip'), folder)}", "data.image_size=32"]
     return []

@@ -12,6 +12,7 @@ from PIL import Image
 
 from genkit.errors import PipelineError
 from genkit.pipelines import load_pipeline, push, save_export
+from genkit.pipelines.adapter_file import FILE
 from genkit.pipelines.card import without_folders
 
 WEIGHTS = "generator/diffusion_pytorch_model.safetensors"
@@ -166,7 +167,7 @@ def test_only_what_an_export_made_is_sent_to_the_hub(exported, monkeypatch):
     (exported / "evaluation.json").write_text("{}")
     (exported / "generator" / "private.md").write_text("mine")
     push(exported, "me/model")
-    wanted = ["model_index.json", "README.md", "samples.png", "generator/*"]
+    wanted = ["model_index.json", "README.md", "samples.png", FILE, "generator/*"]
     assert sent["allow_patterns"] == wanted
     assert sent["ignore_patterns"] == ["evaluation.json", "generator/private.md"]
 
