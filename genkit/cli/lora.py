@@ -88,6 +88,8 @@ def merge(
 ) -> None:
     """Add an adapter to the weights of its model: an export that stands alone.
 
+    It needs neither the model nor the adapter any more, and plain diffusers opens it.
+
     Examples:
       [cyan]genkit lora merge runs/style --out exports/style[/]
       [cyan]genkit lora merge a.safetensors --base org/model --out exports/a[/]
