@@ -177,5 +177,5 @@ images = pipeline(["a red star"] * 4, guidance_scale=5, sigmas=sigmas).images
 ```
 
 Both make the same pictures of the same noise. With `num_inference_steps` instead of `sigmas`
-diffusers spaces the steps otherwise, and pictures differ a little.
+diffusers spaces the steps otherwise, and pictures differ.
 """
