@@ -125,6 +125,11 @@ def _scaled(
     told = json.loads(facts.get("lora_adapter_metadata") or "{}")
     found: dict[str, dict[str, Tensor]] = {}
     for part, held in parts.items():
+        if told.get(f"{part}.alpha_pattern"):
+            raise PipelineError(
+                f"the adapter gives layers of {part} alphas of their own (alpha_pattern in its "
+                "head), which are not read here, and it would change too much or too little"
+            )
         alpha = told.get(f"{part}.lora_alpha")
         found[part] = dict(held)
         for key in held if alpha is not None else ():

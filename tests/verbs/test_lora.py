@@ -92,6 +92,13 @@ def test_kohyas_alpha_counts(world, tmp_path):
         torch.testing.assert_close(half[key], value / 2 if "lora_B" in key else value)
 
 
+def test_alphas_of_single_layers_are_not_passed_over(world, tmp_path):
+    head = {"lora_adapter_metadata": json.dumps({"unet.alpha_pattern": {"to_q": 4}})}
+    save_file(load_file(adapter_path(world)), tmp_path / "a.safetensors", head)
+    status, said = lora("info", tmp_path / "a.safetensors")
+    assert (status, "alphas of their own" in " ".join(said.split())) == (2, True)
+
+
 def test_a_merged_export_stands_alone(world, tmp_path):
     status, said = lora(
         "merge", adapter_path(world), "--base", world["base"], "--out", tmp_path / "m"
