@@ -26,18 +26,15 @@ from genkit import pipelines
 from genkit.config import ByKind, Fraction, MayChange, NonNegative, Positive, Section
 from genkit.errors import DataError, PipelineError
 from genkit.family import Family
-from genkit.nn.denoisers import denoise, hidden_matrices, make_dit, make_unet, unet_problem
+from genkit.nn.denoisers import denoise, make_dit, make_unet, unet_problem
 from genkit.noise.config import EDM, Flow, Timesteps
 from genkit.pipelines.sampling import complete, settle
 from genkit.rows.batch import Batch
-from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
+from genkit.training.config import RunConfig, TrainerConfig
 from genkit.training.diffusion import Diffusion
-from genkit.training.muon import Muon
-from genkit.training.optimizers import adam
+from genkit.training.optimizers import AdamOrMuon
 from genkit.training.previews import Sheet, classes_on_sheet
 from genkit.training.trainer import Metrics, Trainer
-
-MOMENTUM = 0.95
 
 Depth = Annotated[int, Field(ge=1, le=1_000)]
 
@@ -142,37 +139,10 @@ class PreviewConfig(Section):
     guidance: Annotated[float, Field(ge=0)] = 1.0  # 1 = the label alone, 0 = without it
 
 
-class DDPMOptimConfig(OptimConfig):
+class Optim(AdamOrMuon):
     """Adam with a short warm-up; or Muon for the hidden layers and Adam for the rest."""
 
-    kind: Literal["adam", "muon"] = "adam"
-    momentum: Fraction | None = None  # of muon, 0.95 unless given; adam has none
     warmup_steps: NonNegative = 500  # linear rise from 0; in the paper 5000 of 800,000
-
-    @model_validator(mode="after")
-    def _momentum_fits(self) -> DDPMOptimConfig:
-        if self.momentum is None and self.kind == "muon":
-            self.settle(momentum=MOMENTUM)
-        if self.momentum is not None and self.kind != "muon":
-            raise ValueError(
-                "momentum says nothing to kind=adam, whose own is betas; leave it out, or set "
-                "kind=muon"
-            )
-        return self
-
-    def make(self, denoiser: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of a denoiser."""
-        if self.kind == "adam":
-            return adam(denoiser, self)
-        matrices, others = hidden_matrices(denoiser)
-        return Muon(
-            matrices,
-            others,
-            self.lr,
-            betas=self.betas,
-            momentum=MOMENTUM if self.momentum is None else self.momentum,
-            weight_decay=self.weight_decay,
-        )
 
 
 class DDPMTrainerConfig(TrainerConfig):
@@ -188,7 +158,7 @@ class Config(RunConfig):
     model: Annotated[UNet | DiT, ByKind("unet")] = UNet()
     noise: Annotated[Timesteps | EDM | Flow, ByKind("epsilon", "prediction")] = Timesteps()
     preview: MayChange[PreviewConfig] = PreviewConfig()
-    optim: DDPMOptimConfig = DDPMOptimConfig()
+    optim: Optim = Optim()
     trainer: DDPMTrainerConfig = DDPMTrainerConfig()
 
     @model_validator(mode="after")
@@ -245,7 +215,7 @@ class DDPMTrainer(Trainer[Config]):
         self.classes = data.num_classes if model.conditional else None
         out = data.channels * (2 if process.learned_variance else 1)
         denoiser = model.make(data.image_size, data.channels, out, self.classes)
-        return {"denoiser": denoiser}, {"denoiser": self.config.optim.make(denoiser)}
+        return {"denoiser": denoiser}, {"denoiser": self.config.optim.make(denoiser, self.casting)}
 
     def step(self, micro_batches: Sequence[Batch]) -> Metrics:
         """One update of the denoiser."""

@@ -45,9 +45,9 @@ from genkit.pipelines.sampling import complete, settle
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
 from genkit.training.captioned_latents import CaptionedLatents, KeepTexts
-from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
+from genkit.training.config import RunConfig, TrainerConfig
 from genkit.training.diffusion import Diffusion
-from genkit.training.optimizers import adam
+from genkit.training.optimizers import AdamOrMuon
 from genkit.training.previews import Sheet
 from genkit.training.trainer import Metrics, Trainer
 
@@ -170,8 +170,8 @@ class PreviewConfig(Section):
     prompts: tuple[str, ...] = ()  # of the preview; unless given those of the test part
 
 
-class Optim(OptimConfig):
-    """Adam with decoupled decay."""
+class Optim(AdamOrMuon):
+    """Adam with decoupled decay; or Muon for the hidden layers and Adam for the rest."""
 
     lr: Annotated[float, Field(gt=0)] = 5e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -273,7 +273,7 @@ class LatentDiffusionTrainer(Trainer[Config]):
             drop=model.caption_drop,
             keep_texts=model.keep_texts,
         )
-        return networks, {model.network: adam(network, config.optim)}
+        return networks, {model.network: config.optim.make(network, self.casting)}
 
     def _way(self, vae: Any, network: Any) -> Any:
         """From noise and text to picture by a network: how it is trained, and how it is used."""

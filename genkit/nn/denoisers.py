@@ -191,14 +191,20 @@ def _is_dit(network: Any) -> bool:
     return isinstance(network, DiTTransformer2DModel)
 
 
+# The first and last layers of diffusers' U-Nets, of its DiT, and of its transformer for texts.
+_ENDS = ("conv_in", "conv_out", "pos_embed.proj", "context_embedder", "proj_out", "proj_out_2")
+
+
 def hidden_matrices(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Weights of the layers between the first and the last, and every other parameter.
 
     Neither biases nor norms nor the label's embedding are among the first: these are what Muon
     makes orthogonal. See genkit/training/muon.py.
+
+    Args:
+        network: A U-Net or transformer of diffusers, with or without texts.
     """
-    names = ("pos_embed.proj", "proj_out_2") if _is_dit(network) else ("conv_in", "conv_out")
-    ends = [network.get_submodule(name) for name in names]
+    ends = [module for name, module in network.named_modules() if name in _ENDS]
     hidden = {
         id(module.weight)
         for module in network.modules()

@@ -2,7 +2,8 @@
 
 Jordan et al. 2024 (kellerjordan.github.io/posts/muon), with the scale of Liu et al. 2025
 (arXiv:2502.16982), eq. 4. torch.optim.Muon takes matrices only; here convolutions count as matrices
-(outputs, inputs x kernel), and what is no matrix is Adam's.
+(outputs, inputs x kernel), and what is no matrix is Adam's. In a run that computes in bf16 the
+matrices are made orthogonal in bf16, as the authors do it.
 
 Legend: m rows, n columns of a matrix, m <= n after transposing; k matrices of one shape.
 """
@@ -10,11 +11,14 @@ Legend: m rows, n columns of a matrix, m <= n after transposing; k matrices of o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+
+if TYPE_CHECKING:
+    from genkit.training.casting import Casting
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: takes (0, 1] to about 1 in 5 rounds
 _ROUNDS = 5
@@ -28,6 +32,7 @@ class Muon(torch.optim.Optimizer):
         matrices: Weights of two or more dimensions; of hidden layers, as the authors advise.
         others: Biases, norms, embeddings, the first and the last layer.
         lr: An update has the size that one of Adam's at this rate has.
+        casting: Of the run whose precision matrices are made orthogonal in; None = fp32.
         betas: Of Adam.
         momentum: Of the matrices, Nesterov's.
         weight_decay: Decoupled, of both.
@@ -39,6 +44,7 @@ class Muon(torch.optim.Optimizer):
         others: Iterable[Parameter],
         lr: float,
         *,
+        casting: Casting | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
         momentum: float = 0.95,
         weight_decay: float = 0.0,
@@ -49,6 +55,7 @@ class Muon(torch.optim.Optimizer):
         ]
         settings = {"lr": lr, "betas": betas, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(groups, settings)
+        self._casting = casting
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -62,6 +69,8 @@ class Muon(torch.optim.Optimizer):
 
     def _move_matrices(self, group: dict[str, Any], moving: list[Tensor]) -> None:
         """Those of one shape at a time: a GPU then has one product to do, not many small ones."""
+        half = self._casting is not None and self._casting.precision == "bf16"
+        made = orthogonal_in_half if half else orthogonal
         shapes: dict[tuple[int, ...], list[Tensor]] = {}
         for p in moving:
             shapes.setdefault(tuple(p.flatten(1).shape), []).append(p)
@@ -70,7 +79,7 @@ class Muon(torch.optim.Optimizer):
             gradients = [p.grad for p in alike if p.grad is not None]
             torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
             ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
-            directions = orthogonal(torch.stack([each.flatten(1) for each in ahead]))
+            directions = made(torch.stack([each.flatten(1) for each in ahead]))
             size = group["lr"] * _ADAMS_SIZE * max(m, n) ** 0.5
             for p, direction in zip(alike, directions, strict=True):
                 p.sub_(direction.view(p.shape), alpha=size)
@@ -114,3 +123,19 @@ def orthogonal(matrices: Tensor) -> Tensor:
         if left:
             gram = factor @ gram @ factor  # xx' of the next x
     return product @ x
+
+
+def orthogonal_in_half(matrices: Tensor) -> Tensor:
+    """The same in bf16, fp32 at the end: (k, m, n).
+
+    Here xx' is computed anew in each round: carried from round to round it would lose the small
+    singular values, and factors of the lost ones grow without bound.
+    """
+    if matrices.shape[-2] > matrices.shape[-1]:
+        return orthogonal_in_half(matrices.mT).mT.contiguous()
+    a, b, c = _QUINTIC
+    x = (matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)).bfloat16()
+    for _ in range(_ROUNDS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.float()

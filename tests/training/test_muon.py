@@ -3,7 +3,10 @@ import torch
 from torch import nn
 
 from genkit.nn.denoisers import hidden_matrices, make_dit, make_unet
-from genkit.training.muon import Muon, orthogonal
+from genkit.nn.text_transformers import make_text_transformer
+from genkit.nn.text_unets import make_text_unet
+from genkit.training.casting import Casting
+from genkit.training.muon import Muon, orthogonal, orthogonal_in_half
 
 
 def drawn(*shape, seed=0):
@@ -28,6 +31,32 @@ def test_orthogonal_brings_singular_values_near_one_and_does_each_matrix_by_itse
     assert values.max() < 1.25
     for one, alone in zip(got, matrices, strict=True):
         torch.testing.assert_close(one, orthogonal(alone[None])[0])
+
+
+@pytest.mark.parametrize("fall", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("shape", [(24, 24), (24, 100), (100, 24)])
+def test_half_precision_keeps_the_directions_however_fast_singular_values_fall(shape, fall):
+    u, s, v = torch.linalg.svd(drawn(*shape), full_matrices=False)
+    values = torch.arange(1, len(s) + 1.0) ** -fall
+    matrix = (u @ values.diag() @ v)[None]
+    half, full = orthogonal_in_half(matrix), orthogonal(matrix)
+    assert half.dtype == torch.float32
+    assert torch.linalg.svdvals(half).max() < 1.25
+    assert torch.cosine_similarity(half.flatten(), full.flatten(), dim=0) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("precision", "made"), [("bf16", orthogonal_in_half), ("fp32", orthogonal)]
+)
+def test_matrices_are_made_orthogonal_in_the_precision_of_the_run(precision, made):
+    casting = Casting(torch.device("cpu"))
+    casting.use(precision)
+    p, gradient = layer(8, 20), drawn(8, 20, seed=3)
+    before = p.detach().clone()
+    p.grad = gradient
+    Muon([p], [], 1e-2, casting=casting).step()
+    moved = made(0.05 * 1.95 * gradient[None])[0] * 1e-2 * 0.2 * 20**0.5
+    torch.testing.assert_close(before - p.detach(), moved, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-38, 1e-25, 1e-12])
@@ -113,15 +142,34 @@ def test_a_parameter_without_gradient_stays():
     assert torch.equal(still, before)
 
 
-@pytest.mark.parametrize("kind", ["unet", "dit"])
+NETWORKS = {
+    "unet": (
+        lambda: make_unet(16, 1, 1, channels=(8, 16), layers=1, attention=(8,), num_classes=10),
+        {"conv_in.weight", "conv_out.weight", "class_embedding.weight"},
+    ),
+    "dit": (
+        lambda: make_dit(16, 1, 1, width=16, layers=1, heads=2, num_classes=10),
+        {
+            "pos_embed.proj.weight",
+            "proj_out_2.weight",
+            "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight",
+        },
+    ),
+    "text unet": (
+        lambda: make_text_unet(8, 4, 6, widths=(8, 16), layers=1, attention=(4,), heads=2),
+        {"conv_in.weight", "conv_out.weight"},
+    ),
+    "text transformer": (
+        lambda: make_text_transformer(8, 4, 6, 6, patch=2, width=16, layers=1, heads=2),
+        {"pos_embed.proj.weight", "context_embedder.weight", "proj_out.weight"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_the_ends_the_label_and_all_vectors_are_left_to_adam(kind):
-    if kind == "unet":
-        network = make_unet(16, 1, 1, channels=(8, 16), layers=1, attention=(8,), num_classes=10)
-        ends = {"conv_in.weight", "conv_out.weight", "class_embedding.weight"}
-    else:
-        network = make_dit(16, 1, 1, width=16, layers=1, heads=2, num_classes=10)
-        label = "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"
-        ends = {"pos_embed.proj.weight", "proj_out_2.weight", label}
+    make, ends = NETWORKS[kind]
+    network = make()
     matrices, others = hidden_matrices(network)
     names = {id(p): name for name, p in network.named_parameters()}
     assert len(matrices) + len(others) == len(names)
