@@ -90,6 +90,16 @@ def test_a_step_draws_a_caption_and_its_own_foil():
     assert seen > 10
 
 
+def test_every_scene_of_unseen_pairs_has_one_for_an_adapter_to_learn():
+    data = ScenesData(**SMALL, pairs="unseen")
+    said = open_data(data).read(range(40), ("caption",))["caption"]
+    shown = open_data(data, "test").read(range(20), ("scene",))["scene"]
+    assert all({(t.color, t.shape) for t in claims(texts[0]).things} & UNSEEN for texts in said)
+    assert all(
+        {t.pair for t in Scene.from_tree(json.loads(each)).things} & UNSEEN for each in shown
+    )
+
+
 def test_a_reference_names_the_pairs_that_occur():
     rows = open_reference("scenes:all:test")
     shown = rows.read(range(2_000), ("scene",))["scene"]

@@ -39,7 +39,7 @@ class ScenesData(DataSection):
     seed: int = 0
     captions: Annotated[int, Field(ge=1, le=16)] = 5  # of each scene; the first tells everything
     foils: bool = False  # beside each caption one that is wrong by two words, for clip
-    pairs: Literal["seen", "all"] = "seen"  # of colour and shape; all: held-out ones are learnt too
+    pairs: Literal["seen", "all", "unseen"] = "seen"  # of colour and shape; unseen: held-out ones
     channels: Literal[3] = 3
 
     @model_validator(mode="after")
