@@ -314,7 +314,7 @@ class LatentDiffusionTrainer(Trainer[Config]):
         )
         assert isinstance(images, Tensor)
         numbers = self.given.held_out(self.averaged_network(self.config.model.network))
-        return [Sheet(images * 2 - 1, samples=False, numbers=numbers)]
+        return [Sheet(images * 2 - 1, texts=prompts, samples=False, numbers=numbers)]
 
     def pipeline(self) -> Any:
         """Noise and text to picture by the averaged network."""

@@ -262,7 +262,7 @@ class StableDiffusionTrainer(Trainer[Config]):
         )
         assert isinstance(images, Tensor)
         numbers = self.given.held_out(self.averaged_network("unet"))
-        return [Sheet(images * 2 - 1, samples=False, numbers=numbers)]
+        return [Sheet(images * 2 - 1, texts=prompts, samples=False, numbers=numbers)]
 
     def pipeline(self) -> pipelines.FromText:
         """The model as it is now; with adapters, they alone are its export."""

@@ -34,6 +34,7 @@ class Sheet:
         title: What they are, such as "before and after"; part of the file's name, except "samples".
         columns: Pictures in a row; None = as many as rows, or all of a class.
         labels: (N,) the classes that the pictures were asked for, or None; each begins a row.
+        texts: The N texts that they were asked for, or none; each begins a row.
         samples: Whether they are new pictures, to be as varied as the `image` of the batches: then
             the training doctor measures them. Of several such sheets it takes the first.
         numbers: What is to be logged of them, such as those of `translation_monitor.py`.
@@ -43,17 +44,19 @@ class Sheet:
     title: str = SAMPLES
     columns: int | None = None
     labels: Tensor | None = None
+    texts: Sequence[str] = ()
     samples: bool = True
     numbers: Mapping[str, float] = field(default_factory=dict)
 
     def png(self, names: Sequence[str] | None = None) -> bytes:
-        """The pictures in rows as a file, with their classes beside them.
+        """The pictures in rows as a file, with their classes or texts beside them.
 
         Args:
             names: Of all classes; None = they have none.
         """
         labels = None if self.labels is None else self.labels.tolist()
         words = labels and [sheets.word_for(label, names) for label in labels]
+        words = words or [sheets.in_lines(text) for text in self.texts] or None
         lines = sheets.lines_of(images.to_uint8(self.images), self.columns, words)
         scale = max(1, -(-_LEAST // self.images.shape[-2]))
         return png_of(sheets.sheet(lines, scale=scale))

@@ -1,8 +1,12 @@
 """Sheets of pictures: their files, and which of them are measured."""
 
+import io
+
+import numpy as np
 import pytest
 import torch
 from families_at_hand import tiny, trainer
+from PIL import Image
 
 from genkit.errors import TrainingError
 from genkit.training.adversary import Adversary, AdversaryConfig
@@ -44,3 +48,13 @@ def test_a_step_without_a_critic_has_no_numbers_of_it(tmp_path):
     adversary.note(torch.ones(2), torch.zeros(2))
     assert adversary.numbers()["critic/accuracy"] == 1
     assert adversary.numbers() == {}
+
+
+def test_texts_stand_beside_the_pictures_that_they_asked_for():
+    texts = ["a red star left of a big blue ring on grey"] * 2 + ["a moon"] * (len(PICTURES) - 2)
+    plain, told, other = (
+        np.array(Image.open(io.BytesIO(Sheet(PICTURES, texts=words).png())))
+        for words in ([], texts, texts[::-1])
+    )
+    assert told.shape[1] > plain.shape[1]
+    assert told.shape != other.shape or not np.array_equal(told, other)
