@@ -165,8 +165,8 @@ class InBuckets(DataSection):
         side, step = self.image_size, self.buckets.step
         if not isinstance(side, int) or side % step:
             raise ValueError(
-                f"image_size={side} says how many pixels a bucket has; with buckets.step={step} "
-                "give one number that is a multiple of it"
+                f"image_size={side} says how many pixels a bucket has; give one number that is a "
+                f"multiple of data.buckets.step, {step}"
             )
         if self.fit != "crop":
             raise ValueError(

@@ -90,8 +90,12 @@ class BucketRows(Rows):
             span = first * global_batch, size * global_batch
             drawn = random.turns(seed, f"order/bucket-{number}", len(places), *span)
             parts.append(places[drawn].view(-1, global_batch))
-        drawn = torch.randperm(steps, generator=random.generator(seed, "order/buckets", epoch))
-        return torch.cat(parts)[drawn].flatten()
+        mixed = torch.randperm(steps, generator=random.generator(seed, "order/buckets", epoch))
+        found = torch.cat(parts)
+        bucket = torch.arange(len(parts)).repeat_interleave(torch.tensor([*map(len, parts)]))
+        # Buckets are mixed, and those steps of one stay in turn.
+        found[bucket[mixed].argsort(stable=True)] = found.clone()
+        return found.flatten()
 
     def by_shape(self, indices: Indices) -> list[Tensor]:
         """These indices in groups of one bucket."""
