@@ -140,7 +140,8 @@ class Buckets(Section):
         """(H, W) of every bucket in px, the square first.
 
         For each short side the longest long side with which the area stays within that of the
-        square, as SDXL has it (Podell et al. 2023, arXiv:2307.01952, section 2.3 and appendix I).
+        square, after the training of SDXL on several shapes (Podell et al. 2023, arXiv:2307.01952,
+        section 2.3), whose list has more.
 
         Args:
             side: Of the square in px, a multiple of the step.

@@ -115,7 +115,7 @@ def _say(name: str, record: dict[str, Any], ratio: float) -> None:
     if record["most_cropped"]:
         text += f", at most {record['most_cropped']:.1%} (of {record['most_cropped_file']})"
     if record["enlarged"]:
-        text += f"; {record['enlarged']:,} are smaller than their bucket and are enlarged"
+        text += f"; smaller than their bucket, and enlarged: {record['enlarged']:,}"
     if record["beyond_ratio"]:
-        text += f"; {record['beyond_ratio']:,} are longer than {ratio:g} to 1"
+        text += f"; longer than {ratio:g} to 1: {record['beyond_ratio']:,}"
     log.info("%s", text)

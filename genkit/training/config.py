@@ -151,7 +151,7 @@ class RunConfig(Section):
         if buckets_of(self.data) is not None and not self.takes_buckets:
             raise ValueError(
                 f"data.buckets: family {self.family} learns from pictures of one shape; leave it "
-                "out: data.buckets=null"
+                "out"
             )
         return self
 

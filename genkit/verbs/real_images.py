@@ -47,8 +47,8 @@ def real_images(run: Path | RunConfig, split: str = "test", root: Path | None = 
     if root is not None and "root" in type(data).model_fields:
         data = data.model_copy(update={"root": root})
     if buckets_of(data) is not None:
-        text = "%s: measured by squares of %d px, as the model makes them; pictures are cropped to"
-        log.info(f"{text} that", _name(run), data.side)
+        text = "%s: real pictures are cropped to squares of %d px, as the model makes them"
+        log.info(text, _name(run), data.side)
     return open_data(without_buckets(data), split)
 
 

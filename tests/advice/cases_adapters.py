@@ -69,8 +69,6 @@ CASES: list[Case | Call] = [
     Case("memory=always says nothing to buckets",
          "config show tune.yaml data.buckets.step=8 data.memory=always",
          leaves="data.memory=always", before=_tuned),
-    Case("learns from pictures of one shape", "config show plain.yaml data.buckets.step=8",
-         "(data.buckets=null)"),
     Call("is an adapter; merge it first", _of_an_adapter, _merged),
     Case("says nothing of its model; name that by",
          "lora merge adapter/export/pytorch_lora_weights.safetensors --out {new}",

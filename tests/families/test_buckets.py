@@ -194,7 +194,7 @@ def test_an_evaluation_sees_squares(world, caplog):
     caplog.set_level("INFO", "genkit")
     rows = real_images(config(world))
     assert rows.columns["image"].size == (32, 32)
-    assert "measured by squares of 32 px" in caplog.text
+    assert "real pictures are cropped to squares of 32 px" in caplog.text
 
 
 def test_a_step_that_the_model_does_not_take_is_refused(world, tmp_path):
