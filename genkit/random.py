@@ -31,6 +31,20 @@ def permutation(seed: int, epoch: int, count: int) -> Tensor:
     return torch.randperm(count, generator=generator(seed, "order", epoch))
 
 
+def turns(seed: int, purpose: str, count: int, first: int, size: int) -> Tensor:
+    """The places [first, first + size) of an endless row of permutations of `count` things.
+
+    All of them come before any comes again. Where to begin costs nothing: (size,) int64.
+    """
+    parts: list[Tensor] = []
+    while size > 0:
+        turn, place = divmod(first, count)
+        drawn = torch.randperm(count, generator=generator(seed, purpose, turn))
+        parts.append(drawn[place : place + size])
+        first, size = first + len(parts[-1]), size - len(parts[-1])
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64)
+
+
 def rows(seed: int, purpose: str, indices: Sequence[int], shape: Sequence[int]) -> Tensor:
     """Standard normal noise, one row per index: (len(indices), *shape) float32.
 

@@ -130,6 +130,68 @@ class LoadedLarger(DataSection):
         return self.model_copy(update={"image_size": self.loaded_size}) if larger else self
 
 
+class Buckets(Section):
+    """Pictures keep nearly their own shapes: each goes to the bucket that is nearest to it."""
+
+    step: Annotated[int, Field(ge=8, le=1024, multiple_of=8)] = 64  # px that sides are multiples of
+    ratio: Annotated[float, Field(ge=1, le=16)] = 4.0  # of the long side to the short, at most
+
+    def shapes(self, side: int) -> list[tuple[int, int]]:
+        """(H, W) of every bucket in px, the square first.
+
+        For each short side the longest long side with which the area stays within that of the
+        square, after the training of SDXL on several shapes (Podell et al. 2023, arXiv:2307.01952,
+        section 2.3), whose list has more.
+
+        Args:
+            side: Of the square in px, a multiple of the step.
+        """
+        found = [(side, side)]
+        for short in range(side - self.step, 0, -self.step):
+            long = side * side // short // self.step * self.step
+            if long <= self.ratio * short:
+                found += [(short, long), (long, short)]
+        return found
+
+
+class InBuckets(DataSection):
+    """A reader whose pictures may keep nearly their own shapes."""
+
+    buckets: Buckets | None = None  # of shapes, of image_size^2 px at most; null = all are squares
+
+    @model_validator(mode="after")
+    def _buckets_fit(self) -> InBuckets:
+        if self.buckets is None:
+            return self
+        side, step = self.image_size, self.buckets.step
+        if not isinstance(side, int) or side % step:
+            raise ValueError(
+                f"image_size={side} says how many pixels a bucket has; give one number that is a "
+                f"multiple of data.buckets.step, {step}"
+            )
+        if self.fit != "crop":
+            raise ValueError(
+                f"fit={self.fit} says nothing to buckets, to which pictures are cropped; leave it "
+                "out"
+            )
+        if self.memory == "always":
+            raise ValueError(
+                "memory=always says nothing to buckets, whose pictures are read when they are "
+                "needed; leave it out"
+            )
+        return self
+
+
+def buckets_of(data: DataSection) -> Buckets | None:
+    """The buckets that a set's pictures are sorted into; None = they have one shape."""
+    return data.buckets if isinstance(data, InBuckets) else None
+
+
+def without_buckets(data: DataSection) -> DataSection:
+    """The same settings with pictures that are all of one shape."""
+    return data.model_copy(update={"buckets": None}) if isinstance(data, InBuckets) else data
+
+
 class _EveryKind:
     """Has the JSON schema show the settings of every kind."""
 

@@ -1,13 +1,15 @@
 """Batches of a run, in an order that depends on the seed alone.
 
 Step s has a global batch of G = batch_size * processes * accumulation rows. Row p of step s is
-sample n = s * G + p of an endless sequence: epoch n // N, place n % N in that epoch's permutation.
+sample n = s * G + p of an endless sequence: epoch n // N, place n % N in that epoch's order, which
+has N places. Rows of several shapes give an order in which all rows of a step are of one.
 Flips and shifts are drawn for the global batch of a step. So neither the order nor the augmentation
 depends on the number of processes, on loader workers or on where a run was resumed.
 """
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -25,10 +27,12 @@ from genkit.errors import DataError
 from genkit.launch import signals
 from genkit.rows.base import MemoryRows, Rows, onto
 from genkit.rows.batch import Batch
+from genkit.rows.buckets import BucketRows
 from genkit.rows.columns import Column, Draws, File, Flags, Raw, Text
 from genkit.rows.content import unreadable
 
 T = TypeVar("T")
+log = logging.getLogger("genkit")
 
 NOTHING_DRAWN = Draws()
 Micro = tuple[Tensor, dict[str, Raw]]  # indices (B,) and the raw values of these rows
@@ -78,6 +82,7 @@ class Loader:
         self._moving = is_moved if moving else set()
         self._moving |= {n for n, c in self.columns.items() if getattr(c, "crop", None)}
         self._order = lru_cache(maxsize=2)(rows.order)
+        self._epoch_size = lru_cache(lambda total: len(rows.order(seed, 0, total)))
 
     def steps(
         self,
@@ -94,6 +99,7 @@ class Loader:
         """
         share = _Share(self.data.batch_size, rank, processes, accumulation)
         check_size(self.rows, share.total)
+        _say_small_buckets(self.rows, share.total)
         return self._steps(first_step, share)
 
     def _steps(self, step: int, share: _Share) -> Generator[list[Batch], None, None]:
@@ -152,7 +158,7 @@ class Loader:
         end = number + self.data.batch_size
         parts = []
         while number < end:
-            epoch, place = divmod(number, self.rows.epoch_size)
+            epoch, place = divmod(number, self._epoch_size(global_batch))
             order = self._order(self.seed, epoch, global_batch)
             parts.append(order[place : place + end - number])
             number += len(parts[-1])
@@ -239,6 +245,19 @@ class _Plan(torch.utils.data.Sampler[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         return self.plan
+
+
+def _say_small_buckets(rows: Rows, global_batch: int) -> None:
+    """Say it where a step holds a picture several times, since its bucket has no more."""
+    buckets = rows.buckets if isinstance(rows, BucketRows) else ()
+    small = [len(bucket) for bucket in buckets if len(bucket) < global_batch]
+    if small:
+        log.warning(
+            "%s: %d of %d buckets have fewer pictures than the %d of a step (%d in all): such a "
+            "step holds them several times, and comes the more rarely; a smaller "
+            "data.buckets.ratio makes fewer buckets, a smaller data.batch_size smaller steps",
+            *(rows.name, len(small), len(buckets), global_batch, sum(small)),
+        )
 
 
 def check_size(

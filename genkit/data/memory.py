@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from genkit.config import DataSection
+from genkit.config.data import buckets_of
+from genkit.data.buckets import in_buckets
 from genkit.data.classes import check_numbers
 from genkit.errors import DataError, shown
 from genkit.rows.base import MemoryRows, Rows
@@ -97,7 +99,8 @@ def fits_memory(data: DataSection, count: int) -> bool:
 
 
 def arranged(rows: Rows, data: DataSection) -> Rows:
-    """The rows as `data.memory` and `data.on_error` ask: held in memory or not, whole or not.
+    """The rows as `data.memory`, `data.on_error` and `data.buckets` ask: held in memory or not,
+    whole or not, of one shape or of several.
 
     Args:
         rows: All their pictures have the configured size.
@@ -108,14 +111,20 @@ def arranged(rows: Rows, data: DataSection) -> Rows:
     """
     count = len(rows) * len(_pictures(rows))
     alike = all(column.size for column in _pictures(rows).values())
-    in_memory = alike and fits_memory(data, count)
-    if not in_memory and data.on_error == "raise":
+    sorts = buckets_of(data) is not None
+    in_memory = alike and fits_memory(data, count) and not sorts
+    if not in_memory and not sorts and data.on_error == "raise":
         log.info("%s: %s images, streamed: decoded as they are needed", rows.name, f"{count:,}")
         return rows
     if (waiting := _waiting.get()) is not None:
         waiting.append(rows)
         return rows
-    return _decoded(rows, data, in_memory=in_memory)
+    if in_memory or data.on_error == "skip":
+        rows = _decoded(rows, data, in_memory=in_memory)
+    if not sorts:
+        return rows
+    assert isinstance(rows, FileRows)  # as all readers with buckets have them
+    return in_buckets(rows, data)
 
 
 def _pictures(rows: Rows) -> dict[str, Image]:
@@ -159,7 +168,7 @@ def _held(rows: Rows, pixels: Mapping[str, Tensor]) -> MemoryRows:
     held = MemoryRows(
         rows.name, columns, values, fingerprint=rows.fingerprint, left_out=rows.left_out
     )
-    held.whole, held.broken = rows.whole or rows, rows.broken
+    held.whole, held.broken, held.origin = rows.whole or rows, rows.broken, rows
     return held
 
 

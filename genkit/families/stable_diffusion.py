@@ -7,8 +7,8 @@ low-rank adapters learn beside weights that stay as they are (Hu et al. 2022, ar
 the export is their file alone; with `full` all weights of the U-Net learn.
 
 Deviations: pictures are encoded once, so none is moved; latents are drawn from their
-distributions at each step; alpha is multiplied into an adapter's file; the XL network is told that
-each picture is whole and as large as it is trained on.
+distributions at each step; alpha is multiplied into an adapter's file; pictures are cropped in the
+middle, where SDXL's paper draws a corner (arXiv:2307.01952, section 2.2).
 
 Legend: B batch, Z latent channels, L tokens, D width of their embeddings.
 """
@@ -24,16 +24,17 @@ from torch import Tensor, nn
 
 from genkit import pipelines
 from genkit.config import ByKind, ComponentRef, Fraction, MayChange, Positive, Section
+from genkit.config.data import buckets_of
 from genkit.errors import CheckpointError, ConfigError
 from genkit.family import Family
 from genkit.nn import adapters
-from genkit.nn.autoencoders import pictures_problem
+from genkit.nn.autoencoders import factor, pictures_problem
 from genkit.nn.text_unets import encoded_text
 from genkit.noise.config import GAMMA
 from genkit.noise.process import NoiseProcess
 from genkit.noise.weights import Weighting
 from genkit.rows.base import Rows
-from genkit.rows.batch import Batch
+from genkit.rows.batch import Batch, batch_of
 from genkit.training.captioned_latents import CaptionedLatents, KeepTexts
 from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
 from genkit.training.diffusion import Diffusion
@@ -126,6 +127,7 @@ class Config(RunConfig):
     """A run that teaches Stable Diffusion."""
 
     data_kind: ClassVar[str] = "folder"
+    takes_buckets: ClassVar[bool] = True
 
     model: ModelConfig
     noise: NoiseConfig = NoiseConfig()
@@ -196,8 +198,7 @@ class StableDiffusionTrainer(Trainer[Config]):
         if model.checkpointing:
             unet: Any = networks["unet"]
             unet.enable_gradient_checkpointing()
-        if problem := pictures_problem(start.vae, self.data.channels, self.data.image_size):
-            raise ConfigError(f"model.source: its autoencoder {problem}")
+        self._check_shapes(start)
         self.given = CaptionedLatents(
             self,
             start,
@@ -206,6 +207,21 @@ class StableDiffusionTrainer(Trainer[Config]):
             keep_texts="never" if learn.text else model.keep_texts,
         )
         return networks, {name: adam(networks[name], self.config.optim) for name in taught}
+
+    def _check_shapes(self, start: pipelines.FromText) -> None:
+        """Raise a `ConfigError` where the model does not take pictures of the shapes asked for."""
+        data = self.config.data
+        buckets = buckets_of(data)
+        side = self.data.image_size if buckets is None else data.side
+        if problem := pictures_problem(start.vae, self.data.channels, side):
+            raise ConfigError(f"model.source: its autoencoder {problem}")
+        halvings = len(start.components["unet"].config["block_out_channels"]) - 1
+        one = factor(start.vae) << halvings
+        if buckets is not None and buckets.step % one:
+            raise ConfigError(
+                f"data.buckets.step={buckets.step}: the smallest map of this model has a place for "
+                f"{one} x {one} px; give a multiple of {one}"
+            )
 
     def _teach(self, name: str, network: Any) -> None:
         """Let a network learn as a whole, or by an adapter."""
@@ -252,7 +268,7 @@ class StableDiffusionTrainer(Trainer[Config]):
     def preview(self) -> list[Sheet]:
         """Pictures of the prompts, or of the first captions of the test part."""
         trainer, asked = self.config.trainer, self.config.preview.prompts
-        prompts = list(asked) or self.examples["caption"]
+        prompts = list(asked) or self._captions_to_show()
         images = self.pipeline()(
             len(prompts),
             seed=trainer.seed,
@@ -263,6 +279,12 @@ class StableDiffusionTrainer(Trainer[Config]):
         assert isinstance(images, Tensor)
         numbers = self.given.held_out(self.averaged_network("unet"))
         return [Sheet(images * 2 - 1, texts=prompts, samples=False, numbers=numbers)]
+
+    def _captions_to_show(self) -> list[str]:
+        """The first captions of the test part, whatever the shapes of its pictures."""
+        first = self.to_show.first(self.config.trainer.preview_count)
+        captions: list[str] = batch_of(self.to_show, first, only=("caption",))["caption"]
+        return captions
 
     def pipeline(self) -> pipelines.FromText:
         """The model as it is now; with adapters, they alone are its export."""

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -41,6 +41,8 @@ Fit = Literal["crop", "pad", "stretch"]
 REMEDY = "replace or delete it; a training leaves such files out with data.on_error=skip"
 ROOM = 1 << 26  # pixels of decoded pictures that threads hold at once; a larger one is alone
 _STRIP = 1 << 22  # pixels that are changed at once
+_LYING = 5  # marks of orientation from here on exchange height and width
+_PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # what may hold such a mark
 
 # What Pillow's decoders raise on damaged or hostile files.
 _DAMAGE = (
@@ -110,6 +112,24 @@ def grid(images: Tensor, columns: int, *, gap: int = 2, scale: int = 1) -> Tenso
     return sheet.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
 
 
+def size_of(content: bytes, where: str) -> tuple[int, int]:
+    """(H, W) in px of a picture's file, upright as `decode` gives it, for the most part without
+    decoding a pixel.
+
+    Raises:
+        DataError: It is broken at its beginning, or no image; `where` is named.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_known()) as picture:
+            # Pillow looks for the mark behind a PNG's pixels, and decodes them on the way.
+            may_lie = picture.format != "PNG" or any(mark in content for mark in _PNG_MARKS)
+            lies = may_lie and picture.getexif().get(ExifTags.Base.Orientation, 1) >= _LYING
+            width, height = picture.size
+    except _DAMAGE as error:
+        raise _unreadable(where, error) from None
+    return (width, height) if lies else (height, width)
+
+
 def decode(source: bytes | Path, where: str) -> Image.Image:
     """A picture from a file or its bytes, turned upright by its EXIF mark and fully read.
 
@@ -132,16 +152,23 @@ def decoding(source: bytes | Path, where: str) -> Iterator[Image.Image]:
         try:
             upright = _upright(source, stack)
         except _DAMAGE as error:
-            why = "of no kind that is read" if isinstance(error, UnidentifiedImageError) else error
-            raise DataError(f"{where}: not a readable image ({why}); {REMEDY}") from None
+            raise _unreadable(where, error) from None
         yield upright
 
 
-def _upright(source: bytes | Path, stack: ExitStack) -> Image.Image:
+def _unreadable(where: str, error: Exception) -> DataError:
+    why = "of no kind that is read" if isinstance(error, UnidentifiedImageError) else error
+    return DataError(f"{where}: not a readable image ({why}); {REMEDY}")
+
+
+def _known() -> list[str]:
     Image.init()  # has Pillow know all of its formats
-    known = [name for name in Image.ID if name not in _NEVER]
+    return [name for name in Image.ID if name not in _NEVER]
+
+
+def _upright(source: bytes | Path, stack: ExitStack) -> Image.Image:
     file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with Image.open(file, formats=known) as picture:
+    with Image.open(file, formats=_known()) as picture:
         stack.enter_context(_room.of(picture.width * picture.height))
         picture.load()
         return ImageOps.exif_transpose(picture)
@@ -246,11 +273,22 @@ def to_size(picture: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Imag
     return picture.resize(size[::-1], Image.Resampling.LANCZOS)
 
 
-def _cropped(picture: Image.Image, height: int, width: int) -> Image.Image:
-    """The largest part in the middle whose sides are as height to width."""
-    w, h = picture.size
+def middle_of(size: tuple[int, int], like: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(top, left, height, width) in px of the largest part in the middle of a picture whose sides
+    are to each other as those of `like`.
+
+    Args:
+        size: (H, W) of the picture in px.
+        like: (H, W) of what the part is for.
+    """
+    (h, w), (height, width) = size, like
     wide, high = min(w, max(1, h * width // height)), min(h, max(1, w * height // width))
-    left, top = (w - wide) // 2, (h - high) // 2
+    return (h - high) // 2, (w - wide) // 2, high, wide
+
+
+def _cropped(picture: Image.Image, height: int, width: int) -> Image.Image:
+    w, h = picture.size
+    top, left, high, wide = middle_of((h, w), (height, width))
     whole = (wide, high) == (w, h)
     return picture if whole else picture.crop((left, top, left + wide, top + high))
 

@@ -49,11 +49,13 @@ class FromText(FromNoise):
     Attributes:
         shift: What latents have been lowered by before they were scaled.
         base: The model that its adapter changes; None = there is no adapter.
+        reads_cuts: Whether its network is told how pictures were cut.
     """
 
     in_steps: ClassVar[bool] = True
     shift: float = 0.0
     base: Base | None = None
+    reads_cuts: ClassVar[bool] = False
 
     # -- what a pipeline writes --------------------------------------------------------------------
 
@@ -64,6 +66,15 @@ class FromText(FromNoise):
     @abstractmethod
     def ask(self, network: Any, x: Tensor, time: Tensor, words: Any) -> Tensor:
         """What the network, compiled or not, gives for x (B, Z, S, S) at times (B,)."""
+
+    def told(self, words: Any, cuts: Tensor) -> Any:
+        """Words beside which the network is told how pictures were cut, where it reads that.
+
+        Args:
+            words: As the network reads them.
+            cuts: Of B pictures, (B, 6): see `FileRows.cuts`.
+        """
+        return words
 
     # -- what it is --------------------------------------------------------------------------------
 

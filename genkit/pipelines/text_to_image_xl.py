@@ -52,6 +52,7 @@ class TextToImageXL(FromText):
 
     _optional_components = ["image_encoder", "feature_extractor"]  # noqa: RUF012
     opens: ClassVar[tuple[str, ...]] = ("StableDiffusionXLPipeline",)
+    reads_cuts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -117,6 +118,11 @@ class TextToImageXL(FromText):
         """What the U-Net gives for x (B, Z, S, S) at times (B,), told of words."""
         states, pooled, sizes = words
         return denoise_by_text(network, x, time, states, text_embeds=pooled, time_ids=sizes)
+
+    def told(self, words: Words, cuts: Tensor) -> Words:
+        """The same texts beside the sizes and corners of these pictures (B, 6)."""
+        states, pooled, sizes = words
+        return states, pooled, cuts.to(sizes)
 
     # -- as an export ------------------------------------------------------------------------------
 

@@ -35,11 +35,13 @@ class Rows(ABC):
         whole: The same rows before broken ones were left out, or before they were held in memory;
             None = these are they.
         broken: The names of those that were left out as broken.
+        origin: The rows whose pictures these hold in memory, one for one; None = these are they.
     """
 
     left_out: LeftOut = NONE
     whole: Rows | None = None
     broken: tuple[str, ...] = ()
+    origin: Rows | None = None
 
     def __init__(self, name: str, columns: Columns) -> None:
         self.name = shown(name)
@@ -72,19 +74,27 @@ class Rows(ABC):
 
     @property
     def epoch_size(self) -> int:
-        """How many indices one epoch has: N, unless rows are pairs that are drawn anew."""
+        """How many indices one epoch has at most: N, unless rows are pairs that are drawn anew."""
         return len(self)
 
     def order(self, seed: int, epoch: int, global_batch: int) -> Tensor:
-        """The indices of one epoch: (epoch_size,) int64, by default each row once.
+        """The indices of one epoch: (n,) int64, by default each row once.
 
         Args:
             seed: Of the run.
-            epoch: From 0.
+            epoch: From 0; all have as many indices.
             global_batch: Rows of one optimizer step over all processes; for rows that keep one
                 shape within it.
         """
         return random.permutation(seed, epoch, len(self))
+
+    def by_shape(self, indices: Indices) -> list[Tensor]:
+        """These indices in groups whose rows have one shape, (n,) int64 each; by default one."""
+        return [torch.as_tensor(indices, dtype=torch.int64)]
+
+    def each_shape(self, change: Callable[[Rows], Rows]) -> Rows:
+        """The same rows, changed by what takes rows of one shape; by default all are of one."""
+        return change(self)
 
     def first(self, count: int) -> Tensor:
         """The indices of up to `count` rows that people are shown: (n,) int64, the first ones."""

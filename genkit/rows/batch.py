@@ -14,7 +14,7 @@ number of processes and micro-batches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from genkit.errors import DataError
 from genkit.rows.base import Rows
+from genkit.rows.buckets import BucketRows
 from genkit.rows.columns import Class, Column, Draws, File, Flags, Image, column_of
 from genkit.rows.left_out import NONE, LeftOut
 
@@ -128,7 +129,8 @@ class DataInfo:
         """All of it as JSON, as `provenance.json` keeps it; `from_tree` reads it back."""
         tree = {"name": self.name, "count": self.count, "fingerprint": self.fingerprint}
         columns = {name: column.to_tree() for name, column in self.columns.items()}
-        return tree | {"columns": columns, "left_out": self.left_out.to_tree()}
+        shapes = {"buckets": self.rows.record} if isinstance(self.rows, BucketRows) else {}
+        return tree | {"columns": columns, "left_out": self.left_out.to_tree()} | shapes
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> DataInfo:
@@ -145,10 +147,21 @@ class DataInfo:
 
 
 def batch_of(
-    rows: Rows, indices: Sequence[int] | Tensor, device: torch.device | str = "cpu"
+    rows: Rows,
+    indices: Sequence[int] | Tensor,
+    device: torch.device | str = "cpu",
+    only: Collection[str] | None = None,
 ) -> Batch:
-    """These rows as one batch, neither mirrored nor shifted, without the columns of files."""
-    columns = {name: c for name, c in rows.columns.items() if not isinstance(c, File)}
+    """These rows as one batch, neither mirrored nor shifted, without the columns of files.
+
+    Args:
+        rows: Those whose places are given.
+        indices: B numbers in [0, N).
+        device: Where tensors are to be.
+        only: Names of the columns to read; None = all.
+    """
+    named = rows.check_columns(only)
+    columns = {n: rows.columns[n] for n in named if not isinstance(rows.columns[n], File)}
     batch: Batch = {}
     for name, raw in rows.read(indices, columns).items():
         moved = raw.to(device) if isinstance(raw, Tensor) else raw

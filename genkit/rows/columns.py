@@ -252,10 +252,12 @@ class Text(Column):
 
 @dataclass(frozen=True)
 class Latent(Column):
-    """What an encoder made of a picture. Raw and as a batch (B, *shape) float32; never mirrored.
+    """Numbers, such as an encoder made of a picture. Raw and as a batch (B, *shape) float32; never
+    mirrored.
 
     Attributes:
-        shape: Of one row, such as (4, 32, 32) of a latent picture or (512,) of an embedding.
+        shape: Of one row, such as (4, 32, 32) of a latent picture or (512,) of an embedding; () =
+            they differ.
     """
 
     kind: ClassVar[str] = "latent"
@@ -272,7 +274,7 @@ class Mirrored(_Spatial):
     picture first; a batch has one of the two.
 
     Attributes:
-        shape: Of one of them.
+        shape: Of one of them; () = they differ.
     """
 
     kind: ClassVar[str] = "mirrored-latent"

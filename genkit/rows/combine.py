@@ -13,8 +13,18 @@ from torch import Tensor
 from genkit import random
 from genkit.errors import DataError
 from genkit.images import Fit, to_pil
-from genkit.rows.base import Indices, Rows
-from genkit.rows.columns import Class, Column, Flags, Image, Mask, Points, Raw, are_numbers
+from genkit.rows.base import Indices, MemoryRows, Rows
+from genkit.rows.columns import (
+    Class,
+    Column,
+    Flags,
+    Image,
+    Latent,
+    Mask,
+    Points,
+    Raw,
+    are_numbers,
+)
 from genkit.rows.pictures import FileRows, Shape
 
 
@@ -83,6 +93,22 @@ def zipped(a: Rows, b: Rows, name: str | None = None) -> Rows:
     return _Zipped(a, b, name or f"{a.name} + {b.name}")
 
 
+def with_cuts(rows: Rows, of: Rows) -> Rows:
+    """The same rows with a column `cut`, (B, 6): how their pictures came to their shape, as
+    `FileRows.cuts` has it; without it where they come from no files.
+
+    Args:
+        rows: Made of pictures, such as their latents.
+        of: Those pictures, one for one.
+    """
+    files = of.origin or of
+    if not isinstance(files, FileRows):
+        return rows
+    cuts = files.cuts
+    column = Latent((cuts.shape[1],))
+    return zipped(rows, MemoryRows(rows.name, {"cut": column}, {"cut": cuts}), rows.name)
+
+
 def unpaired(a: Rows, b: Rows, name: str | None = None) -> UnpairedRows:
     """Every row of `a` with every row of `b`; the pairs of an epoch are drawn anew.
 
@@ -141,6 +167,10 @@ class Wrapped(Rows):
     def order(self, seed: int, epoch: int, global_batch: int) -> Tensor:
         """The indices of one epoch, as the rows beneath have them."""
         return self.rows.order(seed, epoch, global_batch)
+
+    def by_shape(self, indices: Indices) -> list[Tensor]:
+        """These indices in groups of one shape, as the rows beneath have them."""
+        return self.rows.by_shape(indices)
 
 
 class _Picked(Rows):
@@ -270,20 +300,10 @@ class UnpairedRows(Rows):
         """The pairs of one epoch, (epoch_size,) int64: each row of the larger set once, and those
         of the smaller one in turn, all of them before any comes again.
         """
-        one = _endless(seed, "a", len(self.a), epoch * self.epoch_size, self.epoch_size)
-        other = _endless(seed, "b", len(self.b), epoch * self.epoch_size, self.epoch_size)
+        size = self.epoch_size
+        one = random.turns(seed, "order/a", len(self.a), epoch * size, size)
+        other = random.turns(seed, "order/b", len(self.b), epoch * size, size)
         return one * len(self.b) + other
-
-
-def _endless(seed: int, side: str, count: int, first: int, size: int) -> Tensor:
-    """The places [first, first + size) of endless permutations of `count` rows."""
-    parts: list[Tensor] = []
-    while size > 0:
-        turn, place = divmod(first, count)
-        drawn = random.generator(seed, f"order/{side}", turn)
-        parts.append(torch.randperm(count, generator=drawn)[place : place + size])
-        first, size = first + len(parts[-1]), size - len(parts[-1])
-    return torch.cat(parts)
 
 
 def _read_both(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +15,7 @@ from PIL.Image import Image as Picture
 from torch import Tensor
 
 from genkit.errors import DataError
-from genkit.images import Fit, decoding, stack, to_array, to_mode
+from genkit.images import Fit, decoding, middle_of, size_of, stack, to_array, to_mode
 from genkit.rows.base import Indices, Rows, hash_pictures, hash_values, stacked, taken
 from genkit.rows.columns import Column, File, Image, Raw
 from genkit.rows.entries import Entry
@@ -109,6 +111,7 @@ class FileRows(Rows):
         super().__init__(name, {"image": image, **(columns or {}), "file": File()})
         self.entries, self.shape, self.left_out = entries, shape, left_out
         self.values = dict(values or {})
+        self._sizes: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -140,13 +143,50 @@ class FileRows(Rows):
     def fitted(self, shape: Shape) -> FileRows:
         """The same pictures, each brought to a shape as it is decoded."""
         left = self.left_out
-        return FileRows(
+        found = FileRows(
             self.name, self.entries, self._others(), self.values, shape=shape, left_out=left
         )
+        found._sizes = self._sizes
+        return found
+
+    @property
+    def sizes(self) -> Tensor:
+        """Height and width of each file's picture, upright, in px: (N, 2) int64.
+
+        They are read once, most without decoding a picture.
+
+        Raises:
+            DataError: A file is broken at its beginning.
+        """
+        if self._sizes is None:
+            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+                found = pool.map(lambda entry: size_of(entry.read(), entry.where), self.entries)
+                self._sizes = torch.tensor(list(found)).view(-1, 2)
+        return self._sizes
+
+    @property
+    def cuts(self) -> Tensor:
+        """How each picture comes to its shape: (N, 6) int64.
+
+        Height and width of the file's picture; how much is cut off above and on the left, in px of
+        the picture as it is scaled; height and width of what is left. These are what networks of
+        the kind of Stable Diffusion XL are told (Podell et al. 2023, arXiv:2307.01952, section
+        2.2). A mirrored picture has the same: what is cut off left and right is equal, to 1 px.
+        """
+        assert self.shape is not None
+        rows = []
+        for size in self.sizes.tolist():
+            top = left = 0
+            if self.shape.fit == "crop":
+                above, beside, high, wide = middle_of(size, self.shape.size)
+                top = round(above * self.shape.size[0] / high)
+                left = round(beside * self.shape.size[1] / wide)
+            rows.append((*size, top, left, *self.shape.size))
+        return torch.tensor(rows).view(-1, 6)
 
     def only(self, kept: Tensor) -> FileRows:
         """The rows of these (M,) indices, fingerprinted as a set of its own."""
-        return FileRows(
+        found = FileRows(
             self.name,
             [self.entries[i] for i in kept.tolist()],
             self._others(),
@@ -154,6 +194,8 @@ class FileRows(Rows):
             shape=self.shape,
             left_out=self.left_out,
         )
+        found._sizes = None if self._sizes is None else self._sizes[kept]
+        return found
 
     def _others(self) -> dict[str, Column]:
         return {name: self.columns[name] for name in self.values}

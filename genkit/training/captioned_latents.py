@@ -21,6 +21,7 @@ from genkit.rows.base import Rows
 from genkit.rows.batch import Batch, batch_of
 from genkit.rows.cached import CachedTexts, cached
 from genkit.rows.captions import captions_of
+from genkit.rows.combine import with_cuts
 
 if TYPE_CHECKING:
     from genkit.training.diffusion import Diffusion
@@ -61,7 +62,7 @@ class CaptionedLatents:
         self._drop, self._keep = drop, keep_texts
         self._shapes: list[torch.Size] = []  # of the parts of what is said of one text
         self._kept: CachedTexts | None = None
-        self._shown: tuple[Tensor, list[str]] | None = None  # latents and captions to test on
+        self._shown: list[Batch] | None = None  # latents and captions to test on, by shape
 
     def rows(self, rows: Rows) -> Rows:
         """Rows of latents: means and deviations of their distributions, encoded once and kept.
@@ -85,9 +86,22 @@ class CaptionedLatents:
         vae: Any = trainer.bare_networks["vae"]
         scale, weights = vae.config["scaling_factor"], trainer.learnt.frozen["vae"]
         identity = f"AutoencoderKL {weights} {scale} {self._way.shift}"
+        mirrored = trainer.config.data.flip
+
+        def encoded(some: Rows) -> Rows:
+            latents = cached(some, encode, identity=identity, mirrored=mirrored)
+            return with_cuts(latents, some) if self._way.reads_cuts else latents
+
         with trainer.accelerator.local_main_process_first():
             self._keep_texts(texts)
-            return cached(rows, encode, identity=identity, mirrored=trainer.config.data.flip)
+            found = rows.each_shape(encoded)
+        if self._way.reads_cuts and "cut" not in found.columns:
+            log.info(
+                "%s: they come from no files, so the network is told that each picture is whole "
+                "and as large as it is trained on",
+                rows.name,
+            )
+        return found
 
     def _keep_texts(self, texts: Sequence[str]) -> None:
         """Read all captions once, if that is asked for or they are few."""
@@ -135,24 +149,39 @@ class CaptionedLatents:
         if trainer.to_show is trainer.data.rows:
             return {}
         if self._shown is None:
-            rows = trainer.to_show
-            batch = batch_of(rows, rows.first(_HELD_OUT), trainer.device)
-            self._shown = self._encode(batch["image"])[0], batch["caption"]
-        x0, captions = self._shown
-        words = self._way.words(captions)  # by towers that may be learning
-        eps = random.rows(trainer.config.trainer.seed, "held-out", range(len(x0)), x0.shape[1:])
-        places = (torch.arange(len(x0)) + 0.5) / len(x0)
-        found = {}
-        for number, band in enumerate(BANDS):
-            u = ((number + places) / len(BANDS)).to(trainer.device)
-
-            def ask(x: Tensor, time: Tensor) -> Tensor:
-                return self._way.ask(network, x, time, words)
-
-            with trainer.casting.autocast():
-                loss = self._diffusion.process.loss(ask, x0, eps.to(trainer.device), u)
-            found[f"held-out/{band}"] = float(loss)
+            self._shown = self._to_test_on()
+        count = sum(len(batch["latent"]) for batch in self._shown)
+        found = dict.fromkeys((f"held-out/{band}" for band in BANDS), 0.0)
+        for batch in self._shown:
+            words = self._told(self._way.words(batch["caption"]), batch)  # by towers that may learn
+            for number, name in enumerate(found):
+                u = (number + (batch["index"] + 0.5) / count) / len(BANDS)
+                loss = self._held_out(network, batch, words, u)
+                found[name] += loss * len(u) / count
         return found
+
+    def _held_out(self, network: Any, batch: Batch, words: Any, u: Tensor) -> float:
+        """The loss on test pictures of one shape at these levels (B,)."""
+        trainer, x0 = self._trainer, batch["latent"]
+        rows = batch["index"].tolist()
+        eps = random.rows(trainer.config.trainer.seed, "held-out", rows, x0.shape[1:])
+
+        def ask(x: Tensor, time: Tensor) -> Tensor:
+            found: Tensor = self._way.ask(network, x, time, words)
+            return found
+
+        with trainer.casting.autocast():
+            loss = self._diffusion.process.loss(ask, x0, eps.to(trainer.device), u)
+        return float(loss)
+
+    def _to_test_on(self) -> list[Batch]:
+        """The latents of the first test pictures, a batch for each shape."""
+        rows = self._trainer.to_show
+        if self._way.reads_cuts:
+            rows = rows.each_shape(lambda of: with_cuts(of, of))
+        shapes = rows.by_shape(range(min(_HELD_OUT, len(rows))))
+        batches = [batch_of(rows, one, self._trainer.device) for one in shapes]
+        return [batch | {"latent": self._encode(batch["image"])[0]} for batch in batches]
 
     def _encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Means and deviations of the latents of pictures, each (B, Z, S, S)."""
@@ -175,7 +204,14 @@ class CaptionedLatents:
     @torch.no_grad()
     def words(self, batch: Batch) -> Any:
         """The captions of a micro-batch as the network reads them, some hidden."""
-        texts = self.texts(batch)
+        return self._told(self._read(self.texts(batch)), batch)
+
+    def _told(self, words: Any, batch: Batch) -> Any:
+        """Words beside how the pictures of a batch were cut, where the network is told that."""
+        return self._way.told(words, batch["cut"]) if "cut" in batch else words
+
+    def _read(self, texts: Sequence[str]) -> Any:
+        """Texts as the network reads them."""
         if self._kept is None:
             return self._way.words(texts)
         flat = self._kept(texts).to(self._trainer.device)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from genkit.config import AnyData, CodeName, Fraction, MayChange, NonNegative, Positive, Section
-from genkit.config.data import of_kind, reader_of
+from genkit.config.data import buckets_of, of_kind, reader_of
 from genkit.errors import ConfigError, shown
 
 _ROUNDING = 1e-9  # so that 0.29 of 100 steps are 29
@@ -107,6 +107,7 @@ class RunConfig(Section):
     """One training run. A family subclasses it and adds `model` and, if it must, more sections."""
 
     data_kind: ClassVar[str] = "glyphs"  # of a `data` section that names no kind
+    takes_buckets: ClassVar[bool] = False  # whether pictures of one step may differ from another's
 
     family: str
     data: AnyData = Field(default_factory=dict)  # type: ignore[assignment]
@@ -142,6 +143,15 @@ class RunConfig(Section):
                 f"the full rate leave no step of trainer.steps={steps} to fall in; ask for more "
                 "steps, lower optim.warmup_steps, or say the others as a share: "
                 "optim.constant_steps=0 optim.constant=0.5"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> RunConfig:
+        if buckets_of(self.data) is not None and not self.takes_buckets:
+            raise ValueError(
+                f"data.buckets: family {self.family} learns from pictures of one shape; leave it "
+                "out"
             )
         return self
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genkit import random
+from genkit.config.data import buckets_of, without_buckets
 from genkit.data import open_data, open_reference
 from genkit.data.readers.glyphs import GlyphsData
 from genkit.errors import EvaluationError, shown
@@ -45,7 +46,10 @@ def real_images(run: Path | RunConfig, split: str = "test", root: Path | None = 
         )
     if root is not None and "root" in type(data).model_fields:
         data = data.model_copy(update={"root": root})
-    return open_data(data, split)
+    if buckets_of(data) is not None:
+        text = "%s: real pictures are cropped to squares of %d px, as the model makes them"
+        log.info(text, _name(run), data.side)
+    return open_data(without_buckets(data), split)
 
 
 def further_parts(

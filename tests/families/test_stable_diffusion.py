@@ -290,7 +290,8 @@ def test_no_text_is_zeros_where_the_model_has_it_so(world, xl, tmp_path):
     states, pooled, sizes = run.words(batch)
     assert not states.any()
     assert not pooled.any()
-    assert sizes[0].tolist() == [32, 32, 0, 0, 32, 32]
+    width = 32 + batch["index"][0].item()
+    assert sizes[0].tolist() == [32, width, 0, (width - 32) // 2, 32, 32]
     with pytest.raises(ConfigError, match="towers of Stable Diffusion XL stay as they are"):
         run_of({**world, "source": xl}, tmp_path / "b", {**LORA, "text": True})
 

@@ -12,7 +12,8 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from genkit.config import DataSection, MayChange
+from genkit.config import MayChange
+from genkit.config.data import InBuckets
 from genkit.data.attribute_lists import Names, Rules, flags_column, flags_of, no_metadata
 from genkit.data.memory import arranged, of_listing
 from genkit.errors import shown
@@ -24,7 +25,7 @@ from genkit.rows.folders import LABEL, has_pictures, list_folder
 from genkit.rows.listing import Listed, take_turns
 
 
-class FolderData(DataSection):
+class FolderData(InBuckets):
     """A folder of images: plain, one sub-folder per class, or with `metadata.jsonl`."""
 
     kind: Literal["folder"] = "folder"
@@ -42,6 +43,14 @@ class FolderData(DataSection):
             )
         if self.excludes is not None and self.attributes is None:
             raise ValueError("excludes says nothing without attributes; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _buckets_are_of_files(self) -> FolderData:
+        if self.buckets is not None and self.root.suffix == ".npz":
+            raise ValueError(
+                "buckets say nothing to an .npz, whose pictures are of one size; leave them out"
+            )
         return self
 
     def open(self, split: str) -> Rows:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from genkit.config import DataSection, MayChange
+from genkit.config import MayChange
+from genkit.config.data import InBuckets
 from genkit.data.memory import of_listing
 from genkit.rows.archives import list_shards
 from genkit.rows.base import Rows
 
 
-class ShardsData(DataSection):
+class ShardsData(InBuckets):
     """Local WebDataset shards, .tar or .tar.gz: KEY.png|jpg with KEY.cls or KEY.json beside it."""
 
     kind: Literal["shards"] = "shards"
