@@ -37,6 +37,7 @@ from genkit.rows.batch import Batch
 from genkit.training.captioned_latents import CaptionedLatents, KeepTexts
 from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
 from genkit.training.diffusion import Diffusion
+from genkit.training.latents import MOVED
 from genkit.training.optimizers import adam
 from genkit.training.previews import Sheet
 from genkit.training.trainer import Metrics, Trainer
@@ -136,10 +137,7 @@ class Config(RunConfig):
     @model_validator(mode="after")
     def _pictures_stay(self) -> Config:
         if self.data.shift:
-            raise ValueError(
-                "data.shift: pictures are encoded once, and their latents are not moved; leave it "
-                "out"
-            )
+            raise ValueError(MOVED)
         return self
 
     @model_validator(mode="after")

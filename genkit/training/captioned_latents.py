@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from genkit import random
-from genkit.errors import TrainingError
 from genkit.nn.tokens import packed
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch, batch_of
-from genkit.rows.cached import CachedTexts, cached
+from genkit.rows.cached import CachedTexts
 from genkit.rows.captions import captions_of
+from genkit.training.latents import Latents
 
 if TYPE_CHECKING:
     from genkit.training.diffusion import Diffusion
@@ -59,6 +59,7 @@ class CaptionedLatents:
     ) -> None:
         self._trainer, self._way, self._diffusion = trainer, way, diffusion
         self._drop, self._keep = drop, keep_texts
+        self._latents = Latents(trainer, way.shift)
         self._shapes: list[torch.Size] = []  # of the parts of what is said of one text
         self._kept: CachedTexts | None = None
         self._shown: tuple[Tensor, list[str]] | None = None  # latents and captions to test on
@@ -71,23 +72,9 @@ class CaptionedLatents:
             TrainingError: The autoencoder makes numbers of a picture that are infinite or none.
         """
         texts = captions_of(rows)
-        trainer = self._trainer
-
-        def encode(images: Tensor) -> Tensor:
-            mean, deviation = self._encode(images)
-            if not bool(mean.isfinite().all()):
-                raise TrainingError(
-                    f"{rows.name}: the autoencoder makes latents that are not finite; it is "
-                    "broken, or was saved in half precision: name another one"
-                )
-            return torch.cat([mean, deviation], 1)
-
-        vae: Any = trainer.bare_networks["vae"]
-        scale, weights = vae.config["scaling_factor"], trainer.learnt.frozen["vae"]
-        identity = f"AutoencoderKL {weights} {scale} {self._way.shift}"
-        with trainer.accelerator.local_main_process_first():
+        with self._trainer.accelerator.local_main_process_first():
             self._keep_texts(texts)
-            return cached(rows, encode, identity=identity, mirrored=trainer.config.data.flip)
+        return self._latents.rows(rows)
 
     def _keep_texts(self, texts: Sequence[str]) -> None:
         """Read all captions once, if that is asked for or they are few."""
@@ -137,7 +124,7 @@ class CaptionedLatents:
         if self._shown is None:
             rows = trainer.to_show
             batch = batch_of(rows, rows.first(_HELD_OUT), trainer.device)
-            self._shown = self._encode(batch["image"])[0], batch["caption"]
+            self._shown = self._latents.encoded(batch["image"])[0], batch["caption"]
         x0, captions = self._shown
         words = self._way.words(captions)  # by towers that may be learning
         eps = random.rows(trainer.config.trainer.seed, "held-out", range(len(x0)), x0.shape[1:])
@@ -154,17 +141,9 @@ class CaptionedLatents:
             found[f"held-out/{band}"] = float(loss)
         return found
 
-    def _encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and deviations of the latents of pictures, each (B, Z, S, S)."""
-        vae: Any = self._trainer.bare_networks["vae"]
-        scale, shift = vae.config["scaling_factor"], self._way.shift
-        found = vae.encode(images.to(self._trainer.device)).latent_dist
-        return (found.mean - shift) * scale, found.std * scale
-
     def latents(self, batch: Batch) -> Tensor:
         """The latents of a micro-batch, drawn from their distributions: (B, Z, S, S)."""
-        mean, deviation = batch["latent"].chunk(2, dim=1)
-        return mean + deviation * self._trainer.noise("latent", batch, mean.shape[1:])
+        return self._latents.drawn(batch)
 
     def texts(self, batch: Batch) -> list[str]:
         """The captions of a micro-batch, some hidden: those are ""."""
