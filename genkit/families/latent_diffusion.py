@@ -308,8 +308,11 @@ class LatentDiffusionTrainer(Trainer[Config]):
             **self.config.sampling_options,
         )
         assert isinstance(images, Tensor)
-        numbers = self.given.held_out(self.averaged_network(self.config.model.network))
-        return [Sheet(images * 2 - 1, samples=False, numbers=numbers)]
+        shown = images * 2 - 1
+        numbers = self.given.held_out(
+            self.averaged_network(self.config.model.network)
+        ) | self.given.near_copies(shown)
+        return [Sheet(shown, samples=False, numbers=numbers)]
 
     def pipeline(self) -> Any:
         """Noise and text to picture by the averaged network."""

@@ -259,8 +259,9 @@ class StableDiffusionTrainer(Trainer[Config]):
             **self.config.sampling_options,
         )
         assert isinstance(images, Tensor)
-        numbers = self.given.held_out(self.averaged_network("unet"))
-        return [Sheet(images * 2 - 1, samples=False, numbers=numbers)]
+        shown = images * 2 - 1
+        numbers = self.given.held_out(self.averaged_network("unet")) | self.given.near_copies(shown)
+        return [Sheet(shown, samples=False, numbers=numbers)]
 
     def pipeline(self) -> pipelines.FromText:
         """The model as it is now; with adapters, they alone are its export."""

@@ -21,6 +21,7 @@ from genkit.rows.batch import Batch, batch_of
 from genkit.rows.cached import CachedTexts
 from genkit.rows.captions import captions_of
 from genkit.training.latents import Latents
+from genkit.training.near_copies import FEWEST, NearCopies
 
 if TYPE_CHECKING:
     from genkit.training.diffusion import Diffusion
@@ -62,6 +63,7 @@ class CaptionedLatents:
         self._latents = Latents(trainer, way.shift)
         self._shapes: list[torch.Size] = []  # of the parts of what is said of one text
         self._kept: CachedTexts | None = None
+        self._copies: NearCopies | None = None  # made with the first preview
         self._shown: tuple[Tensor, list[str]] | None = None  # latents and captions to test on
 
     def rows(self, rows: Rows) -> Rows:
@@ -140,6 +142,18 @@ class CaptionedLatents:
                 loss = self._diffusion.process.loss(ask, x0, eps.to(trainer.device), u)
             found[f"held-out/{band}"] = float(loss)
         return found
+
+    def near_copies(self, images: Tensor) -> dict[str, float]:
+        """The share of pictures (M, C, H, W) in [-1, 1] that are near copies of training pictures;
+        {} where these are fewer than 3."""
+        trainer = self._trainer
+        rows = trainer.data.rows
+        if rows is None or len(rows) < FEWEST:
+            return {}
+        if self._copies is None:
+            seed = trainer.config.trainer.seed
+            self._copies = NearCopies(rows, seed, mirrored=trainer.config.data.flip)
+        return {"near-copies/rate": self._copies.rate(images)}
 
     def latents(self, batch: Batch) -> Tensor:
         """The latents of a micro-batch, drawn from their distributions: (B, Z, S, S)."""
