@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
+import shutil
+import tempfile
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from torch import nn
 from genkit.data import Loader, check_needs, open_data
 from genkit.errors import DataError
 from genkit.family import load, names, resolve
+from genkit.pipelines import save_export
 from genkit.rows.base import MemoryRows, Rows
 from genkit.rows.batch import DataInfo
 from genkit.rows.columns import Image
@@ -22,6 +27,7 @@ from genkit.training.trainer import Trainer
 # One case for each objective, regulariser, conditioning and kind of network.
 _PENALIZED = {"model__critic_norm": "layer"}
 DIT = {"kind": "dit", "patch_size": 4, "width": 16, "layers": 2, "heads": 2}
+AUTOENCODER = "an autoencoder of glyphs"  # stands for the export of one: see `tiny`
 _CONDITIONAL = {"model__embed_dim": None, "model__generator_norm": "conditional"}
 VARIANTS: dict[str, dict[str, Any]] = {
     "dcgan minimax": {"adversarial__objective": "minimax"},
@@ -100,6 +106,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ddpm dit": {"model": DIT},
     "clip sigmoid": {"loss": {"kind": "sigmoid"}},
     "ddpm conditional dit": {"model": DIT | {"conditional": True}},
+    "ddpm latents": {
+        "model__autoencoder": AUTOENCODER,
+        "model__attention": [4],
+        "model__conditional": True,
+        "model__label_drop": 0.5,
+        "noise": {"prediction": "flow"},
+        "preview__guidance": 2.0,
+        "trainer__preview_count": 10,
+    },
+    "ddpm latents edm": {
+        "model__autoencoder": AUTOENCODER,
+        "model__attention": [4],
+        "noise": {"prediction": "edm"},
+    },
+    "ddpm latents dit": {
+        "model": DIT | {"patch_size": 2, "conditional": True, "autoencoder": AUTOENCODER}
+    },
 }
 
 
@@ -126,8 +149,24 @@ def tiny(case: str, **changes: Any) -> RunConfig:
         if key:
             tree.setdefault(section, {})[key] = value
         else:
-            tree[section] = value
+            tree[section] = copy.deepcopy(value)
+    if tree.get("model", {}).get("autoencoder") == AUTOENCODER:
+        tree["model"]["autoencoder"] = autoencoder_of_glyphs()
     return resolve(tree, f"tiny {name}")
+
+
+@cache
+def autoencoder_of_glyphs() -> str:
+    """The export of an autoencoder of glyphs of 16 px that has hardly begun: latents of 8 x 8."""
+    folder = tempfile.mkdtemp(prefix="genkit-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    data = load("ddpm").tiny["data"]
+    small = {"widths": [8, 8], "groups": 2, "latent": 2, "critic_width": 4, "critic_layers": 1}
+    run = trainer(
+        tiny("autoencoder", data=data, model=small, trainer__steps=1), Path(folder, "run")
+    )
+    run.fit()
+    return str(save_export(run.pipeline(), Path(folder, "export"), provenance={}, config_yaml=""))
 
 
 def trainer(config: RunConfig, folder: Path, **options: Any) -> Trainer[Any]:

@@ -48,6 +48,14 @@ def folder(root: Path, channels: int | None = None) -> None:
         Image.fromarray(pixels(40, 30 + i, *shape).numpy()).save(root / f"{i:02}.png")
 
 
+def classes(root: Path, names: Sequence[str]) -> None:
+    """The pictures of a folder in sub-folders, one of each class in turn."""
+    for name in names:
+        (root / name).mkdir()
+    for i, path in enumerate(sorted(root.glob("*.png"))):
+        path.rename(root / names[i % len(names)] / path.name)
+
+
 def attributes(root: Path, names: Sequence[str]) -> None:
     """What metadata.jsonl says of the pictures of a folder: yes and no of each name."""
     files = sorted(path.name for path in root.iterdir())

@@ -7,6 +7,10 @@ Ho 2022, arXiv:2202.00512), min-SNR weights (Hang et al. 2023, arXiv:2303.09556)
 Xie 2023, arXiv:2212.09748), classes with classifier-free guidance (Ho & Salimans 2022,
 arXiv:2207.12598). The mathematics is in `genkit/noise/`, the networks in `genkit/nn/denoisers.py`.
 
+With `model.autoencoder` the same network takes noise off latents (Rombach et al. 2022,
+arXiv:2112.10752, section 3), by class or without any condition; words are what family
+latent_diffusion reads.
+
 Deviations: timesteps are spaced "trailing" when sampling, so that it begins where training ended;
 `edm` predictions have the U-Net of DDPM, not the authors' DDPM++, and no augmentation but flips;
 first weights are PyTorch's (the paper: Xavier), the quiet layers' a hundredth of them (1e-10).
@@ -23,15 +27,17 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from genkit import pipelines
-from genkit.config import ByKind, Fraction, MayChange, NonNegative, Positive, Section
-from genkit.errors import DataError, PipelineError
+from genkit.config import ByKind, ComponentRef, Fraction, MayChange, NonNegative, Positive, Section
+from genkit.errors import ConfigError, DataError, PipelineError
 from genkit.family import Family
 from genkit.nn.denoisers import denoise, make_dit, make_unet, unet_problem
 from genkit.noise.config import EDM, Flow, Timesteps
 from genkit.pipelines.sampling import complete, settle
+from genkit.rows.base import Rows
 from genkit.rows.batch import Batch
 from genkit.training.config import RunConfig, TrainerConfig
 from genkit.training.diffusion import Diffusion
+from genkit.training.latents import MOVED, Latents, latent_size
 from genkit.training.optimizers import AdamOrMuon
 from genkit.training.previews import Sheet, classes_on_sheet
 from genkit.training.trainer import Metrics, Trainer
@@ -42,6 +48,7 @@ Depth = Annotated[int, Field(ge=1, le=1_000)]
 class Denoiser(Section):
     """What every denoising network has."""
 
+    autoencoder: ComponentRef | None = None  # run, export or Hub id of an AutoencoderKL; null: px
     conditional: bool = False  # on the label
     label_drop: Fraction | None = None  # share of labels hidden: 0.1 unless given; no labels, none
     dropout: Fraction = 0.0
@@ -163,8 +170,9 @@ class Config(RunConfig):
 
     @model_validator(mode="after")
     def _network_fits(self) -> Config:
-        problem = self.model.problem(self.data.side)
-        if problem:
+        if self.model.autoencoder is not None:
+            self._latents_fit()
+        elif problem := self.model.problem(self.data.side):
             raise ValueError(f"model.{problem}")
         if self.preview.guidance != 1 and not self.model.conditional:
             raise ValueError("preview.guidance needs model.conditional=true")
@@ -174,6 +182,19 @@ class Config(RunConfig):
             )
         self._complete_preview()
         return self
+
+    def _latents_fit(self) -> None:
+        """Refuse what latents can't be, and tell the noise that they are as large as it is."""
+        noise = self.noise
+        if self.data.shift:
+            raise ValueError(MOVED)
+        if isinstance(noise, Timesteps) and noise.lost_unclipped:
+            raise ValueError(
+                "noise.schedule=cosine with prediction=epsilon needs images that are clipped, and "
+                "latents have no range; set noise.prediction=v, or noise.schedule=scaled-linear"
+            )
+        if "edm" in (noise.prediction, noise.weighting) and not noise.was_given("data_std"):
+            self.settle(noise=noise.model_copy(update={"data_std": 1.0}))
 
     def _complete_preview(self) -> None:
         """Fill in what `preview` leaves to the process."""
@@ -213,9 +234,22 @@ class DDPMTrainer(Trainer[Config]):
                 "(one sub-folder per class, or metadata.jsonl with data.label)"
             )
         self.classes = data.num_classes if model.conditional else None
-        out = data.channels * (2 if process.learned_variance else 1)
-        denoiser = model.make(data.image_size, data.channels, out, self.classes)
-        return {"denoiser": denoiser}, {"denoiser": self.config.optim.make(denoiser, self.casting)}
+        frozen: dict[str, nn.Module] = {}
+        side, channels = data.image_size, data.channels
+        self.latents = None if model.autoencoder is None else Latents(self)
+        if model.autoencoder is not None:
+            frozen["vae"] = vae = pipelines.load_component(model.autoencoder)
+            side, channels = latent_size(vae, side, channels)
+            if problem := model.problem(side):
+                raise ConfigError(f"model.{problem} (latents have {side} for {data.image_size} px)")
+        out = channels * (2 if process.learned_variance else 1)
+        denoiser = model.make(side, channels, out, self.classes)
+        optimizer = self.config.optim.make(denoiser, self.casting)
+        return {"denoiser": denoiser, **frozen}, {"denoiser": optimizer}
+
+    def rows(self, rows: Rows) -> Rows:
+        """The same rows, or those of latents: encoded once and kept."""
+        return rows if self.latents is None else self.latents.rows(rows)
 
     def step(self, micro_batches: Sequence[Batch]) -> Metrics:
         """One update of the denoiser."""
@@ -228,7 +262,8 @@ class DDPMTrainer(Trainer[Config]):
         def network(x: Tensor, time: Tensor) -> Tensor:
             return denoise(self.networks["denoiser"], x, time, labels, patch_size)
 
-        return self.diffusion.loss(batch, batch["image"], network)
+        x0 = batch["image"] if self.latents is None else self.latents.drawn(batch)
+        return self.diffusion.loss(batch, x0, network)
 
     def _labels(self, batch: Batch) -> Tensor | None:
         """Labels (B,) with some hidden, each image by a draw of its own."""
@@ -256,16 +291,20 @@ class DDPMTrainer(Trainer[Config]):
         """Noise and label to image by the averaged denoiser."""
         names = self.data.class_names if self.config.model.conditional else None
         network = self.averaged_network("denoiser")
-        is_unet = self.config.model.kind == "unet"
-        return pipelines.Denoising(
-            scheduler=self.diffusion.process.scheduler(),
-            unet=network if is_unet else None,
-            transformer=None if is_unet else network,
-            num_classes=self.classes,
-            class_names=list(names or ()) or None,
-            patch_size=self.config.model.shuffled,
-            null_label=self.config.model.label_drop != 0,
-        )
+        kind = "unet" if self.config.model.kind == "unet" else "transformer"
+        scheduler = self.diffusion.process.scheduler()
+        about: dict[str, Any] = {
+            kind: network,
+            "num_classes": self.classes,
+            "class_names": list(names or ()) or None,
+            "patch_size": self.config.model.shuffled,
+            "null_label": self.config.model.label_drop != 0,
+        }
+        if self.latents is None:
+            return pipelines.Denoising(scheduler, **about)
+        if "clip_sample" in scheduler.config:
+            scheduler.register_to_config(clip_sample=False)
+        return pipelines.LatentDenoising(self.bare_networks["vae"], scheduler, **about)
 
 
 TINY: dict[str, Any] = {

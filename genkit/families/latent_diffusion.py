@@ -32,7 +32,6 @@ from genkit import pipelines
 from genkit.config import ByKind, ComponentRef, Fraction, MayChange, Positive, Section
 from genkit.errors import ConfigError, PipelineError
 from genkit.family import Family
-from genkit.nn.autoencoders import factor, pictures_problem
 from genkit.nn.text_transformers import (
     make_text_transformer,
     projected_tower,
@@ -47,6 +46,7 @@ from genkit.rows.batch import Batch
 from genkit.training.captioned_latents import CaptionedLatents, KeepTexts
 from genkit.training.config import RunConfig, TrainerConfig
 from genkit.training.diffusion import Diffusion
+from genkit.training.latents import MOVED, latent_size
 from genkit.training.optimizers import AdamOrMuon
 from genkit.training.previews import Sheet
 from genkit.training.trainer import Metrics, Trainer
@@ -199,10 +199,7 @@ class Config(RunConfig):
     @model_validator(mode="after")
     def _pictures_stay(self) -> Config:
         if self.data.shift:
-            raise ValueError(
-                "data.shift: pictures are encoded once, and their latents are not moved; leave it "
-                "out"
-            )
+            raise ValueError(MOVED)
         if getattr(self.noise, "learned_variance", False):
             raise ValueError(
                 "noise.learned_variance: diffusers' StableDiffusionPipeline, which an export is, "
@@ -255,12 +252,10 @@ class LatentDiffusionTrainer(Trainer[Config]):
         vae = pipelines.load_component(model.autoencoder)
         self.readers = model.readers()
         towers = [tower.requires_grad_(False) for tower, _ in self.readers]
-        if problem := pictures_problem(vae, self.data.channels, self.data.image_size):
-            raise ConfigError(f"model.autoencoder {problem}")
+        side, channels = latent_size(vae, self.data.image_size, self.data.channels)
         self.diffusion = Diffusion(
             self, config.noise.process(), evenly=config.noise.low_discrepancy
         )
-        side, channels = self.data.image_size // factor(vae), vae.config["latent_channels"]
         network = model.make(side, channels, towers)
         networks = {model.network: network, "vae": vae, "text_encoder": towers[0]}
         if towers[-1] is not towers[0]:
@@ -313,8 +308,11 @@ class LatentDiffusionTrainer(Trainer[Config]):
             **self.config.sampling_options,
         )
         assert isinstance(images, Tensor)
-        numbers = self.given.held_out(self.averaged_network(self.config.model.network))
-        return [Sheet(images * 2 - 1, texts=prompts, samples=False, numbers=numbers)]
+        shown = images * 2 - 1
+        numbers = self.given.held_out(
+            self.averaged_network(self.config.model.network)
+        ) | self.given.near_copies(shown)
+        return [Sheet(shown, texts=prompts, samples=False, numbers=numbers)]
 
     def pipeline(self) -> Any:
         """Noise and text to picture by the averaged network."""

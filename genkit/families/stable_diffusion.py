@@ -38,6 +38,7 @@ from genkit.rows.batch import Batch, batch_of
 from genkit.training.captioned_latents import CaptionedLatents, KeepTexts
 from genkit.training.config import OptimConfig, RunConfig, TrainerConfig
 from genkit.training.diffusion import Diffusion
+from genkit.training.latents import MOVED
 from genkit.training.optimizers import adam
 from genkit.training.previews import Sheet
 from genkit.training.trainer import Metrics, Trainer
@@ -138,10 +139,7 @@ class Config(RunConfig):
     @model_validator(mode="after")
     def _pictures_stay(self) -> Config:
         if self.data.shift:
-            raise ValueError(
-                "data.shift: pictures are encoded once, and their latents are not moved; leave it "
-                "out"
-            )
+            raise ValueError(MOVED)
         return self
 
     @model_validator(mode="after")
@@ -277,8 +275,9 @@ class StableDiffusionTrainer(Trainer[Config]):
             **self.config.sampling_options,
         )
         assert isinstance(images, Tensor)
-        numbers = self.given.held_out(self.averaged_network("unet"))
-        return [Sheet(images * 2 - 1, texts=prompts, samples=False, numbers=numbers)]
+        shown = images * 2 - 1
+        numbers = self.given.held_out(self.averaged_network("unet")) | self.given.near_copies(shown)
+        return [Sheet(shown, texts=prompts, samples=False, numbers=numbers)]
 
     def _captions_to_show(self) -> list[str]:
         """The first captions of the test part, whatever the shapes of its pictures."""

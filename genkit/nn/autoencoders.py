@@ -81,6 +81,25 @@ def factor(network: Any) -> int:
     return 2 ** (len(network.config["block_out_channels"]) - 1)
 
 
+def to_latents(network: Any, images: Tensor, shift: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Means and deviations of the latents of pictures, each (B, Z, h, w), as large as noise is.
+
+    Args:
+        network: An `AutoencoderKL`.
+        images: (B, C, H, W) in [-1, 1].
+        shift: What latents are lowered by before they are scaled.
+    """
+    scale = network.config["scaling_factor"]
+    found = network.encode(images).latent_dist
+    return (found.mean - shift) * scale, found.std * scale
+
+
+def from_latents(network: Any, latents: Tensor, shift: float = 0.0) -> Tensor:
+    """The pictures (B, C, H, W) of latents (B, Z, h, w), nearly in [-1, 1]: see `to_latents`."""
+    images: Tensor = network.decode(latents / network.config["scaling_factor"] + shift).sample
+    return images
+
+
 def pictures_problem(network: Any, channels: int, side: int) -> str | None:
     """Why an autoencoder does not take pictures of that size, in words, or None.
 

@@ -127,6 +127,12 @@ class Timesteps(_Evenly):
             yield "variance says nothing to learned_variance; leave it out"
 
     @property
+    def lost_unclipped(self) -> bool:
+        """Whether samples are lost where nothing holds them to the range of images: at the first
+        timesteps an error of the network counts 10,000-fold."""
+        return self.prediction == "epsilon" and self.schedule == "cosine"
+
+    @property
     def _ends(self) -> tuple[float, float]:
         first, last = (end * STEPS / self.steps for end in ENDS)
         return self.beta_start or first, self.beta_end or last

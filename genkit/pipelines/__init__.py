@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from genkit.pipelines.denoising import Denoising
     from genkit.pipelines.editing import EditingPipeline
     from genkit.pipelines.export import push, save_export
+    from genkit.pipelines.latent_denoising import LatentDenoising
     from genkit.pipelines.loading import load_component, load_pipeline
     from genkit.pipelines.noise import NoiseToImage, latents
     from genkit.pipelines.pictures import (
@@ -32,6 +33,7 @@ __all__ = [
     "ClassificationPipeline",
     "Denoising",
     "EditingPipeline",
+    "LatentDenoising",
     "NoiseToImage",
     "Pipeline",
     "Sampling",
@@ -59,6 +61,7 @@ _MODULES = {
     "Denoising": "denoising",
     "EditingPipeline": "editing",
     "ImageTextPipeline": "image_text",
+    "LatentDenoising": "latent_denoising",
     "NoiseToImage": "noise",
     "Pipeline": "base",
     "Sampling": "sampling",

@@ -38,7 +38,7 @@ from genkit.pipelines.denoise import (
 from genkit.pipelines.fits import problems
 from genkit.pipelines.given import Takes
 from genkit.pipelines.inversion import Inverted, inverted
-from genkit.pipelines.recipe import in_plain_diffusers, is_plain
+from genkit.pipelines.recipe import in_plain_diffusers, plain_class
 from genkit.pipelines.sampling import WORTH_CASTING, Precision, Sampling, complete
 from genkit.pipelines.trajectory import Trajectory, trajectory
 from genkit.pipelines.walks import FromNoise
@@ -107,9 +107,26 @@ class Denoising(FromNoise):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of its images."""
+        return self.noise_shape
+
+    @property
+    def noise_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what the network takes noise off."""
         size, patch = self.denoiser.config["sample_size"], self.config["patch_size"]
         height, width = (size, size) if isinstance(size, int) else size
         return self.denoiser.config["in_channels"] // patch**2, height * patch, width * patch
+
+    def encoded(self, images: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) in [-1, 1] as what the network takes noise off."""
+        return images
+
+    def decoded(self, x: Tensor) -> Tensor:
+        """What the network takes noise off as pictures (B, C, H, W), nearly in [-1, 1]."""
+        return x
+
+    def masked(self, mask: Tensor) -> Tensor:
+        """Where pictures are made anew, (B, 1, H, W) in {0, 1}, as where `encoded` ones are."""
+        return mask
 
     @property
     def takes(self) -> Takes:
@@ -121,7 +138,7 @@ class Denoising(FromNoise):
         return (
             label,
             {"image": image, "mask": mask, **label},
-            {"noise": Latent(self.shape), **label},
+            {"noise": Latent(self.noise_shape), **label},
         )
 
     @property
@@ -131,7 +148,7 @@ class Denoising(FromNoise):
 
     @property
     def channels_out(self) -> int:
-        """Channels of the network's output for a pixel: C, or 2C with learnt variances."""
+        """Channels of the network's output at a place: C, or 2C with learnt variances."""
         return int(self.denoiser.config["out_channels"]) // int(self.config["patch_size"]) ** 2
 
     @property
@@ -143,7 +160,7 @@ class Denoising(FromNoise):
         self, save_directory: Any, **options: Any
     ) -> None:
         """As diffusers' `DDPMPipeline` where that can run it, as this class otherwise."""
-        if is_plain(self):
+        if plain_class(self) == "DDPMPipeline":
             plain: Any = DDPMPipeline(self.unet, self.scheduler)
             plain.save_pretrained(save_directory, **options)
         else:
@@ -166,7 +183,7 @@ class Denoising(FromNoise):
             asked, self.scheduler, self.config["num_classes"], null_label=self.config["null_label"]
         )
         made = found.make(self.scheduler)
-        stepping.check_options(made, found, self.shape[0], self.channels_out)
+        stepping.check_options(made, found, self.noise_shape[0], self.channels_out)
         stepping.warn_of_overshoot(self.scheduler, found)
         return replace(found, precision=precision_of(found.precision, self.denoiser))
 
@@ -178,11 +195,11 @@ class Denoising(FromNoise):
         self, indices: Sequence[int], seed: int, given: Mapping[str, Any], options: Any
     ) -> Noise:
         """Noise that begins a generator's draws; schedulers that add some on the way go on."""
-        return begun_with(gaussian(indices, seed, self.shape), given)
+        return begun_with(gaussian(indices, seed, self.noise_shape), given)
 
     def between(self, first: int, second: int, t: Tensor, seed: int) -> Noise:
         """Noise on the arc from that of image `first` to that of image `second`."""
-        return gaussian_between(first, second, t, seed, self.shape)
+        return gaussian_between(first, second, t, seed, self.noise_shape)
 
     def generate(
         self, begun: Noise, given: Mapping[str, Any], options: Sampling, watch: Watch | None = None
@@ -195,11 +212,11 @@ class Denoising(FromNoise):
             begun.generators,
             steps=options.steps,
             eta=options.step_eta,
-            begin=_begin(given, options),
+            begin=self._begin(given, options),
             watch=watch,
             on_step=self.on_step,
         )
-        return {"image": x.float().clamp(-1, 1)}
+        return {"image": self.decoded(x.float()).clamp(-1, 1)}
 
     def invert(self, given: Rows | None = None, **asked: Any) -> Inverted:
         """Pictures as the noise that they come from: see `inversion.inverted`."""
@@ -210,7 +227,7 @@ class Denoising(FromNoise):
         return invert(
             options.make(self.scheduler),
             _predictor(self, given.get("label"), options),
-            given["image"],
+            self.encoded(given["image"]),
             steps=options.steps,
             on_step=self.on_step,
         )
@@ -221,14 +238,14 @@ class Denoising(FromNoise):
         """Images 0..count-1 of a seed on their way: see `trajectory.trajectory`."""
         return trajectory(self, count, frames, seed=seed, **asked)
 
-
-def _begin(given: Mapping[str, Any], options: Sampling) -> Begin | None:
-    """The pictures that are given to begin from, if there are any."""
-    if "image" in given:
-        return Begin(given["image"], options.strength, given.get("mask"))
-    if options.strength != Sampling.strength:
-        raise PipelineError("strength: says how much of a picture to change; give image too")
-    return None
+    def _begin(self, given: Mapping[str, Any], options: Sampling) -> Begin | None:
+        """The pictures that are given to begin from, if there are any."""
+        if "image" in given:
+            mask = self.masked(given["mask"]) if "mask" in given else None
+            return Begin(self.encoded(given["image"]), options.strength, mask)
+        if options.strength != Sampling.strength:
+            raise PipelineError("strength: says how much of a picture to change; give image too")
+        return None
 
 
 def _predictor(pipeline: Denoising, labels: Tensor | None, options: Sampling) -> Predict:

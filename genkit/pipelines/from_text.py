@@ -16,7 +16,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from genkit.errors import PipelineError
-from genkit.nn.autoencoders import factor
+from genkit.nn.autoencoders import factor, from_latents, to_latents
 from genkit.pipelines import stepping
 from genkit.pipelines.adapted import Base
 from genkit.pipelines.denoise import (
@@ -187,8 +187,8 @@ class FromText(FromNoise):
             begin=self._begin(given, options),
             on_step=self.on_step,
         )
-        latents = latents.float() / self.vae.config["scaling_factor"] + self.shift
-        return {"image": self.vae.decode(latents).sample.float().clamp(-1, 1)}
+        images = from_latents(self.vae, latents.float(), self.shift)
+        return {"image": images.float().clamp(-1, 1)}
 
     def _begin(self, given: Mapping[str, Any], options: Sampling) -> Begin | None:
         if "image" not in given:
@@ -204,8 +204,7 @@ class FromText(FromNoise):
 
     def _encoded(self, images: Tensor) -> Tensor:
         """Pictures (B, C, H, W) in [-1, 1] as latents (B, Z, S, S)."""
-        latents: Tensor = self.vae.encode(images).latent_dist.mean - self.shift
-        return latents * self.vae.config["scaling_factor"]
+        return to_latents(self.vae, images, self.shift)[0]
 
     def _predictor(self, given: Mapping[str, Any], options: Sampling) -> Predict:
         """The network, guided away from what is not wanted: by default from no text at all."""
@@ -226,13 +225,20 @@ class FromText(FromNoise):
         return guided(network, wanted, without, **options.guiding)
 
 
-def check_latents(vae: Any, network: Any, name: str) -> None:
+def check_latents(vae: Any, network: Any, name: str, patch_size: int = 1) -> None:
     """Raise unless a network, a pipeline's component of that name, takes an autoencoder's latents.
+
+    Args:
+        vae: An `AutoencoderKL`.
+        network: That takes noise off latents, by its config.
+        name: Of the component.
+        patch_size: P, of a network that sees P x P latents as channels of one.
 
     Raises:
         PipelineError: They have other channels.
     """
-    latent, seen = vae.config["latent_channels"], network.config["in_channels"]
+    latent = vae.config["latent_channels"]
+    seen = network.config["in_channels"] // patch_size**2
     if latent != seen:
         raise PipelineError(
             f"vae and {name} don't fit: latents have {latent} channels, the network takes "

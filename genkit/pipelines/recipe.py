@@ -16,6 +16,7 @@ from genkit.pipelines import schedulers
 if TYPE_CHECKING:
     from genkit.pipelines.denoising import Denoising
 
+PUBLISHED_CLASSES = 1_000  # of DiT, on ImageNet: the label that means none to `DiTPipeline`
 _COUNT = 4
 _STEPS = 20
 _DDIM_STEPS = 50
@@ -32,21 +33,36 @@ _NAMES: dict[schedulers.Kind, str] = {
 }
 
 
-def is_plain(pipeline: Denoising) -> bool:
-    """Whether diffusers' `DDPMPipeline` can run it: a U-Net on timesteps, without classes."""
-    as_trained = pipeline.config["num_classes"] is None and pipeline.config["patch_size"] == 1
-    on_timesteps = schedulers.kind_of(pipeline.scheduler) == "timesteps"
-    return pipeline.unet is not None and on_timesteps and as_trained
+def plain_class(pipeline: Denoising) -> str | None:
+    """The pipeline of diffusers that can run it, or None: `DDPMPipeline` a U-Net on timesteps,
+    without classes; `DiTPipeline` a transformer of latents that knows some."""
+    kind, classes = schedulers.kind_of(pipeline.scheduler), pipeline.config["num_classes"]
+    if is_latent(pipeline):
+        learned = str(pipeline.scheduler.config.get("variance_type")).startswith("learned")
+        few = pipeline.can_be_guided and classes <= PUBLISHED_CLASSES
+        fits = pipeline.transformer is not None and few and kind != "edm" and not learned
+        return "DiTPipeline" if fits else None
+    as_trained = classes is None and pipeline.config["patch_size"] == 1
+    fits = pipeline.unet is not None and kind == "timesteps" and as_trained
+    return "DDPMPipeline" if fits else None
+
+
+def is_latent(pipeline: Denoising) -> bool:
+    """Whether it denoises latents, of which its `vae` makes pictures."""
+    return "vae" in pipeline.components
 
 
 def in_plain_diffusers(pipeline: Denoising) -> str:
     """Markdown with code that runs."""
-    plain = is_plain(pipeline)
-    code = "\n".join(_pipeline(pipeline) if plain else _loop(pipeline))
-    call = _plain_call(pipeline) if plain else _loop_call(pipeline)
+    code, call = {
+        "DDPMPipeline": (_pipeline, _plain_call),
+        "DiTPipeline": (_dit, _dit_call),
+        None: (_loop, _loop_call),
+    }[plain_class(pipeline)]
+    lines = "\n".join(code(pipeline))
     return (
-        f"## In plain diffusers\n\n```python\n{code}\n```\n\n"
-        f"These are the images of `{call}` in genkit.\n\n"
+        f"## In plain diffusers\n\n```python\n{lines}\n```\n\n"
+        f"These are the images of `{call(pipeline)}` in genkit.\n\n"
     )
 
 
@@ -59,7 +75,7 @@ def _seeds() -> str:
 
 
 def _pipeline(pipeline: Denoising) -> Iterator[str]:
-    learned = pipeline.channels_out != pipeline.shape[0]
+    learned = pipeline.channels_out != pipeline.noise_shape[0]
     yield "import torch"
     yield "from diffusers import DDPMPipeline"
     yield ""
@@ -81,6 +97,26 @@ def _pipeline(pipeline: Denoising) -> Iterator[str]:
 def _plain_call(pipeline: Denoising) -> str:
     steps = _trained_steps(pipeline)
     return f'pipeline({_COUNT}, scheduler="ddpm", steps={steps}, precision="fp32")'
+
+
+def _dit(pipeline: Denoising) -> Iterator[str]:
+    yield "import torch"
+    yield "from diffusers import DiTPipeline"
+    yield ""
+    yield _seeds()
+    yield "generators = [torch.Generator().manual_seed(seed) for seed in seeds]"
+    yield 'pipeline = DiTPipeline.from_pretrained("PATH_OR_HUB_ID")'
+    if pipeline.config["class_names"] is not None:
+        yield "# The numbers of classes by their names: pipeline.get_label_ids([...])."
+    yield (
+        "images = pipeline([0] * len(seeds), "
+        f"guidance_scale={_GUIDANCE}, generator=generators, "
+        f"num_inference_steps={_steps(pipeline)}).images"
+    )
+
+
+def _dit_call(pipeline: Denoising) -> str:
+    return _loop_call(pipeline, "flow_dpmsolver++")
 
 
 # -- the loop --------------------------------------------------------------------------------------
@@ -107,6 +143,10 @@ def _loop(pipeline: Denoising) -> Iterator[str]:
     yield "    for t in scheduler.timesteps:"
     yield from (f"        {line}" for line in _step(pipeline, kind))
     shape = (_COUNT, *pipeline.shape)
+    if is_latent(pipeline):
+        yield 'vae = AutoencoderKL.from_pretrained(path, subfolder="vae").eval()'
+        yield "with torch.no_grad():"
+        yield "    x = vae.decode(x / vae.config.scaling_factor).sample"
     yield f"images = (x.clamp(-1, 1) + 1) / 2  # {shape} in [0, 1]"
 
 
@@ -114,6 +154,8 @@ def _imports(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
     names = {_CLASSES[kind], type(pipeline.denoiser).__name__}
     if _needs_table(pipeline):
         names.add("DDPMScheduler")
+    if is_latent(pipeline):
+        names.add("AutoencoderKL")
     yield "import torch"
     if pipeline.config["patch_size"] > 1:
         yield "import torch.nn.functional as F"
@@ -137,7 +179,7 @@ def _scheduler(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
 
 def _start(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
     yield "generators = [torch.Generator().manual_seed(seed) for seed in seeds]"
-    drawn = f"torch.randn({', '.join(map(str, pipeline.shape))}, generator=g)"
+    drawn = f"torch.randn({', '.join(map(str, pipeline.noise_shape))}, generator=g)"
     scale = " * scheduler.init_noise_sigma" if kind == "edm" else ""
     yield f"x = torch.stack([{drawn} for g in generators]){scale}"
 
@@ -155,7 +197,7 @@ def _labels(pipeline: Denoising) -> Iterator[str]:
 
 def _step(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
     guided = pipeline.can_be_guided
-    patch, channels = pipeline.config["patch_size"], pipeline.shape[0]
+    patch, channels = pipeline.config["patch_size"], pipeline.noise_shape[0]
     seen = "scheduler.scale_model_input(x, t)" if kind == "edm" else "x"
     seen = f"F.pixel_unshuffle({seen}, {patch})" if patch > 1 else seen
     if guided:
@@ -174,12 +216,12 @@ def _step(pipeline: Denoising, kind: schedulers.Kind) -> Iterator[str]:
     yield "x = scheduler.step(output, t, x).prev_sample"
 
 
-def _loop_call(pipeline: Denoising) -> str:
+def _loop_call(pipeline: Denoising, of_flow: str = _NAMES["flow"]) -> str:
     labels = ""
     if pipeline.config["num_classes"] is not None:
         labels = ", label=0" + (f", guidance={_GUIDANCE}" if pipeline.can_be_guided else "")
-    name = _NAMES[schedulers.kind_of(pipeline.scheduler)]
-    steps = _steps(pipeline)
+    kind, steps = schedulers.kind_of(pipeline.scheduler), _steps(pipeline)
+    name = of_flow if kind == "flow" else _NAMES[kind]
     return f'pipeline({_COUNT}{labels}, scheduler="{name}", steps={steps}, precision="fp32")'
 
 

@@ -183,6 +183,8 @@ def make(name: str, exported: Any, options: Mapping[str, Any]) -> Any:
         # Of all these classes DDPM's alone has the formula; every one takes a table.
         config["trained_betas"] = exported.betas.tolist()
     own = (*_CLIPPING, *(("variance_type",) if name == "ddpm" else ()))
+    # A solver that is exported and knows no clipping clips nothing, and latents are no pictures.
+    config |= {"clip_sample": False} if "clip_sample" in accepted else {}
     config |= {k: exported.config[k] for k in own if k in exported.config and k in accepted}
     clips = "thresholding" not in options and _clips_by_threshold(exported, accepted)
     if clips:

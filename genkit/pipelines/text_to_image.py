@@ -133,18 +133,23 @@ def latent_scheduler(process: NoiseProcess) -> Any:
     cut latents.
     """
     if process.prediction == "flow":
-        from diffusers import DPMSolverMultistepScheduler
-
-        # The offset says nothing to a flow; without it diffusers warns of old exports.
-        return DPMSolverMultistepScheduler(
-            use_flow_sigmas=True,
-            prediction_type="flow_prediction",
-            flow_shift=process.shift,
-            steps_offset=1,
-        )
+        return flow_scheduler(process.shift)
     trained = process.scheduler()
     trained.register_to_config(clip_sample=False)
     return schedulers.make("dpmsolver++", trained, {"steps_offset": 1})
+
+
+def flow_scheduler(shift: float) -> Any:
+    """A scheduler of a flow with this shift, in the form of those on timesteps."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    # The offset says nothing to a flow; without it diffusers warns of old exports.
+    return DPMSolverMultistepScheduler(
+        use_flow_sigmas=True,
+        prediction_type="flow_prediction",
+        flow_shift=shift,
+        steps_offset=1,
+    )
 
 
 _PLAIN = """\

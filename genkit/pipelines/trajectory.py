@@ -67,19 +67,26 @@ def trajectory(
         ways.append((seen.cpu(), predicted_image(pipeline.scheduler, output, seen, x, time).cpu()))
         times.append(_said(pipeline.scheduler, time))
 
+    def shown(x: Tensor) -> Tensor:
+        pictures: Tensor = pipeline.decoded(x.float().to(pipeline.device)).cpu()
+        return pictures
+
     noise = pipeline.begin(range(count), seed, given, options)
     eps = noise.x.clone()
     with fitting(count, pipeline.device), pipeline.generating():
-        final = pipeline.generate(noise, given, options, watch)["image"].cpu()
-    ways.append((final, final))
-    chosen = torch.linspace(0, len(ways) - 1, frames).round().long().tolist()
-    noisy, predicted = (torch.stack([ways[i][k] for i in chosen]) for k in (0, 1))
-    noised = _noised(pipeline.scheduler, final, eps, frames)
+        final = pipeline.generate(noise, given, options, watch)["image"]
+        chosen = torch.linspace(0, len(ways), frames).round().long().tolist()
+        noisy, predicted = (
+            torch.stack([shown(ways[i][k]) if i < len(ways) else final.cpu() for i in chosen])
+            for k in (0, 1)
+        )
+        known = pipeline.encoded(final).cpu()
+        noised = torch.stack([shown(x) for x in _noised(pipeline.scheduler, known, eps, frames)])
     noisy_at = tuple([*times, "image"][i] for i in chosen)
     between = schedulers.times_between(pipeline.scheduler, frames)
     noised_at = tuple(_said(pipeline.scheduler, time) for time in between)
     unit = _UNITS[schedulers.kind_of(pipeline.scheduler)]
-    return Trajectory(noisy, predicted, noised, noisy_at, noised_at, unit)
+    return Trajectory(noisy, predicted.clamp(-1, 1), noised, noisy_at, noised_at, unit)
 
 
 def _said(scheduler: Any, time: Tensor) -> str:
@@ -93,7 +100,7 @@ def _said(scheduler: Any, time: Tensor) -> str:
 def predicted_image(
     scheduler: Any, output: Tensor, seen: Tensor, x: Tensor, time: Tensor
 ) -> Tensor:
-    """The image (B, C, H, W) that a network takes x for, in [-1, 1].
+    """The image (B, C, H, W) that a network takes x for, or its latent; not clipped.
 
     Args:
         scheduler: That of the export: which process and which prediction.
@@ -106,8 +113,7 @@ def predicted_image(
     # On timesteps every scheduler shows the network alpha x_0 + sigma eps, however it holds x.
     state = seen if schedulers.kind_of(scheduler) == "timesteps" else x
     prediction = schedulers.prediction_of(scheduler)
-    image = predictions.to_sample(prediction, output[:, : x.shape[1]], state, level)
-    return image.clamp(-1, 1)
+    return predictions.to_sample(prediction, output[:, : x.shape[1]], state, level)
 
 
 def _noised(scheduler: Any, images: Tensor, eps: Tensor, frames: int) -> Tensor:

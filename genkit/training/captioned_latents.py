@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from genkit import random
-from genkit.errors import TrainingError
 from genkit.nn.tokens import packed
 from genkit.rows.base import Rows
 from genkit.rows.batch import Batch, batch_of
-from genkit.rows.cached import CachedTexts, cached
+from genkit.rows.cached import CachedTexts
 from genkit.rows.captions import captions_of
 from genkit.rows.combine import with_cuts
+from genkit.training.latents import Latents
+from genkit.training.near_copies import FEWEST, NearCopies
 
 if TYPE_CHECKING:
     from genkit.training.diffusion import Diffusion
@@ -60,8 +61,10 @@ class CaptionedLatents:
     ) -> None:
         self._trainer, self._way, self._diffusion = trainer, way, diffusion
         self._drop, self._keep = drop, keep_texts
+        self._latents = Latents(trainer, way.shift)
         self._shapes: list[torch.Size] = []  # of the parts of what is said of one text
         self._kept: CachedTexts | None = None
+        self._copies: NearCopies | None = None  # made with the first preview
         self._shown: list[Batch] | None = None  # latents and captions to test on, by shape
 
     def rows(self, rows: Rows) -> Rows:
@@ -72,30 +75,11 @@ class CaptionedLatents:
             TrainingError: The autoencoder makes numbers of a picture that are infinite or none.
         """
         texts = captions_of(rows)
-        trainer = self._trainer
-
-        def encode(images: Tensor) -> Tensor:
-            mean, deviation = self._encode(images)
-            if not bool(mean.isfinite().all()):
-                raise TrainingError(
-                    f"{rows.name}: the autoencoder makes latents that are not finite; it is "
-                    "broken, or was saved in half precision: name another one"
-                )
-            return torch.cat([mean, deviation], 1)
-
-        vae: Any = trainer.bare_networks["vae"]
-        scale, weights = vae.config["scaling_factor"], trainer.learnt.frozen["vae"]
-        identity = f"AutoencoderKL {weights} {scale} {self._way.shift}"
-        mirrored = trainer.config.data.flip
-
-        def encoded(some: Rows) -> Rows:
-            latents = cached(some, encode, identity=identity, mirrored=mirrored)
-            return with_cuts(latents, some) if self._way.reads_cuts else latents
-
-        with trainer.accelerator.local_main_process_first():
+        cuts = self._way.reads_cuts
+        with self._trainer.accelerator.local_main_process_first():
             self._keep_texts(texts)
-            found = rows.each_shape(encoded)
-        if self._way.reads_cuts and "cut" not in found.columns:
+        found = self._latents.rows(rows, cuts=cuts)
+        if cuts and "cut" not in found.columns:
             log.info(
                 "%s: they come from no files, so the network is told that each picture is whole "
                 "and as large as it is trained on",
@@ -181,19 +165,23 @@ class CaptionedLatents:
             rows = rows.each_shape(lambda of: with_cuts(of, of))
         shapes = rows.by_shape(range(min(_HELD_OUT, len(rows))))
         batches = [batch_of(rows, one, self._trainer.device) for one in shapes]
-        return [batch | {"latent": self._encode(batch["image"])[0]} for batch in batches]
+        return [batch | {"latent": self._latents.encoded(batch["image"])[0]} for batch in batches]
 
-    def _encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and deviations of the latents of pictures, each (B, Z, S, S)."""
-        vae: Any = self._trainer.bare_networks["vae"]
-        scale, shift = vae.config["scaling_factor"], self._way.shift
-        found = vae.encode(images.to(self._trainer.device)).latent_dist
-        return (found.mean - shift) * scale, found.std * scale
+    def near_copies(self, images: Tensor) -> dict[str, float]:
+        """The share of pictures (M, C, H, W) in [-1, 1] that are near copies of training pictures;
+        {} where these are fewer than 3."""
+        trainer = self._trainer
+        rows = trainer.data.rows
+        if rows is None or len(rows) < FEWEST:
+            return {}
+        if self._copies is None:
+            seed = trainer.config.trainer.seed
+            self._copies = NearCopies(rows, seed, mirrored=trainer.config.data.flip)
+        return {"near-copies/rate": self._copies.rate(images)}
 
     def latents(self, batch: Batch) -> Tensor:
         """The latents of a micro-batch, drawn from their distributions: (B, Z, S, S)."""
-        mean, deviation = batch["latent"].chunk(2, dim=1)
-        return mean + deviation * self._trainer.noise("latent", batch, mean.shape[1:])
+        return self._latents.drawn(batch)
 
     def texts(self, batch: Batch) -> list[str]:
         """The captions of a micro-batch, some hidden: those are ""."""

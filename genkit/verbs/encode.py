@@ -30,14 +30,20 @@ def encode(config: Path, overrides: Sequence[str] = ()) -> int:
     run = load_config(config, overrides)
     family = load(run.family)
     if family.trainer.rows is Trainer.rows:
-        raise ConfigError(
-            f"family {run.family} encodes nothing before it trains; latent_diffusion and "
-            "stable_diffusion do"
-        )
+        raise _nothing(run.family)
     rows = open_data(run.data, "train")
     check_needs(rows, family.needs(run), run.family)
     with tempfile.TemporaryDirectory(prefix="genkit-") as folder:
         trainer = family.trainer(run, DataInfo.of(rows), Path(folder))
         found = trainer.rows(rows)
         trainer.close()
+    if found is rows:
+        raise _nothing(run.family)
     return len(found)
+
+
+def _nothing(family: str) -> ConfigError:
+    return ConfigError(
+        f"family {family} encodes nothing before it trains; latent_diffusion and stable_diffusion "
+        "do, and ddpm with model.autoencoder=RUN"
+    )

@@ -12,7 +12,9 @@ from advice.cases_python import command_of
 from advice.follow import Call, Case, World
 from stable_diffusion_at_hand import TEXTS, stable_diffusion
 
+from genkit.family import load
 from genkit.report import write_report
+from genkit.training.diagnosis import History, diagnose
 
 
 def _tuned(world: World) -> None:
@@ -59,7 +61,36 @@ def _drawn(world: World, text: str) -> None:
     world.ok(f"{command} --steps 1 --out {world.new()}")
 
 
+def _nothing_encoded(world: World) -> str:
+    status, text = world.run("data encode ddpm.yaml")
+    assert status == 2
+    return " ".join(text.split())
+
+
+def _encoded(world: World, text: str) -> None:
+    assert "model.autoencoder=RUN" in text
+    data = json.dumps(load("ddpm").tiny["data"])
+    small = "model.widths=[8,8] model.groups=2 model.critic_width=4 model.critic_layers=1"
+    name = world.new()
+    world.write("vae.yaml", {"family": "autoencoder", **load("autoencoder").tiny, "data": {}})
+    world.ok(["train", "vae.yaml", f"data={data}", *small.split(), "--out", name])
+    world.ok(f"data encode ddpm.yaml model.autoencoder={name}")
+
+
+def _copied(world: World) -> str:
+    rows = [{"step": step, "near-copies/rate": 1.0} for step in (1, 2)]
+    (found,) = diagnose(History(rows))
+    return found.text
+
+
+def _earlier(world: World, text: str) -> None:
+    command = command_of(text, "export").replace("RUN", world.copy("dcgan"))
+    world.ok(command.replace(" N", " 2"))
+
+
 CASES: list[Case | Call] = [
+    Call("encodes nothing before it trains", _nothing_encoded, _encoded),
+    Call("of the previews{} are near copies", _copied, _earlier),
     Case("stable_diffusion.py: gamma says nothing to", "config show tune.yaml noise.gamma=3",
          then="noise.weighting=min-snr", says="set weighting=min-snr", before=_tuned),
     Case("weights of half precision are computed", "config show tune.yaml model.learn.base=bf16",

@@ -42,6 +42,8 @@ CASES = [
     _set("preview.guidance needs model.", "ddpm", "preview.guidance=2", r"model.conditional=true"),
     _set("needs a share of hidden labels", "ddpm",
          "preview.guidance=2 model.conditional=true model.label_drop=0", r"model.label_drop=0.1"),
+    *_each("needs images that are clipped", "ddpm", "model.autoencoder=vae noise.schedule=cosine",
+           "noise.prediction=v", "noise.schedule=scaled-linear"),
     _set("data_std says something", "ddpm", "noise.data_std=0.3", leaves="noise.data_std"),
     *_each("data_std says something", "ddpm", "noise.data_std=0.3 noise.weighting=simple",
            "weighting=edm", **NOISE),

@@ -39,7 +39,11 @@ def test_two_processes_see_what_one_sees_and_end_with_equal_weights(name, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "name", ["ddpm conditional", "ddpm v", "ddpm muon", "adapter", "clip", "clip sigmoid"]
+    "name",
+    [
+        *("ddpm conditional", "ddpm v", "ddpm muon", "ddpm latents", "ddpm latents dit"),
+        *("adapter", "clip", "clip sigmoid"),
+    ],
 )
 def test_two_processes_learn_and_average_what_one_does(name, tmp_path, monkeypatch):
     """Hidden labels, spread levels, Muon, sums, losses over all rows; no batch norm between."""

@@ -403,3 +403,21 @@ def test_layers_that_are_not_there_are_named(world, tmp_path):
 def test_an_adapter_is_no_model_to_begin_with(world, taught, tmp_path):
     with pytest.raises(ConfigError, match="is an adapter; merge it first"):
         run_of({**world, "source": str(taught[1])}, tmp_path)
+
+
+# -- near copies -----------------------------------------------------------------------------------
+
+
+def test_previews_that_show_training_pictures_are_counted_and_found(world, tmp_path, monkeypatch):
+    run = run_of(world, tmp_path, trainer__preview_every=1)
+    known = run.data.rows.read(range(4))["image"] / 255
+    noise = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for images, rate in ((known, 1.0), (noise, 0.0)):
+        monkeypatch.setattr(run, "pipeline", lambda images=images: lambda *args, **asked: images)
+        (sheet,) = run.preview()
+        assert sheet.numbers["near-copies/rate"] == rate
+    monkeypatch.setattr(run, "pipeline", lambda: lambda *args, **asked: known)
+    run.fit()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["near-copies/rate"] for row in rows if "near-copies/rate" in row] == [1.0] * 4
+    assert "copied-pictures" in {row.get("finding") for row in rows}

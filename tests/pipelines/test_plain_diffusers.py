@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from denoisers_at_hand import STEPS, denoising
 from files_at_hand import arrays_of
 
+from genkit.errors import PipelineError
 from genkit.pipelines import load_pipeline, save_export
 from genkit.pipelines.card import model_card
 
@@ -37,7 +39,21 @@ LOOPED: dict[str, dict[str, Any]] = {  # by the loop of the card
     "dit": {"dit": True},
     "dit with classes": {"dit": True, "classes": 3, "learned_variance": True},
     "flow dit": {"prediction": "flow", "dit": True, "classes": 3},
+    "latents": {"latents": True},
+    "latents and classes": {"latents": True, "classes": 3},
+    "latents, edm": {"latents": True, "classes": 3, "prediction": "edm"},
+    "latents, flow": {"latents": True, "classes": 3, "prediction": "flow", "patch_size": 2},
+    "latents, dit": {"latents": True, "dit": True},
+    "latents, dit, variances": {"latents": True, "dit": True, "classes": 3,
+                                "learned_variance": True, "prediction": "epsilon"},
+}  # fmt: skip
+DIT: dict[str, dict[str, Any]] = {  # of latents and classes, as diffusers' `DiTPipeline`
+    "dit pipeline": {},
+    "dit pipeline, epsilon": {"prediction": "epsilon"},
+    "dit pipeline, names": {"names": ["cat", "dog, or wolf", "owl"]},
+    "dit pipeline, flow": {"prediction": "flow"},
 }
+DITS = {n: {"latents": True, "dit": True, "classes": 3, **o} for n, o in DIT.items()}
 # Runs in a process without genkit: the code of each card, and DDIM where diffusers opens it.
 STRANGER = """
 import json, re, sys, warnings
@@ -59,7 +75,7 @@ for name, folder in json.loads(sys.argv[1]).items():
     images = names["images"]
     if isinstance(images, list):
         images = np.stack([np.array(image) for image in images])
-        if "variance" not in name:
+        if "variance" not in name and "dit" not in name:
             begin = [torch.Generator().manual_seed(seed) for seed in names["seeds"]]
             ddim = DDIMPipeline.from_pretrained(folder)
             found = ddim(4, begin, num_inference_steps=10, output_type="np").images
@@ -77,7 +93,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
         name: save_export(
             denoising(**options), root / name.replace(" ", "-"), provenance={}, config_yaml=""
         )
-        for name, options in (OPENED | LOOPED).items()
+        for name, options in (OPENED | LOOPED | DITS).items()
     }
 
 
@@ -143,6 +159,48 @@ def test_the_loop_of_the_card_makes_our_images_without_genkit(folders, stranger,
     assert (ours - theirs).abs().max() < 1e-3
     assert ours.std() > 0.1
     assert (ours[0] - ours[1]).abs().mean() > 0.05
+
+
+@pytest.mark.parametrize("name", DITS)
+def test_diffusers_dit_pipeline_opens_a_transformer_of_latents_and_makes_our_images(
+    folders, stranger, name
+):
+    index = json.loads((folders[name] / "model_index.json").read_text())
+    assert index["_class_name"] == "DiTPipeline"
+    card = (folders[name] / "README.md").read_text()
+    call = card.partition("These are the images of `")[2].partition("` in genkit")[0]
+    assert "guidance=2.0" in call
+    pipeline = load_pipeline(folders[name])
+    ours = eval(call[:-1] + ', output="np")', {"pipeline": pipeline})
+    assert np.abs(ours[..., 0].astype(int) - stranger[name]).max() <= 1
+    assert ours.std() > 20
+    names = DITS[name].get("names")
+    assert pipeline.config["class_names"] == names
+    assert ("get_label_ids" in card) == (names is not None)
+
+
+def test_a_table_of_classes_comes_back_from_a_dit_pipeline_as_it_was(folders):
+    # Diffusers takes 1000 for no class: the rows between are there for it alone.
+    made, saved = denoising(**DITS["dit pipeline"]), folders["dit pipeline"]
+    config = json.loads((saved / "transformer" / "config.json").read_text())
+    assert config["num_embeds_ada_norm"] == 1000
+    opened = load_pipeline(saved)
+    assert opened.transformer.config["num_embeds_ada_norm"] == 3
+    for key, value in made.transformer.state_dict().items():
+        assert torch.equal(value, opened.transformer.state_dict()[key]), key
+
+
+def test_a_dit_pipeline_that_names_no_classes_has_as_many_as_its_table(folders, tmp_path):
+    shutil.copytree(folders["dit pipeline"], tmp_path / "export")
+    index = tmp_path / "export" / "model_index.json"
+    tree = json.loads(index.read_text())
+    del tree["id2label"]  # as diffusers itself saves what it opened
+    index.write_text(json.dumps(tree))
+    assert load_pipeline(tmp_path / "export").config["num_classes"] == 1000
+    tree["id2label"] = {"0": "cat", "2": "owl"}
+    index.write_text(json.dumps(tree))
+    with pytest.raises(PipelineError, match="id2label: must name the classes 0 to 1"):
+        load_pipeline(tmp_path / "export")
 
 
 def test_the_card_of_a_generator_says_nothing_of_plain_diffusers(make):

@@ -14,6 +14,7 @@ from genkit.pipelines import schedulers, stepping
 from genkit.pipelines.denoise import Noise
 from genkit.pipelines.denoising import Denoising
 from genkit.pipelines.schedulers import SOLVERS
+from genkit.pipelines.text_to_image import latent_scheduler
 from genkit.pipelines.trajectory import predicted_image
 
 from .gaussian import MEAN, STD, ExactDenoiser, exact_images, exact_pipeline
@@ -321,6 +322,16 @@ def test_a_model_whose_images_are_clipped_is_sampled_so(name):
         output = -3 / level.sigma.expand_as(x) if name == "heun" else x + 3
         x0 = scheduler.step(output, scheduler.timesteps[0], x).prev_sample
         assert x0.mean().item() == pytest.approx(end, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "dpmsolver++", "unipc", "deis"])
+def test_latents_are_clipped_by_no_solver(name):
+    # Their export holds a solver that says nothing of clipping, and these would clip by default.
+    scheduler = schedulers.make(name, latent_scheduler(NoiseProcess(prediction="sample")), {})
+    scheduler.set_timesteps(1)
+    x0 = torch.full((1, 1, 2, 2), 3.0)
+    found = scheduler.step(x0, scheduler.timesteps[0], torch.zeros_like(x0)).prev_sample
+    assert found.mean().item() == pytest.approx(3, abs=0.05)
 
 
 def test_clipping_can_be_left_out():

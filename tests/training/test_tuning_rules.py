@@ -24,3 +24,25 @@ def test_a_loss_that_rises_again_names_the_step_and_the_rank():
     assert "a model.learn.rank below 16" in found.text
     (plain,) = findings([0.5, 0.4, 0.43, 0.44])
     assert "rank" not in plain.text
+
+
+# -- near copies -----------------------------------------------------------------------------------
+
+
+def copies(*rates, settings=None):
+    rows = [{"step": 100 * i, "near-copies/rate": rate} for i, rate in enumerate(rates, 1)]
+    return diagnose(History(rows, settings or {}))
+
+
+@pytest.mark.parametrize("rates", [[0, 0, 0], [0.5], [0.5, 0.1], [0, 0.5, 0.2, 0.5]])
+def test_few_near_copies_or_those_of_one_preview_are_no_finding(rates):
+    assert not copies(*rates)
+
+
+def test_previews_that_copy_training_pictures_say_since_when_and_what_to_do():
+    (found,) = copies(0, 0, 0.25, 0.5, settings={"model.learn.rank": 16})
+    assert found.name == "copied-pictures"
+    assert "50 % of the previews (at step 100 it was 0 %) are near copies" in found.text
+    assert "a model.learn.rank below 16" in found.text
+    (always,) = copies(1.0, 1.0)
+    assert "100 % of the previews are near copies" in always.text

@@ -1,14 +1,6 @@
 """Near copies: are samples nearer to a training image than unseen real images are?
 
-The plain distance to the nearest training image can't tell: typical images have near neighbours and
-odd ones have not, copied or not. So the distance is measured against the image's own neighbourhood:
-
-    closeness(x) = |x - first neighbour| / mean over its 50 nearest training images of |x - t|
-
-which is near 1 for an image among many and near 0 for a copy (Carlini et al. 2023,
-arXiv:2301.13188, section 5.1, without their constant factor). Distances are Euclidean between the
-grey 32 px images of `digits.to_grey`: no network that might overlook a copy.
-A copy with noise on it is found; one that is moved by a pixel or more is not.
+What closeness is stands in `nn/closeness.py`.
 
 Near-copy rate: share of samples whose closeness is below the 1 % quantile of the test images'.
 Real images that were not trained on give 0.01 by construction; that is its floor. Test images that
@@ -27,6 +19,8 @@ from genkit.evaluation.metric import Metric
 from genkit.evaluation.overlap import contents_of
 from genkit.evaluation.sets import batches
 from genkit.evaluation.view import Found, View
+from genkit.nn.closeness import NEIGHBOURS
+from genkit.nn.closeness import closeness as closeness_of
 from genkit.nn.pretrained.digits import to_grey
 from genkit.rows.base import Rows
 
@@ -38,7 +32,6 @@ MEANING = {
 TITLE = {"near-copy-rate": "Near copies", "near-copy-half": "Nearer than half"}
 ENOUGH = {"near-copy-rate": 0.01}  # as unseen real images; less is no better
 AIM = {"near-copy-half": 0.5}  # less: farther off than real images are
-NEIGHBOURS = 50
 RATES = {"near-copy-rate": 0.01, "near-copy-half": 0.5}  # name: quantile of the test images
 CHUNK = 2048
 
@@ -138,7 +131,7 @@ def closeness(rows: Tensor, train: Rows) -> Tensor:
     if len(train) < 2:
         raise EvaluationError(f"{train.name}: near copies need at least 2 training images")
     distances, _ = nearest(rows, train, NEIGHBOURS)
-    return (distances[:, 0] / distances.mean(1)).nan_to_num(0.0).double()  # 0/0: copies only
+    return closeness_of(distances)
 
 
 def nearer_than(samples: Tensor, reference: Tensor, quantile: float) -> tuple[Tensor, float]:
