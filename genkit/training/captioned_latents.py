@@ -74,6 +74,8 @@ class CaptionedLatents:
             TrainingError: The autoencoder makes numbers of a picture that are infinite or none.
         """
         texts = captions_of(rows)
+        if self._trainer.accelerator.is_main_process:
+            self._way.say_too_long(texts, rows.name)
         with self._trainer.accelerator.local_main_process_first():
             self._keep_texts(texts)
         return self._latents.rows(rows)
