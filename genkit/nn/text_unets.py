@@ -108,6 +108,7 @@ def encoded_text(tower: Any, tokenizer: Any, texts: Sequence[str]) -> Tensor:
         tokenizer: Its tokenizer.
         texts: B of them; longer ones lose their last words.
     """
-    ids = filled(tokenizer, texts, tower.config.max_position_embeddings)
+    context = min(tokenizer.model_max_length, tower.config.max_position_embeddings)
+    ids = filled(tokenizer, texts, context)
     states: Tensor = tower(input_ids=ids.to(tower.device)).last_hidden_state
     return states

@@ -27,6 +27,8 @@ PUBLISHED = 49_408  # tokens of CLIP's own vocabulary
 LEAST = 2 * BYTES + 2  # tokens of a vocabulary without a single merge
 _LAST = "</w>"  # marks a token that ends a word
 _CHUNK = 10_000  # texts counted at a time
+_LARGEST = 2  # the end token of towers, in early configs, that look for the largest number
+_UNSTATED = 1_000_000  # from which on a tokenizer's longest text is that of one that states none
 _NEVER = "<|unused{}|>"  # holds a number that no merge took
 
 
@@ -101,6 +103,25 @@ def too_long(tokenizer: Any, texts: Sequence[str], context: int) -> int:
         lengths = tokenizer(part, truncation=False, verbose=False)["input_ids"]
         found += sum(len(each) > context for each in lengths)
     return found
+
+
+def misfit(tokenizer: Any, config: Any) -> str | None:
+    """Why a tower of texts can't read what a tokenizer makes, in words, or None.
+
+    Args:
+        tokenizer: A `CLIPTokenizer`.
+        config: Of the tower, a `CLIPTextConfig`.
+    """
+    words, known = len(tokenizer), config.vocab_size
+    if words > known:
+        return f"{words:,} tokens, and the tower knows {known:,}"
+    said, wanted = tokenizer.eos_token_id, config.eos_token_id
+    if wanted not in (said, _LARGEST):
+        return f"texts end with token {said}, and the tower looks for {wanted}"
+    longest, read = tokenizer.model_max_length, config.max_position_embeddings
+    if read < longest < _UNSTATED:
+        return f"texts of up to {longest:,} tokens, and the tower reads {read:,}"
+    return None
 
 
 def packed(tokenizer: Any) -> Tensor:

@@ -6,6 +6,7 @@ Legend: B batch, C channels, H W size of a picture in px, Z latent channels, S s
 from __future__ import annotations
 
 import inspect
+import logging
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing_extensions import Self
 
 from genkit.errors import PipelineError
 from genkit.nn.autoencoders import factor, from_latents, to_latents
+from genkit.nn.tokens import misfit, too_long
 from genkit.pipelines import stepping
 from genkit.pipelines.adapted import Base
 from genkit.pipelines.denoise import (
@@ -38,6 +40,10 @@ from genkit.pipelines.sampling import Sampling, complete
 from genkit.pipelines.walks import FromNoise
 from genkit.rows.base import Rows
 from genkit.rows.columns import Columns, Image, Latent, Mask, Text
+
+log = logging.getLogger("genkit")
+
+_MEASURED: set[tuple[int, str]] = set()  # longest text that is read, and texts held against it
 
 
 class FromText(FromNoise):
@@ -206,6 +212,39 @@ class FromText(FromNoise):
         """Pictures (B, C, H, W) in [-1, 1] as latents (B, Z, S, S)."""
         return to_latents(self.vae, images, self.shift)[0]
 
+    @property
+    def longest(self) -> int:
+        """Tokens of a text that are read at most."""
+        stated = int(self.tokenizer.model_max_length)
+        return min(stated, int(self.text_encoder.config.max_position_embeddings))
+
+    def _measure(self, texts: Sequence[str]) -> None:
+        """Say of texts of a call, once in a process, how many are too long."""
+        new = {(self.longest, text) for text in texts} - _MEASURED
+        _MEASURED.update(new)
+        self.say_too_long([text for _, text in new], "caption")
+
+    def say_too_long(self, texts: Sequence[str], where: str) -> None:
+        """Say how many texts, each once, have more tokens than are read.
+
+        Args:
+            texts: Any number.
+            where: What they are of, such as a data set.
+        """
+        each_once = sorted({*texts})
+        read = min(
+            self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings
+        )
+        tokenizers = [p for n, p in self.components.items() if n.startswith("tokenizer") and p]
+        read = self.longest
+        cut = max(too_long(each, each_once, read) for each in tokenizers)
+        if cut:
+            log.warning(
+                "%s: %d of %d texts have more than the %d tokens that are read; what is behind is "
+                "left out",
+                *(where, cut, len(each_once), read),
+            )
+
     def _predictor(self, given: Mapping[str, Any], options: Sampling) -> Predict:
         """The network, guided away from what is not wanted: by default from no text at all."""
 
@@ -219,6 +258,7 @@ class FromText(FromNoise):
 
         said = given["caption"]
         texts = isinstance(said[0], str)  # on a walk words come as the network reads them
+        self._measure([*(said if texts else ()), *(given.get("negative") or ())])
         wanted: Condition = self.words(said) if texts else said
         count = len(wanted) if isinstance(wanted, Tensor) else len(wanted[0])
         without = self.words(given.get("negative") or [""] * count)
@@ -247,14 +287,12 @@ def check_latents(vae: Any, network: Any, name: str, patch_size: int = 1) -> Non
 
 
 def check_tokens(tokenizer: Any, tower: Any) -> None:
-    """Raise unless a tower of texts knows every token of a tokenizer.
+    """Raise unless a tower of texts reads what a tokenizer makes.
 
     Raises:
-        PipelineError: The tokenizer has more.
+        PipelineError: It does not.
     """
-    words, known = len(tokenizer), tower.config.vocab_size
-    if words > known:
+    if problem := misfit(tokenizer, tower.config):
         raise PipelineError(
-            f"tokenizer and text_encoder don't fit: {words:,} tokens, and the tower knows "
-            f"{known:,}; take both from one model"
+            f"tokenizer and text_encoder don't fit: {problem}; take both from one model"
         )

@@ -70,11 +70,9 @@ class ImageTextPipeline(Pipeline):
         self.register_to_config(  # type: ignore[no-untyped-call]
             logit_bias=logit_bias, format_version=format_version
         )
-        words, known = len(tokenizer), clip.config.text_config.vocab_size
-        if words > known:
+        if problem := tokens.misfit(tokenizer, clip.config.text_config):
             raise PipelineError(
-                f"tokenizer and tower of texts don't fit: {words:,} tokens, and the tower knows "
-                f"{known:,}; take both from one model"
+                f"tokenizer and tower of texts don't fit: {problem}; take both from one model"
             )
 
     @classmethod

@@ -59,7 +59,8 @@ class Kept:
             DataError: The cache folder can't be written.
         """
         path = self._path(of)
-        if not path.is_file():
+        found = _whole(path)
+        if found is None:
             try:
                 self._add(path, keys(), encode, batch_size)
             except OSError as error:
@@ -67,7 +68,8 @@ class Kept:
                     f"{path}: {self.kind} can't be written ({error}); free space, or set "
                     "GENKIT_CACHE to a writable folder"
                 ) from None
-        found: Array = np.load(path, mmap_mode="r")
+            found = np.load(path, mmap_mode="r")
+        assert found is not None
         return found
 
     def _path(self, of: str) -> Path:
@@ -128,13 +130,31 @@ class Kept:
         """Where values of these keys lie in other files: the file and the row."""
         wanted, found = {*keys}, {}
         for path in sorted(self.folder.glob("*.keys.npy")):
-            values = path.with_name(path.name.removesuffix(".keys.npy") + ".npy")
-            if values.is_file():
-                held = np.load(values, mmap_mode="r")
+            held = _whole(path.with_name(path.name.removesuffix(".keys.npy") + ".npy"))
+            if held is not None:
                 for row, key in enumerate(np.load(path)):
                     if (name := key.tobytes()) in wanted:
                         found[name] = (held, row)
         return found
+
+
+def _whole(path: Path) -> Array | None:
+    """The values of a file, read when they are asked for; None where it or its keys are missing,
+    or damaged, which is said: then they are encoded anew."""
+    keys = _keys_of(path)
+    if not path.is_file() or not keys.is_file():
+        return None
+    try:
+        values, known = np.load(path, mmap_mode="r"), np.load(keys)
+        fit = known.shape == (len(values), _BYTES) and known.dtype == np.uint8
+    except (OSError, ValueError, EOFError, TypeError):  # no array, or a part of one
+        fit = False
+    if not fit:
+        log.warning("%s: damaged, so what it held is encoded anew", path)
+        path.unlink(missing_ok=True)
+        keys.unlink(missing_ok=True)
+        return None
+    return values
 
 
 def _keys_of(path: Path) -> Path:

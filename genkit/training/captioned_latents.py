@@ -76,6 +76,8 @@ class CaptionedLatents:
         """
         texts = captions_of(rows)
         cuts = self._way.reads_cuts
+        if self._trainer.accelerator.is_main_process:
+            self._way.say_too_long(texts, rows.name)
         with self._trainer.accelerator.local_main_process_first():
             self._keep_texts(texts)
         found = self._latents.rows(rows, cuts=cuts)

@@ -5,6 +5,7 @@ Legend: B batch, C channels, H W size in px, Z latent channels, S side of a late
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +21,11 @@ from genkit.rows.combine import with_cuts
 if TYPE_CHECKING:
     from genkit.training.trainer import Trainer
 
+log = logging.getLogger("genkit")
+
+_FIRST = 64  # rows whose latents are looked at
+_LARGEST = 3.0  # deviation of latents, or 1 over it, beyond which it is said
+
 # What every family refuses that is trained on latents.
 MOVED = "data.shift: pictures are encoded once, and their latents are not moved; leave it out"
 
@@ -28,8 +34,15 @@ def latent_size(vae: Any, side: int, channels: int) -> tuple[int, int]:
     """Side and channels of the latents of pictures of that side and of so many channels.
 
     Raises:
-        ConfigError: The autoencoder does not take such pictures.
+        ConfigError: It is no autoencoder, or does not take such pictures.
     """
+    from diffusers import AutoencoderKL
+
+    if not isinstance(vae, AutoencoderKL):
+        raise ConfigError(
+            f"model.autoencoder is a {type(vae).__name__}; name a run of family autoencoder, or an "
+            "export, folder or Hub id with an AutoencoderKL: NAME#vae"
+        )
     if problem := pictures_problem(vae, channels, side):
         raise ConfigError(f"model.autoencoder {problem}")
     return side // factor(vae), vae.config["latent_channels"]
@@ -77,7 +90,24 @@ class Latents:
             return with_cuts(found, some) if cuts else found
 
         with trainer.accelerator.local_main_process_first():
-            return rows.each_shape(as_latents)
+            found = rows.each_shape(as_latents)
+        self._say_scale(found, scale)
+        return found
+
+    def _say_scale(self, rows: Rows, scale: float) -> None:
+        """Say where the first latents are much larger or smaller than the noise that is laid on
+        them: every level of it then means another one."""
+        first, *_ = rows.by_shape(range(min(len(rows), _FIRST)))
+        found = rows.read(first, ("latent",))["latent"]
+        mean, deviation = torch.as_tensor(found).float().chunk(2, dim=-3)
+        spread = float((mean.var() + deviation.square().mean()).sqrt())
+        usual = _LARGEST > spread > 1 / _LARGEST
+        if not usual and self._trainer.accelerator.is_main_process:
+            log.warning(
+                "%s: latents have a deviation of %.3g, and noise has 1: the autoencoder's "
+                "scaling_factor of %g fits neither it nor these pictures",
+                *(rows.name, spread, scale),
+            )
 
     def encoded(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Means and deviations of the latents of pictures (B, C, H, W), each (B, Z, S, S)."""

@@ -72,6 +72,36 @@ def other_attributes(pipeline: Any, data: DataInfo) -> None:
         )
 
 
+def other_autoencoder(trainer: Trainer[Any], pipeline: Any, init: str) -> None:
+    """Raise a `CheckpointError` where an export was trained on latents of another autoencoder, or
+    of another scale: its weights would fit, and know nothing of these latents.
+
+    Args:
+        trainer: The run.
+        pipeline: The export that it is to start from.
+        init: Where that lies.
+    """
+    ours: Any = trainer.bare_networks.get("vae")
+    theirs: Any = getattr(pipeline, "vae", None)
+    if ours is None or theirs is None or trainer.learnt.trained["vae"]:
+        return
+    why = None
+    for name in ("scaling_factor", "shift_factor"):
+        mine, other = (each.config.get(name) or 0 for each in (ours, theirs))
+        if mine != other:
+            why = f"of {name} {other:g}, here it is {mine:g}"
+    weights, known = ours.state_dict(), theirs.state_dict()
+    same = weights.keys() == known.keys() and all(
+        torch.equal(weights[key].cpu(), known[key].cpu()) for key in weights
+    )
+    if why is None and same:
+        return
+    raise CheckpointError(
+        f"--init: the export was trained on latents {why or 'of another autoencoder'}; set "
+        f"model.autoencoder={shown(init)}#vae, or leave --init out"
+    )
+
+
 def unsound_state(what: str | None, step: int, run_dir: Path) -> None:
     """Raise a `TrainingError` where something that would be saved is infinite or no number.
 

@@ -173,6 +173,7 @@ def _train(
         trainer.loader = Loader(trainer.rows(rows), config.data, seed, device=device)
         if start is not None:
             refusals.other_attributes(start, info)
+            refusals.other_autoencoder(trainer, start, str(init))
             _say_new(init, trainer.start_from(start))
         _resume(trainer, run_dir, asked=resume)
         record = _start_record(trainer, info)

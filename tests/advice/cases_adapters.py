@@ -7,6 +7,7 @@ import re
 from html import unescape
 from pathlib import Path
 
+import yaml
 from advice.cases_image_text import stages
 from advice.cases_python import command_of
 from advice.follow import Call, Case, World
@@ -88,7 +89,22 @@ def _earlier(world: World, text: str) -> None:
     world.ok(command.replace(" N", " 2"))
 
 
+def _grown(world: World) -> None:
+    """Two autoencoders of the same size."""
+    stages(world)
+    if not Path("second-vae").exists():
+        tree = yaml.safe_load(Path("stages.yaml").read_text())["stages"]["autoencoder"]
+        world.write("second-vae.yaml", tree | {"trainer": tree["trainer"] | {"seed": 7}})
+        world.ok("train second-vae.yaml --out second-vae")
+
+
 CASES: list[Case | Call] = [
+    Case("the export was trained on latents",
+         "train texts.yaml model.autoencoder=second-vae --init staged/pictures --out {new}",
+         r"set (model.autoencoder=\S+#vae)", before=_grown),
+    Case("the export was trained on latents",
+         "train texts.yaml model.autoencoder=second-vae --init staged/pictures --out {new}",
+         leaves="--init", before=_grown),
     Call("encodes nothing before it trains", _nothing_encoded, _encoded),
     Call("of the previews{} are near copies", _copied, _earlier),
     Case("stable_diffusion.py: gamma says nothing to", "config show tune.yaml noise.gamma=3",
