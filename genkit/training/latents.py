@@ -45,7 +45,8 @@ def latent_size(vae: Any, side: int, channels: int) -> tuple[int, int]:
         )
     if problem := pictures_problem(vae, channels, side):
         raise ConfigError(f"model.autoencoder {problem}")
-    return side // factor(vae), vae.config["latent_channels"]
+    config: Any = vae.config  # type: ignore[attr-defined]  # of diffusers' ConfigMixin
+    return side // factor(vae), config["latent_channels"]
 
 
 class Latents:

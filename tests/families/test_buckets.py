@@ -96,16 +96,16 @@ def test_latents_are_those_of_the_cropped_picture_and_its_mirror(world, tmp_path
 
 
 def test_latents_are_kept_and_other_buckets_are_encoded_anew(world, tmp_path, monkeypatch):
-    from genkit.training.captioned_latents import CaptionedLatents
+    from genkit.training.latents import Latents
 
     encoded = []
-    encode = CaptionedLatents._encode
+    encode = Latents.encoded
 
     def noted(self, images):
         encoded.append(tuple(images.shape))
         return encode(self, images)
 
-    monkeypatch.setattr(CaptionedLatents, "_encode", noted)
+    monkeypatch.setattr(Latents, "encoded", noted)
     for folder in "ab":
         run_of(world, tmp_path / folder)
         assert sum(shape[0] for shape in encoded) == 7
@@ -183,11 +183,13 @@ def test_test_pictures_of_several_shapes_are_judged_and_previews_are_squares(wor
     run = run_of(world, tmp_path)
     (sheet,) = run.preview()
     assert sheet.images.shape == (2, 3, 32, 32)
-    assert sheet.numbers.keys() == {"held-out/little", "held-out/middle", "held-out/much"}
+    bands = {"held-out/little", "held-out/middle", "held-out/much"}
+    assert sheet.numbers.keys() == bands | {"near-copies/rate"}
     latents = [batch["latent"] for batch in run.given._shown]
     assert {tuple(each.shape[2:]) for each in latents} == {(16, 16), (12, 20), (20, 12)}
     assert sum(map(len, latents)) == 5
-    assert run.given.held_out(run.averaged_network("unet")) == sheet.numbers
+    again = run.given.held_out(run.averaged_network("unet"))
+    assert again == {name: sheet.numbers[name] for name in bands}
 
 
 def test_an_evaluation_sees_squares(world, caplog):

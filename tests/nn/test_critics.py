@@ -18,6 +18,7 @@ def images_of(size: int) -> torch.Tensor:
 @every_critic
 @pytest.mark.parametrize("conditioning", ["channels", "projection"])
 def test_the_logit_depends_on_the_label(critic, size, conditioning):
+    torch.manual_seed(0)  # once in many first weights a label changes no logit
     network = critic(1, size, 4, num_classes=5, conditioning=conditioning).eval()
     images = images_of(size)
     first = network(images, torch.tensor([0, 1, 2]))
