@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genkit.nn.attention import quicken
 from genkit.nn.denoisers import groups, quiet_ends
-from genkit.nn.tokens import filled
+from genkit.nn.tokens import filled, longest_read
 
 
 def make_text_unet(
@@ -108,7 +108,6 @@ def encoded_text(tower: Any, tokenizer: Any, texts: Sequence[str]) -> Tensor:
         tokenizer: Its tokenizer.
         texts: B of them; longer ones lose their last words.
     """
-    context = min(tokenizer.model_max_length, tower.config.max_position_embeddings)
-    ids = filled(tokenizer, texts, context)
+    ids = filled(tokenizer, texts, longest_read(tokenizer, tower.config))
     states: Tensor = tower(input_ids=ids.to(tower.device)).last_hidden_state
     return states

@@ -105,6 +105,16 @@ def too_long(tokenizer: Any, texts: Sequence[str], context: int) -> int:
     return found
 
 
+def longest_read(tokenizer: Any, config: Any) -> int:
+    """Tokens of a text that a tower reads at most, start and end included, as diffusers has it.
+
+    Args:
+        tokenizer: A `CLIPTokenizer`.
+        config: Of the tower, a `CLIPTextConfig`.
+    """
+    return min(int(tokenizer.model_max_length), int(config.max_position_embeddings))
+
+
 def misfit(tokenizer: Any, config: Any) -> str | None:
     """Why a tower of texts can't read what a tokenizer makes, in words, or None.
 

@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from genkit.errors import PipelineError
 from genkit.nn.autoencoders import factor, from_latents, to_latents
-from genkit.nn.tokens import misfit, too_long
+from genkit.nn.tokens import longest_read, misfit, too_long
 from genkit.pipelines import stepping
 from genkit.pipelines.adapted import Base
 from genkit.pipelines.denoise import (
@@ -215,8 +215,7 @@ class FromText(FromNoise):
     @property
     def longest(self) -> int:
         """Tokens of a text that are read at most."""
-        stated = int(self.tokenizer.model_max_length)
-        return min(stated, int(self.text_encoder.config.max_position_embeddings))
+        return longest_read(self.tokenizer, self.text_encoder.config)
 
     def _measure(self, texts: Sequence[str]) -> None:
         """Say of texts of a call, once in a process, how many are too long."""
@@ -232,9 +231,6 @@ class FromText(FromNoise):
             where: What they are of, such as a data set.
         """
         each_once = sorted({*texts})
-        read = min(
-            self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings
-        )
         tokenizers = [p for n, p in self.components.items() if n.startswith("tokenizer") and p]
         read = self.longest
         cut = max(too_long(each, each_once, read) for each in tokenizers)
